@@ -1,0 +1,115 @@
+# Every tool is pinned in a Go module of its own: hack/tools (generators), hack/tools/golangci
+# (the linter) and hack/controlplane (the API server of the demo and the tests). Go and make
+# are all that has to be there.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+KUBECTL ?= kubectl
+KEEP ?=
+ARGS ?=
+
+export CGO_ENABLED ?= 0
+# With a workspace, go refuses -modfile.
+export GOWORK := off
+
+BUILD := go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)'
+TOOL := go tool -modfile=hack/tools/go.mod
+MODULES := . hack/controlplane hack/tools hack/tools/golangci
+# The directory with etcd, kube-apiserver and kubectl. A variable that make expands only
+# where a recipe uses it.
+ASSETS = assets=$$(hack/controlplane/assets) && export KUBEBUILDER_ASSETS=$$assets
+
+.PHONY: help
+help: ## Say what there is to make.
+	@awk 'BEGIN { FS = ":.*## "; printf "make TARGET\n" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Try
+
+.PHONY: demo
+demo: build ## Run the operator against a real API server and a stand-in for the upstream. KEEP=1 leaves it running.
+	go build -o bin/ ./hack/demo
+	$(ASSETS) && exec bin/demo $(if $(KEEP),--keep) $(ARGS)
+
+##@ Build
+
+.PHONY: build
+build: ## Build every program of cmd/ into bin/.
+	$(BUILD) -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## Run the operator against the cluster of the current kubeconfig. ARGS are its flags.
+	bin/manager --metrics-bind-address=127.0.0.1:8443 --health-probe-bind-address=127.0.0.1:8081 $(ARGS)
+
+.PHONY: install
+install: ## Install the CRD and the admission policy into the current cluster.
+	$(KUBECTL) apply --server-side -k config/crd
+	$(KUBECTL) apply --server-side -k config/policy
+
+.PHONY: uninstall
+uninstall: ## Remove the admission policy and the CRD, and with it every VectorStoreFileBatch.
+	$(KUBECTL) delete --ignore-not-found -k config/policy
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+##@ Test
+
+.PHONY: test
+test: build ## Run every test, against a real API server.
+	$(ASSETS) && go test -timeout=20m ./...
+
+.PHONY: test-race
+test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.
+	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
+
+.PHONY: test-sdk
+test-sdk: ## Hold the stand-in for the upstream against the SDKs of other languages, where there are any.
+	go test -count=1 -v ./test/sdk
+
+##@ Change
+
+.PHONY: generate
+generate: ## Write the DeepCopy methods from the types.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Write the CRD from the types, and the operator's role from the markers beside the code that needs it.
+	$(TOOL) controller-gen crd rbac:roleName=manager paths=./api/... paths=./internal/... \
+		output:crd:artifacts:config=config/crd/bases output:rbac:dir=config/rbac
+
+.PHONY: dist
+dist: manifests ## Write all of config/default into the one file that installs it.
+	mkdir -p dist
+	$(TOOL) kustomize build config/default >dist/install.yaml
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## Format the Go code.
+	bin/golangci-lint fmt
+
+.PHONY: lint
+lint: bin/golangci-lint ## Lint the Go code.
+	bin/golangci-lint run
+
+.PHONY: lint-fix
+lint-fix: bin/golangci-lint ## Lint the Go code, and mend what can be mended.
+	bin/golangci-lint run --fix
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module.
+	for module in $(MODULES); do go -C $$module mod tidy || exit; done
+
+.PHONY: verify
+verify: generate dist bin/golangci-lint ## Generate, tidy and lint; then demand a clean tree with nothing untracked.
+	hack/verify $(MODULES)
+
+.PHONY: clean
+clean: ## Remove what was built, the control plane too.
+	rm -rf bin
+
+bin/golangci-lint: $(wildcard hack/tools/golangci/*)
+	@echo "building golangci-lint with its plugins: a few minutes, and only when its versions change" >&2
+	go build -C hack/tools/golangci -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' .
+	@touch $@
