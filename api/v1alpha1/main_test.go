@@ -1,0 +1,221 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+)
+
+const (
+	collection = "/apis/vector-store-operator.dev/v1alpha1/namespaces/default/vectorstorefilebatches"
+
+	startTimeout  = time.Minute
+	pollInterval  = 100 * time.Millisecond
+	fieldManager  = "test"
+	strictChecked = "Strict"
+)
+
+// api is the way to a real API server with the CRD and the policy. Bodies are sent as they are
+// written, so that what no typed client could say can be said.
+var api *rest.RESTClient
+
+// typed is a client that knows the types of this package.
+var typed client.Client
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	plane, err := controlplane.Start()
+	if err == nil {
+		err = prepare(plane)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	}
+	if plane != nil {
+		if stopErr := plane.Stop(); stopErr != nil {
+			fmt.Fprintln(os.Stderr, "stopping the control plane:", stopErr)
+			code = 1
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return code
+}
+
+func prepare(plane *controlplane.ControlPlane) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := plane.Install(ctx, "crd", "policy"); err != nil {
+		return err
+	}
+	config := rest.CopyConfig(plane.Config)
+	config.GroupVersion = &v1alpha1.GroupVersion
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	var err error
+	if api, err = rest.UnversionedRESTClientFor(config); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	known := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(known); err != nil {
+		return fmt.Errorf("filling a scheme: %w", err)
+	}
+	if typed, err = client.New(plane.Config, client.Options{Scheme: known}); err != nil {
+		return fmt.Errorf("making a typed client: %w", err)
+	}
+	return awaitPolicies(ctx)
+}
+
+// awaitPolicies waits until the API server enforces both policies: it takes them up some time
+// after they were stored.
+func awaitPolicies(ctx context.Context) error {
+	sample, err := create(ctx, `{"vectorStoreID":"vs_1","fileIDs":["file-1"],"attributes":{"a":1}}`)
+	if err != nil {
+		return fmt.Errorf("creating an object to try the policies on: %w", err)
+	}
+	refuses := func(what string, try func(context.Context) error) error {
+		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+			err := try(ctx)
+			return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the policy to refuse %s: %w", what, err)
+		}
+		return nil
+	}
+	if err := refuses("a list as attribute", func(ctx context.Context) error {
+		_, err := create(ctx, `{"vectorStoreID":"vs_1","fileIDs":["file-1"],"attributes":{"a":[]}}`)
+		return err
+	}); err != nil {
+		return err
+	}
+	// Each policy is taken up on its own. Changing back and forth, the last change wins.
+	value := 1
+	return refuses("a changed attribute", func(ctx context.Context) error {
+		value++
+		return patch(ctx, sample.GetName(), fmt.Sprintf(`{"spec":{"attributes":{"a":%d}}}`, value))
+	})
+}
+
+// document is a whole object with a spec, in JSON.
+func document(spec string) string {
+	return fmt.Sprintf(`{"apiVersion":"vector-store-operator.dev/v1alpha1","kind":"VectorStoreFileBatch","metadata":{"generateName":"batch-"},"spec":%s}`, spec)
+}
+
+// create makes an object with a spec given in JSON.
+func create(ctx context.Context, spec string) (*unstructured.Unstructured, error) {
+	return post(ctx, document(spec))
+}
+
+// post makes an object given in JSON, under strict validation of its fields.
+func post(ctx context.Context, body string) (*unstructured.Unstructured, error) {
+	request := api.Post().AbsPath(collection).Param("fieldValidation", strictChecked).
+		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body([]byte(body))
+	return answer(request.Do(ctx))
+}
+
+// patch merges JSON into an object.
+func patch(ctx context.Context, name, body string) error {
+	_, err := answer(api.Patch(types.MergePatchType).AbsPath(collection, name).
+		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
+	return err
+}
+
+// patchStatus merges JSON into the status of an object.
+func patchStatus(ctx context.Context, name, body string) (*unstructured.Unstructured, error) {
+	return answer(api.Patch(types.MergePatchType).AbsPath(collection, name, "status").
+		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
+}
+
+// apply applies an object given in JSON, server-side.
+func apply(ctx context.Context, name, body string) (*unstructured.Unstructured, error) {
+	return answer(api.Patch(types.ApplyPatchType).AbsPath(collection, name).Param("fieldManager", fieldManager).
+		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
+}
+
+// raw reads an object as it stands on the wire.
+func raw(ctx context.Context, name string) ([]byte, error) {
+	return api.Get().AbsPath(collection, name).SetHeader("Accept", "application/json").Do(ctx).Raw()
+}
+
+func answer(result rest.Result) (*unstructured.Unstructured, error) {
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	body, err := result.Raw()
+	if err != nil {
+		return nil, err
+	}
+	object := &unstructured.Unstructured{}
+	return object, object.UnmarshalJSON(body)
+}
+
+// mustCreate makes an object with a spec that has to be accepted.
+func mustCreate(t *testing.T, spec string) *unstructured.Unstructured {
+	t.Helper()
+	object, err := create(t.Context(), spec)
+	if err != nil {
+		t.Fatalf("create was refused: %v", err)
+	}
+	return object
+}
+
+// wantRefused demands that an error is a refusal of what was sent, and says each of some words.
+func wantRefused(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("it was accepted, want a refusal that says %q", words)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the refusal does not say %q: %v", word, err)
+		}
+	}
+}
+
+// list is a JSON list of n strings, each made from its index.
+func list(n int, item func(i int) string) string {
+	items := make([]string, n)
+	for i := range items {
+		items[i] = item(i)
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}
+
+// quoted is a JSON string of n times the same character.
+func quoted(character string, n int) string {
+	text, err := json.Marshal(strings.Repeat(character, n))
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return string(text)
+}
+
+// pairs is a JSON object of n attributes.
+func pairs(n int) string {
+	items := make([]string, n)
+	for i := range items {
+		items[i] = fmt.Sprintf(`"k%d":%d`, i, i)
+	}
+	return "{" + strings.Join(items, ",") + "}"
+}
