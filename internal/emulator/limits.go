@@ -1,0 +1,71 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package emulator
+
+import (
+	"math"
+	"time"
+)
+
+// window counts what happened within the last so many seconds. It slides: at no moment may
+// more than the limit lie behind it. How the real service counts is unknown; whoever keeps to
+// a sliding window keeps to every other way of counting, too.
+type window struct {
+	events []event
+	used   int
+}
+
+type event struct {
+	at time.Time
+	n  int
+}
+
+// room says how long to wait until n more fit under limit; zero means that they fit now. What
+// is more than the whole limit is let in once nothing else counts, or it would wait for ever.
+func (w *window) room(now time.Time, length time.Duration, n, limit int) time.Duration {
+	w.forget(now.Add(-length))
+	free := limit - w.used
+	for _, e := range w.events {
+		if free >= n {
+			return 0
+		}
+		free += e.n
+		if free >= n || free >= limit {
+			return max(e.at.Add(length).Sub(now), 1)
+		}
+	}
+	return 0
+}
+
+func (w *window) add(now time.Time, n int) {
+	w.events = append(w.events, event{at: now, n: n})
+	w.used += n
+}
+
+func (w *window) forget(upTo time.Time) {
+	i := 0
+	for ; i < len(w.events) && !w.events[i].at.After(upTo); i++ {
+		w.used -= w.events[i].n
+	}
+	w.events = w.events[i:]
+}
+
+// admit counts one request that attaches n files to v, or refuses it.
+func (s *Server) admit(v *store, n int) *apiError {
+	if !s.settings.EnforceLimits {
+		return nil
+	}
+	now, length := s.now(), s.settings.Minute
+	if wait := v.requests.room(now, length, 1, s.settings.AttachRequests); wait > 0 {
+		return rateLimited("requests", "Too many requests attach files to this vector store.", wholeSeconds(wait))
+	}
+	if wait := s.attached.room(now, length, n, s.settings.AttachedFiles); wait > 0 {
+		return rateLimited("files", "Too many files are being attached.", wholeSeconds(wait))
+	}
+	v.requests.add(now, 1)
+	s.attached.add(now, n)
+	return nil
+}
+
+func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

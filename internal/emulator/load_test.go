@@ -1,0 +1,95 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package emulator_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+)
+
+// TestConcurrentUse is for the race detector, and for the counts to be right in the end.
+func TestConcurrentUse(t *testing.T) {
+	b := newBench(t, emulator.Settings{Pace: time.Millisecond, Parallel: 2})
+	const workers, rounds = 8, 10
+	var wait sync.WaitGroup
+	for worker := range workers {
+		wait.Go(func() {
+			for round := range rounds {
+				ids := []string{fmt.Sprintf("file-%d-%d", worker, round), "file-shared"}
+				r, err := b.send(http.MethodPost, batchesPath, fields{"file_ids": ids})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				path := batchesPath + "/" + r.text("id")
+				for _, call := range [][2]string{
+					{"GET", path}, {"GET", path + "/files"}, {"GET", "/v1/vector_stores/" + testStore},
+					{"GET", "/v1/vector_stores/" + testStore + "/files"}, {"POST", path + "/cancel"},
+					{"GET", "/_emulator/batches"}, {"GET", "/_emulator/calls"}, {"DELETE", "/_emulator/faults"},
+				} {
+					if r, err := b.send(call[0], call[1], nil); err != nil || r.status != http.StatusOK {
+						t.Errorf("%v: %d, %v", call, r.status, err)
+					}
+				}
+				b.emu.AddFault(emulator.Fault{Operation: emulator.DeleteStore})
+				b.clock.advance(time.Millisecond)
+				b.emu.Configure(func(s *emulator.Settings) { s.Parallel = 1 + round%3 })
+			}
+		})
+	}
+	wait.Wait()
+	b.clock.advance(time.Hour)
+	equal(t, "batches", b.emu.CreateCount(), workers*rounds)
+	counts := map[string]int{}
+	for _, f := range b.emu.AttachedFiles(testStore) {
+		counts[f.Status]++
+	}
+	store := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+	equal(t, "store", store.counts(), fmt.Sprintf("%d/%d/%d/%d/%d",
+		counts["in_progress"], counts["completed"], counts["failed"], counts["cancelled"], workers*rounds+1))
+	equal(t, "in progress", counts["in_progress"], 0)
+}
+
+// TestManyBatches makes sure that no request looks at all batches: with ten thousand in
+// progress, that would take minutes.
+func TestManyBatches(t *testing.T) {
+	clock := newClock()
+	emu := emulator.New(emulator.Options{
+		Clock: clock.now, VectorStores: []string{testStore}, Settings: emulator.Settings{Pace: time.Hour},
+	})
+	call := func(method, path, body string) response {
+		request := httptest.NewRequest(method, path, strings.NewReader(body))
+		request.Header.Set("Authorization", "Bearer any")
+		recorder := httptest.NewRecorder()
+		emu.ServeHTTP(recorder, request)
+		if recorder.Code != http.StatusOK {
+			t.Fatalf("%s %s: %d: %s", method, path, recorder.Code, recorder.Body)
+		}
+		return response{raw: recorder.Body.String()}
+	}
+	const batches = 10_000
+	for i := range batches {
+		call("POST", batchesPath, fmt.Sprintf(`{"file_ids":["file-%d","file-%d-b"]}`, i, i))
+	}
+	all := emu.Batches()
+	equal(t, "batches", len(all), batches)
+	for range 3 {
+		clock.advance(time.Hour)
+		for _, b := range all {
+			call("GET", batchesPath+"/"+b.ID, "")
+		}
+	}
+	for _, b := range emu.Batches() {
+		if b.Status != "completed" || b.Retrieves != 3 {
+			t.Fatalf("batch %s is %s after %d retrieves", b.ID, b.Status, b.Retrieves)
+		}
+	}
+}

@@ -1,0 +1,279 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package emulator
+
+import "time"
+
+// The statuses that the API documents, of files and batches alike.
+const (
+	statusInProgress = "in_progress"
+	statusCompleted  = "completed"
+	statusFailed     = "failed"
+	statusCancelled  = "cancelled"
+)
+
+// file is an uploaded file, or one that sprang into being when it was first attached.
+type file struct {
+	seq       int
+	id        string
+	name      string
+	purpose   string
+	size      int
+	content   []byte
+	createdAt time.Time
+	expiresAt time.Time
+	outcome   Outcome
+}
+
+// store is a vector store.
+type store struct {
+	seq          int
+	id           string
+	name         string
+	metadata     map[string]any
+	createdAt    time.Time
+	lastActiveAt time.Time
+	expiryDays   int
+	expired      bool
+	// files are the attached ones by ID: a file attached twice is in here once, as what the
+	// last attaching made of it.
+	files  map[string]*attachment
+	counts FileCounts
+	usage  int
+	// running are the batches with files still in progress; only they need to be brought up to
+	// date when the store as a whole is asked for.
+	running  map[*batch]struct{}
+	requests window
+}
+
+// attachment is one file within one batch.
+type attachment struct {
+	seq        int
+	file       *file
+	batch      *batch
+	createdAt  time.Time
+	status     string
+	lastError  *fileError
+	chunking   chunking
+	attributes map[string]any
+	attaches   int
+}
+
+// batch is files attached together. A file attached by itself is a batch of one that has no ID.
+type batch struct {
+	id        string
+	store     *store
+	createdAt time.Time
+	files     []*attachment
+	counts    FileCounts
+	// Processing restarts, in the arithmetic of advance, whenever the pace changes: from file
+	// number base at the time since. next is the first file that nothing has happened to.
+	since time.Time
+	base  int
+	next  int
+	stuck []*attachment
+	// cancelAt is when a requested cancel takes effect; zero where none was requested.
+	cancelAt  time.Time
+	cancelled bool
+	// forced overrides the status; see Server.SetBatchStatus.
+	forced string
+
+	retrieves int
+	cancels   int
+}
+
+// FileCounts says how many files are in which status.
+type FileCounts struct {
+	InProgress int `json:"in_progress"`
+	Completed  int `json:"completed"`
+	Failed     int `json:"failed"`
+	Cancelled  int `json:"cancelled"`
+	Total      int `json:"total"`
+}
+
+func (c *FileCounts) add(status string, n int) {
+	c.Total += n
+	switch status {
+	case statusInProgress:
+		c.InProgress += n
+	case statusCompleted:
+		c.Completed += n
+	case statusFailed:
+		c.Failed += n
+	case statusCancelled:
+		c.Cancelled += n
+	}
+}
+
+func newStore(id string, now time.Time) *store {
+	return &store{
+		id: id, createdAt: now, lastActiveAt: now, metadata: map[string]any{},
+		files: map[string]*attachment{}, running: map[*batch]struct{}{},
+	}
+}
+
+func (v *store) expiresAt() time.Time {
+	if v.expiryDays == 0 {
+		return time.Time{}
+	}
+	return v.lastActiveAt.Add(time.Duration(v.expiryDays) * 24 * time.Hour)
+}
+
+func (v *store) status(now time.Time) string {
+	at := v.expiresAt()
+	switch {
+	case v.expired, !at.IsZero() && !now.Before(at):
+		return "expired"
+	case v.counts.InProgress > 0:
+		return statusInProgress
+	}
+	return statusCompleted
+}
+
+// attach makes a the one attachment of its file.
+func (v *store) attach(a *attachment) {
+	a.attaches = 1
+	if old := v.files[a.file.id]; old != nil {
+		a.attaches += old.attaches
+		v.detach(old)
+	}
+	v.files[a.file.id] = a
+	v.counts.add(a.status, 1)
+	v.usage += a.usage()
+}
+
+func (v *store) detach(a *attachment) {
+	delete(v.files, a.file.id)
+	v.counts.add(a.status, -1)
+	v.usage -= a.usage()
+}
+
+// advance brings every batch of the store up to now.
+func (v *store) advance(now time.Time, s Settings) {
+	for b := range v.running {
+		b.advance(now, s)
+	}
+}
+
+func (a *attachment) usage() int {
+	if a.status != statusCompleted {
+		return 0
+	}
+	return a.file.size
+}
+
+// become moves the attachment to another status and keeps every count right.
+func (a *attachment) become(status string) {
+	v := a.batch.store
+	a.batch.counts.add(a.status, -1)
+	a.batch.counts.add(status, 1)
+	current := v.files[a.file.id] == a
+	if current {
+		v.counts.add(a.status, -1)
+		v.usage -= a.usage()
+	}
+	a.status = status
+	if current {
+		v.counts.add(status, 1)
+		v.usage += a.usage()
+	}
+}
+
+func (a *attachment) finish(o Outcome) {
+	if o.Code == "" {
+		a.become(statusCompleted)
+		return
+	}
+	message := o.Message
+	if message == "" {
+		message = failureMessage(o.Code)
+	}
+	a.lastError = &fileError{Code: o.Code, Message: message}
+	a.become(statusFailed)
+}
+
+// advance works out what happened to the batch up to now. Each file costs something only once.
+func (b *batch) advance(now time.Time, s Settings) {
+	if b.counts.InProgress == 0 {
+		return
+	}
+	until := now
+	if !b.cancelAt.IsZero() && b.cancelAt.Before(now) {
+		until = b.cancelAt
+	}
+	b.processUntil(until, s)
+	if !b.cancelAt.IsZero() && !now.Before(b.cancelAt) && b.counts.InProgress > 0 {
+		b.cancelled = true
+		b.settle(func(a *attachment) { a.become(statusCancelled) })
+	}
+	if b.counts.InProgress == 0 {
+		delete(b.store.running, b)
+	}
+}
+
+func (b *batch) processUntil(until time.Time, s Settings) {
+	due := len(b.files)
+	if s.Pace > 0 {
+		rounds := max(int64(until.Sub(b.since)/s.Pace), 0)
+		due = b.base + int(min(rounds*int64(s.Parallel), int64(len(b.files))))
+	}
+	for ; b.next < min(due, len(b.files)); b.next++ {
+		a := b.files[b.next]
+		switch {
+		case a.status != statusInProgress:
+		case a.file.outcome.Stuck:
+			b.stuck = append(b.stuck, a)
+		default:
+			a.finish(a.file.outcome)
+		}
+	}
+	b.unstick()
+}
+
+// unstick finishes files whose outcome was stuck and is not any more.
+func (b *batch) unstick() {
+	var still []*attachment
+	for _, a := range b.stuck {
+		switch {
+		case a.status != statusInProgress:
+		case a.file.outcome.Stuck:
+			still = append(still, a)
+		default:
+			a.finish(a.file.outcome)
+		}
+	}
+	b.stuck = still
+}
+
+// repace makes a new pace count from now on, for files that are still to be processed.
+func (b *batch) repace(now time.Time) {
+	b.since, b.base = now, b.next
+}
+
+// settle ends every file that is in progress.
+func (b *batch) settle(end func(*attachment)) {
+	for _, a := range b.files {
+		if a.status == statusInProgress {
+			end(a)
+		}
+	}
+	b.stuck = nil
+	delete(b.store.running, b)
+}
+
+func (b *batch) finished() bool { return b.counts.InProgress == 0 }
+
+func (b *batch) status(s Settings) string {
+	switch {
+	case b.forced != "":
+		return b.forced
+	case !b.finished() && !b.cancelAt.IsZero():
+		return s.CancellingStatus
+	case !b.finished():
+		return statusInProgress
+	case b.cancelled:
+		return statusCancelled
+	}
+	return statusCompleted
+}
