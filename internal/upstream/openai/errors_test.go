@@ -1,0 +1,515 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// hasNo fails when printing err, or an error that it wraps, in any way shows a secret.
+func hasNo(t *testing.T, err error, secrets ...string) {
+	t.Helper()
+	for ; err != nil; err = errors.Unwrap(err) {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			for _, secret := range secrets {
+				if printed := fmt.Sprintf(format, err); strings.Contains(printed, secret) {
+					t.Errorf("%s of a %T shows %q: %s", format, err, secret, printed)
+				}
+			}
+		}
+		var failure *upstream.Error
+		if errors.As(err, &failure) {
+			for _, secret := range secrets {
+				if fields := fmt.Sprintf("%#v", *failure); strings.Contains(fields, secret) {
+					t.Errorf("a field shows %q: %s", secret, fields)
+				}
+			}
+		}
+	}
+}
+
+func TestStatusesAreClassifiedByConsequence(t *testing.T) {
+	const unclear = upstream.ErrorKind(-1) // an unknown outcome for a create, transient for the rest
+	for status, want := range map[int]upstream.ErrorKind{
+		300: upstream.Rejected, 304: upstream.Rejected, 305: upstream.Rejected,
+		400: upstream.Rejected, 402: upstream.Rejected, 405: upstream.Rejected, 410: upstream.Rejected,
+		413: upstream.Rejected, 415: upstream.Rejected, 422: upstream.Rejected, 499: upstream.Rejected,
+		401: upstream.Unauthorized, 403: upstream.Unauthorized, 404: upstream.NotFound,
+		409: upstream.Transient, 429: upstream.RateLimited,
+		408: unclear, 500: unclear, 501: unclear, 502: unclear, 503: unclear, 504: unclear, 520: unclear, 599: unclear, 700: unclear,
+	} {
+		body := `{"error":{"message":"because","type":"a_type","code":"a_code","param":null}}`
+		client, e := serve(t, answerJSON(status, body, "X-Request-Id", "req_1"), Options{})
+		for name, call := range calls {
+			kind := want
+			if kind == unclear {
+				kind = ambiguous(name)
+			}
+			e.requests.Store(0)
+			failure := known(t, call(t.Context(), client))
+			if failure.Kind != kind {
+				t.Errorf("%s, %d: %v, want %v", name, status, failure.Kind, kind)
+			}
+			if status >= 400 {
+				want := upstream.Error{Kind: kind, StatusCode: status, Code: "a_code", Message: "because", RequestID: "req_1"}
+				if diff := cmp.Diff(want, *failure); diff != "" {
+					t.Errorf("%s, %d (-want +got):\n%s", name, status, diff)
+				}
+			}
+			if e.requests.Load() != 1 {
+				t.Errorf("%s, %d: %d requests, want 1", name, status, e.requests.Load())
+			}
+		}
+	}
+}
+
+func TestUnusableSuccessesAreClassifiedByConsequence(t *testing.T) {
+	ended := func(handle http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			handle(w, r)
+			panic(http.ErrAbortHandler)
+		}
+	}
+	for name, handle := range map[string]http.HandlerFunc{
+		"connection broken":     hangUp,
+		"empty body":            answerJSON(200, ""),
+		"no content":            answerJSON(204, ""),
+		"HTML":                  answer(200, "text/html", "<html>log in</html>"),
+		"not JSON":              answerJSON(200, "ok"),
+		"null":                  answerJSON(200, "null"),
+		"a list":                answerJSON(200, "[]"),
+		"cut off":               answerJSON(200, batchJSON[:40]),
+		"followed by garbage":   answerJSON(200, batchJSON+"}"),
+		"no ID":                 answerJSON(200, `{"status":"completed","file_counts":{}}`),
+		"empty ID":              answerJSON(200, strings.ReplaceAll(batchJSON, testBatch, "")),
+		"null ID":               answerJSON(200, strings.ReplaceAll(batchJSON, `"`+testBatch+`"`, "null")),
+		"ID that is a path":     answerJSON(200, strings.ReplaceAll(batchJSON, testBatch, "../x")),
+		"the vector store":      answerJSON(200, `{"id":"`+testStore+`","object":"vector_store","status":"completed","file_counts":{"total":9}}`),
+		"another vector store":  answerJSON(200, strings.ReplaceAll(batchJSON, testStore, "vs_other")),
+		"fewer bytes than said": answerJSON(200, batchJSON[:40], "Content-Length", "400"),
+		"broken while sent":     ended(answerJSON(200, batchJSON[:40])),
+		"broken after an error": ended(answerJSON(500, "", "Content-Length", "400")),
+		"wrong compression":     answerJSON(200, batchJSON, "Content-Encoding", "gzip"),
+		"longer than the bound": answerJSON(200, `{"id":"`+strings.Repeat("a", 2000)+`"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, e := serve(t, handle, Options{MaxResponseBytes: 1000})
+			for name, call := range calls {
+				e.requests.Store(0)
+				failure := known(t, call(t.Context(), client))
+				if failure.Kind != ambiguous(name) || failure.Message == "" {
+					t.Errorf("%s: %v: %v, want %v and a message", name, failure.Kind, failure, ambiguous(name))
+				}
+				// A read may be repeated by the transport on a connection that was kept; a create never.
+				if e.requests.Load() != 1 && name == "create" {
+					t.Errorf("%s: %d requests, want 1", name, e.requests.Load())
+				}
+			}
+		})
+	}
+}
+
+func TestAnswersAboutAnotherObjectAreNeverTaken(t *testing.T) {
+	for name, test := range map[string]struct {
+		body string
+		call string
+	}{
+		"another batch":        {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "retrieve"},
+		"another after all":    {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "cancel"},
+		"another file":         {strings.ReplaceAll(fileJSON, testFile, "file-other"), "file"},
+		"file elsewhere":       {strings.ReplaceAll(fileJSON, testStore, "vs_other"), "file"},
+		"no status":            {strings.ReplaceAll(batchJSON, "in_progress\",", "\","), "retrieve"},
+		"status of no word":    {strings.ReplaceAll(batchJSON, "in_progress\",", `a\u0000b",`), "retrieve"},
+		"status without end":   {strings.ReplaceAll(batchJSON, "in_progress\",", strings.Repeat("a", 65)+`",`), "retrieve"},
+		"no counts":            {`{"id":"` + testBatch + `","status":"completed"}`, "retrieve"},
+		"negative counts":      {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":-3`), "retrieve"},
+		"absurd counts":        {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":1e30`), "retrieve"},
+		"files without a list": {`{"object":"list"}`, "failed files"},
+		"files of no form":     {`{"data":[5,null]}`, "failed files"},
+		"file without an ID":   {`{"data":[{"status":"failed"}]}`, "failed files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, _ := serve(t, answerJSON(200, test.body), Options{})
+			if failure := known(t, calls[test.call](t.Context(), client)); failure.Kind != upstream.Transient || failure.StatusCode != http.StatusOK {
+				t.Errorf("%s: %v: %v, want it transient", test.call, failure.Kind, failure)
+			}
+		})
+	}
+}
+
+func TestCreateKeepsAnIDWhateverElseIsWrong(t *testing.T) {
+	for name, body := range map[string]string{
+		"nothing else":     `{"id":"` + testBatch + `"}`,
+		"strange types":    `{"id":"` + testBatch + `","created_at":{},"status":[],"file_counts":7,"vector_store_id":null}`,
+		"negative counts":  `{"id":"` + testBatch + `","created_at":-5,"status":"completed","file_counts":{"total":-1}}`,
+		"labelled as text": batchJSON,
+		"a later year":     `{"id":"` + testBatch + `","created_at":1e18,"status":"","file_counts":{}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			contentType := "application/json"
+			if name == "labelled as text" {
+				contentType = "text/plain"
+			}
+			client, _ := serve(t, answer(200, contentType, body), Options{})
+			batch, err := client.Create(t.Context(), testCreate)
+			if err != nil || batch.ID != testBatch || batch.Status != upstream.InProgress {
+				t.Errorf("Create = %+v, %v; want %s in progress", batch, err, testBatch)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldsAndStatusesArePassedOn(t *testing.T) {
+	body := `{"id":"` + testBatch + `","object":"something.new","status":"validating","created_at":1700000000,"new":{"a":[1]},` +
+		`"file_counts":{"in_progress":1,"completed":2,"failed":3,"cancelled":4,"total":10,"skipped":5}}`
+	client, _ := serve(t, answerJSON(200, body), Options{})
+	got, err := client.Retrieve(t.Context(), testRef)
+	want := upstream.Batch{
+		ID:         testBatch,
+		CreatedAt:  time.Unix(1700000000, 0).UTC(),
+		Status:     "validating",
+		FileCounts: upstream.FileCounts{InProgress: 1, Completed: 2, Failed: 3, Cancelled: 4, Total: 10},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Retrieve: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestFaultsOfTheEmulatorMakeAtMostOneBatch(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault emulator.Fault
+		kind  upstream.ErrorKind
+		made  int
+	}{
+		"500":                    {emulator.Fault{Status: 500}, upstream.UnknownOutcome, 0},
+		"500 after the effect":   {emulator.Fault{Status: 500, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"502 after the effect":   {emulator.Fault{Status: 502, AfterEffect: true, Body: "<html>"}, upstream.UnknownOutcome, 1},
+		"409":                    {emulator.Fault{Status: 409}, upstream.Transient, 0},
+		"dropped":                {emulator.Fault{Action: emulator.Drop}, upstream.UnknownOutcome, 0},
+		"dropped after it":       {emulator.Fault{Action: emulator.Drop, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"truncated":              {emulator.Fault{Action: emulator.Truncate}, upstream.UnknownOutcome, 1},
+		"wrong object":           {emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"told to retry, and 500": {emulator.Fault{Status: 500, Header: map[string]string{"X-Should-Retry": "true"}}, upstream.UnknownOutcome, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := emulate(t, emulator.Settings{})
+			if _, err := client.Retrieve(t.Context(), testRef); known(t, err).Kind != upstream.NotFound { // a connection that is reused
+				t.Fatalf("Retrieve: %v, want not found", err)
+			}
+			test.fault.Operation = emulator.Create
+			server.AddFault(test.fault)
+			_, err := client.Create(t.Context(), testCreate)
+			if failure := known(t, err); failure.Kind != test.kind {
+				t.Errorf("%v: %v, want %v", failure.Kind, failure, test.kind)
+			}
+			if calls := server.Calls(emulator.Create); len(calls) != 1 || server.CreateCount() != test.made {
+				t.Errorf("%d requests made %d batches, want 1 and %d", len(calls), server.CreateCount(), test.made)
+			}
+		})
+	}
+}
+
+func TestNothingIsSentToAnEndpointThatIsDown(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	client := dial(t, upstream.Connection{BaseURL: "http://" + address + "/v1"}, Options{})
+	for name, call := range calls {
+		failure := known(t, call(t.Context(), client))
+		if failure.Kind != upstream.Transient || !strings.Contains(failure.Message, address) || !strings.Contains(failure.Message, "OPENAI_BASE_URL") {
+			t.Errorf("%s: %v: %v, want it transient with the host and OPENAI_BASE_URL named", name, failure.Kind, failure)
+		}
+	}
+}
+
+func TestHandshakeThatFailsSendsNothing(t *testing.T) {
+	e := listen(t, answerJSON(200, batchJSON), plain)
+	client := dial(t, upstream.Connection{BaseURL: strings.Replace(e.URL, "http:", "https:", 1) + "/v1"}, Options{})
+	if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient {
+		t.Errorf("%v: %v, want it transient", failure.Kind, failure)
+	}
+}
+
+func TestCallsEndInTime(t *testing.T) {
+	drip := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for range tick.C {
+				if _, err := w.Write([]byte(" ")); err != nil || r.Context().Err() != nil {
+					return
+				}
+				_ = http.NewResponseController(w).Flush()
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		handle http.HandlerFunc
+		status int
+	}{
+		"no answer":                {hold, 0},
+		"an answer in drips":       {drip(200), 200},
+		"an error answer in drips": {drip(503), 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for name, call := range calls {
+				var e *endpoint
+				var failure *upstream.Error
+				patiently(t, func(timeout time.Duration) bool {
+					var client *Client
+					client, e = serve(t, test.handle, Options{RequestTimeout: timeout})
+					failure = known(t, call(t.Context(), client))
+					return e.requests.Load() > 0 && failure.StatusCode == test.status
+				})
+				if failure.Kind != ambiguous(name) || e.requests.Load() != 1 {
+					t.Errorf("%s: %v: %v after %d requests, want %v after 1", name, failure.Kind, failure, e.requests.Load(), ambiguous(name))
+				}
+				if test.status < 400 && !errors.Is(failure, context.DeadlineExceeded) {
+					t.Errorf("%s: %v, want it to be context.DeadlineExceeded", name, failure)
+				}
+			}
+		})
+	}
+}
+
+// patiently tries with longer and longer timeouts until one sufficed to get as far as the test
+// needs, however slow the machine is.
+func patiently(t *testing.T, try func(timeout time.Duration) (farEnough bool)) {
+	t.Helper()
+	for timeout := 20 * time.Millisecond; timeout < time.Minute; timeout *= 4 {
+		if try(timeout) {
+			return
+		}
+	}
+	t.Fatal("no timeout sufficed")
+}
+
+func TestDeadlineOfTheCallerStaysInForce(t *testing.T) {
+	for name, call := range calls {
+		var err error
+		patiently(t, func(timeout time.Duration) bool {
+			client, e := serve(t, hold, Options{RequestTimeout: time.Hour})
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			err = call(ctx, client)
+			return e.requests.Load() > 0
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || known(t, err).Kind != ambiguous(name) {
+			t.Errorf("%s: %v, want %v and context.DeadlineExceeded", name, err, ambiguous(name))
+		}
+	}
+}
+
+func TestCancelledCallsAreClassifiedByWhetherTheyWereSent(t *testing.T) {
+	for name, call := range calls {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			hold(w, r)
+		}, Options{})
+		err := call(ctx, client)
+		if known(t, err).Kind != ambiguous(name) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled after it was sent: %v: %v, want %v", name, known(t, err).Kind, err, ambiguous(name))
+		}
+		e.requests.Store(0)
+		err = call(ctx, client)
+		if known(t, err).Kind != upstream.Transient || !errors.Is(err, context.Canceled) || e.requests.Load() != 0 {
+			t.Errorf("%s, cancelled before: %v: %v after %d requests, want it transient after none", name, known(t, err).Kind, err, e.requests.Load())
+		}
+	}
+}
+
+func TestLongAnswersAreNotReadToTheEnd(t *testing.T) {
+	const length = 64 << 20 // far more than the bound and than what sockets hold
+	for _, status := range []int{200, 500} {
+		written := make(chan int, 1)
+		client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			total, chunk := 0, []byte(strings.Repeat("a", 1<<16))
+			for n, err := 0, error(nil); err == nil && total < length; total += n {
+				n, err = w.Write(chunk)
+			}
+			written <- total
+		}, Options{MaxResponseBytes: 1 << 20})
+		for name, call := range calls {
+			failure := known(t, call(t.Context(), client))
+			if failure.Kind != ambiguous(name) || failure.StatusCode != status {
+				t.Errorf("%s, %d: %v: %v, want %v", name, status, failure.Kind, failure, ambiguous(name))
+			}
+			if status == 200 && !strings.Contains(failure.Message, "longer than 1048576 bytes") {
+				t.Errorf("%s: message %q, want the bound in it", name, failure.Message)
+			}
+			if got := <-written; got >= length {
+				t.Errorf("%s, %d: the client took all %d bytes", name, status, got)
+			}
+		}
+	}
+}
+
+func TestRateLimitsSayHowLongToWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		header []string
+		want   time.Duration
+	}{
+		"nothing":      {nil, 0},
+		"seconds":      {[]string{"Retry-After", "7"}, 7 * time.Second},
+		"milliseconds": {[]string{"Retry-After-Ms", "1500", "Retry-After", "7"}, 1500 * time.Millisecond},
+		"far date":     {[]string{"Retry-After", time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat)}, time.Hour},
+		"past date":    {[]string{"Retry-After", "Mon, 02 Jan 2006 15:04:05 GMT"}, 0},
+		"negative":     {[]string{"Retry-After", "-7"}, 0},
+		"absurd":       {[]string{"Retry-After", "99999999999999999999999"}, time.Hour},
+		"overflow":     {[]string{"Retry-After", "1e999"}, time.Hour},
+		"no number":    {[]string{"Retry-After", "NaN"}, 0},
+		"no sense":     {[]string{"Retry-After", "soon"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`
+			client, _ := serve(t, answerJSON(429, body, test.header...), Options{})
+			for name, call := range calls {
+				failure := known(t, call(t.Context(), client))
+				if failure.Kind != upstream.RateLimited || failure.RetryAfter != test.want || failure.Code != "insufficient_quota" {
+					t.Errorf("%s: %v: %v, code %q, retry after %v; want %v", name, failure.Kind, failure, failure.Code, failure.RetryAfter, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRetryAfterReadsADate(t *testing.T) {
+	when := time.Now().Add(10 * time.Minute)
+	got := retryAfter(http.Header{"Retry-After": {when.UTC().Format(http.TimeFormat)}})
+	if got <= 0 || got > 10*time.Minute {
+		t.Errorf("retryAfter = %v, want what is left of 10 minutes", got)
+	}
+}
+
+func TestMessagesOfEveryForm(t *testing.T) {
+	for name, test := range map[string]struct {
+		contentType, body string
+		code, message     string
+	}{
+		"OpenAI's":         {"application/json", `{"error":{"message":"m","code":"c","type":"t"}}`, "c", "m"},
+		"no code":          {"application/json", `{"error":{"message":"m","code":null,"type":"t"}}`, "t", "m"},
+		"number for code":  {"application/json", `{"error":{"message":"m","code":400}}`, "400", "m"},
+		"no message":       {"application/json", `{"error":{"code":"c"}}`, "c", "the upstream answered 400 Bad Request"},
+		"text":             {"application/json", `{"error":"m"}`, "", "m"},
+		"top-level":        {"application/json", `{"message":"m"}`, "", "m"},
+		"detail":           {"application/json", `{"detail":"m"}`, "", "m"},
+		"odd detail":       {"application/json", `{"detail":[{"loc":["body"]}]}`, "", "the upstream answered 400 Bad Request"},
+		"null":             {"application/json", `{"error":null}`, "", "the upstream answered 400 Bad Request"},
+		"no JSON":          {"application/json", `{"error":`, "", "the upstream answered 400 Bad Request"},
+		"plain text":       {"text/plain; charset=utf-8", "no healthy upstream\n", "", "no healthy upstream"},
+		"HTML":             {"text/html", "\n<html><body>Bad gateway</body></html>", "", "the upstream answered 400 Bad Request with an HTML page"},
+		"empty":            {"text/plain", "", "", "the upstream answered 400 Bad Request"},
+		"bytes":            {"application/octet-stream", "\x00\xff", "", "the upstream answered 400 Bad Request"},
+		"control":          {"application/json", `{"error":{"message":"a\u0000\u001b[31m\nb\u202ec\u2028d"}}`, "", "a [31m b c d"},
+		"invalid UTF-8":    {"text/plain", "a\xffb", "", "a\uFFFDb"},
+		"too long":         {"text/plain", strings.Repeat("ä", 3000), "", strings.Repeat("ä", maxMessage-1) + "…"},
+		"a key":            {"text/plain", "key " + testKey + " is bad", "", "key [redacted] is bad"},
+		"a masked key":     {"text/plain", "Incorrect API key provided: sk-proj-****abcd. See", "", "Incorrect API key provided: [redacted]. See"},
+		"a header":         {"text/plain", "got Authorization: Bearer eyJhbGciOi.J9-x", "", "got Authorization: [redacted]"},
+		"words like a key": {"text/plain", "a task-list and a risk-based disk-usage", "", "a task-list and a risk-based disk-usage"},
+		"a key at the cut": {"text/plain", strings.Repeat("a ", 508) + testKey, "", strings.Repeat("a ", 508) + "[redact…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, _ := serve(t, answer(400, test.contentType, test.body), Options{})
+			failure := known(t, calls["create"](t.Context(), client))
+			want := upstream.Error{Kind: upstream.Rejected, StatusCode: 400, Code: test.code, Message: test.message}
+			if diff := cmp.Diff(want, *failure); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if utf8.RuneCountInString(failure.Message) > maxMessage || !utf8.ValidString(failure.Message) {
+				t.Errorf("message of %d characters, want valid UTF-8 of at most %d", utf8.RuneCountInString(failure.Message), maxMessage)
+			}
+		})
+	}
+}
+
+// TestNoErrorShowsAKey plays an upstream that sends back all that it was sent, in every place
+// that an error takes something from.
+func TestNoErrorShowsAKey(t *testing.T) {
+	const opaque, organization, project = "opaque+key/0123=", "org-Xy12", "proj_Zw34"
+	echo := func(status int, format, contentType string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			secrets := r.Header.Get("Authorization") + " " + strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") +
+				" " + r.Header.Get("OpenAI-Organization") + " " + r.Header.Get("OpenAI-Project")
+			for _, name := range []string{"X-Request-Id", "Retry-After", "Openai-Poll-After-Ms"} {
+				w.Header().Set(name, secrets)
+			}
+			w.Header().Set("Location", "https://"+organization+".example/"+opaque)
+			answer(status, contentType, strings.ReplaceAll(format, "%", secrets))(w, r)
+		}
+	}
+	handlers := map[string]http.HandlerFunc{"broken": hangUp, "silent": hold, "not HTTP": babble}
+	for _, status := range []int{200, 201, 302, 400, 401, 403, 404, 408, 409, 429, 500, 503} {
+		for name, format := range map[string]string{
+			"OpenAI's":  `{"error":{"message":"%","code":"%","type":"%","param":"%"}}`,
+			"text":      `{"error":"%"}`,
+			"of fields": `{"id":"%","status":"%","vector_store_id":"%","data":[{"id":"%"}],"file_counts":{}}`,
+			"bare":      `%`,
+			"HTML":      `<html>%`,
+		} {
+			handlers[fmt.Sprintf("%d %s", status, name)] = echo(status, format, "application/json")
+			handlers[fmt.Sprintf("%d %s, as text", status, name)] = echo(status, format, "text/plain")
+		}
+	}
+	for name, handle := range handlers {
+		e := listen(t, handle, plain)
+		for _, key := range []string{testKey, opaque} {
+			client := dial(t, upstream.Connection{
+				BaseURL: e.URL + "/v1", APIKey: key, Organization: organization, Project: project,
+			}, Options{RequestTimeout: 200 * time.Millisecond})
+			for operation, call := range calls {
+				err := call(t.Context(), client)
+				if err == nil {
+					t.Errorf("%s, %s: no error", name, operation)
+				}
+				hasNo(t, err, key, organization, project)
+			}
+			if printed := fmt.Sprintf("%v %+v %#v %s", client, client, client, client); strings.Contains(printed, key) {
+				t.Errorf("a client shows its key: %s", printed)
+			}
+		}
+	}
+}
+
+// babble answers with what is not HTTP, and with the key in the place that the error quotes.
+func babble(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = fmt.Fprintf(connection, "HTTP/1.1 %s\r\n\r\n", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	_ = connection.Close()
+}
+
+func TestKeyPassedForAnIDIsNotShown(t *testing.T) {
+	client, _ := serve(t, hangUp, Options{})
+	_, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: testKey + "/", BatchID: testBatch})
+	hasNo(t, err, testKey)
+}

@@ -1,0 +1,110 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"7", ""}, {"", "1500"}, {"Mon, 02 Jan 2006 15:04:05 GMT", ""}, {"-1", "-1"}, {"1e999", "NaN"}, {"0x1p60", "inf"},
+		{"99999999999999999999", "soon"}, {"Fri, 31 Dec 9999 23:59:59 GMT", " 5 "},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, seconds, milliseconds string) {
+		header := http.Header{"Retry-After": {seconds}, "Retry-After-Ms": {milliseconds}, "Openai-Poll-After-Ms": {milliseconds}}
+		for name, delay := range map[string]time.Duration{"retryAfter": retryAfter(header), "pollAfter": pollAfter(header)} {
+			if delay < 0 || delay > maxDelay {
+				t.Errorf("%s(%q, %q) = %v, want 0 to %v", name, seconds, milliseconds, delay, maxDelay)
+			}
+		}
+	})
+}
+
+// bodies are seeds for what an upstream may answer.
+func bodies(f *testing.F) {
+	for _, seed := range []string{
+		batchJSON, fileJSON, page("failed", true, testFile), "", "null", "[]", `{"id":null}`, `{"id":"` + testStore + `"}`,
+		strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), `{"id":"` + testBatch + `","file_counts":{"total":1e400}}`,
+		`{"id":"` + testBatch + `","status":"\ud800","file_counts":{}}`, `{"error":{"message":"m","code":3}}`, `{"error":"e"}`,
+		strings.Repeat("[", 20000), `{"id":"` + testBatch + `","id":"vsfb_other","status":"x","file_counts":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+}
+
+// FuzzDecodeBatch holds that no body makes us panic, take another object for ours, or mirror
+// what Kubernetes can't store.
+func FuzzDecodeBatch(f *testing.F) {
+	bodies(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		created, err := decodeBatch(body, upstream.BatchRef{VectorStoreID: testStore})
+		if err == nil {
+			if created.ID == testStore || checkObjectID("batch", created.ID) != nil {
+				t.Errorf("created with the ID %q", created.ID)
+			}
+			checkMirrored(t, created)
+		}
+		if read, err := decodeBatch(body, testRef); err == nil {
+			if read.ID != testBatch {
+				t.Errorf("took %q for %q", read.ID, testBatch)
+			}
+			checkMirrored(t, read)
+		}
+		if file, err := decodeFile(body, testStore, testFile); err == nil && file.ID != testFile {
+			t.Errorf("took %q for %q", file.ID, testFile)
+		}
+	})
+}
+
+// FuzzDescribeAnswer holds that no body makes us panic, or gives a message that is not fit to be
+// shown.
+func FuzzDescribeAnswer(f *testing.F) {
+	bodies(f)
+	client := &Client{redact: redactor(testKey)}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var texts []string
+		if page, err := decodePage(body); err == nil {
+			for _, file := range page.files {
+				failed := client.failedFile(file)
+				texts = append(texts, failed.Code, failed.Message)
+			}
+		}
+		for _, status := range []int{302, 400, 429, 500} {
+			failure := client.notOK(&exchange{creates: true, status: status, body: body})
+			if failure.Message == "" {
+				t.Errorf("%d: no message", status)
+			}
+			texts = append(texts, failure.Code, failure.Message)
+		}
+		for _, text := range texts {
+			if !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxMessage || strings.Contains(text, testKey) ||
+				strings.ContainsAny(text, "\n\x00\u202e") {
+				t.Errorf("text %q", text)
+			}
+		}
+	})
+}
+
+func checkMirrored(t *testing.T, batch upstream.Batch) {
+	t.Helper()
+	counts := batch.FileCounts
+	if min(counts.InProgress, counts.Completed, counts.Failed, counts.Cancelled, counts.Total) < 0 {
+		t.Errorf("negative counts: %+v", counts)
+	}
+	if batch.Status == "" || len(batch.Status) > maxStatus || !utf8.ValidString(string(batch.Status)) {
+		t.Errorf("status %q", batch.Status)
+	}
+	if batch.CreatedAt.Year() > 9999 {
+		t.Errorf("created in the year %d", batch.CreatedAt.Year())
+	}
+}

@@ -1,0 +1,301 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package openai
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http2"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+func countNew(accepted *atomic.Int64) func(net.Conn, http.ConnState) {
+	return func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			accepted.Add(1)
+		}
+	}
+}
+
+func overTLS(s *httptest.Server) { s.StartTLS() }
+
+// authority gives the certificate of a server as ca.crt would have it; empty without TLS.
+func authority(e *endpoint) string {
+	if e.Certificate() == nil {
+		return ""
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.Certificate().Raw}))
+}
+
+func TestDialNamesTheKeyOfTheSecretThatIsWrong(t *testing.T) {
+	for name, test := range map[string]struct {
+		connection upstream.Connection
+		options    Options
+		kind       upstream.ErrorKind
+		names      string
+	}{
+		"no key":                 {upstream.Connection{APIKey: " \n"}, Options{}, upstream.NoCredentials, "OPENAI_API_KEY"},
+		"line break in the key":  {upstream.Connection{APIKey: testKey + "\nX-Evil: 1"}, Options{}, upstream.Unauthorized, "OPENAI_API_KEY"},
+		"space in the key":       {upstream.Connection{APIKey: testKey + " x"}, Options{}, upstream.Unauthorized, "OPENAI_API_KEY"},
+		"non-ASCII key":          {upstream.Connection{APIKey: testKey + "ä"}, Options{}, upstream.Unauthorized, "OPENAI_API_KEY"},
+		"NUL in the key":         {upstream.Connection{APIKey: testKey + "\x00x"}, Options{}, upstream.Unauthorized, "OPENAI_API_KEY"},
+		"bad organization":       {upstream.Connection{APIKey: testKey, Organization: "a\r\nb"}, Options{}, upstream.Unauthorized, "OPENAI_ORG_ID"},
+		"bad project":            {upstream.Connection{APIKey: testKey, Project: "a\tb"}, Options{}, upstream.Unauthorized, "OPENAI_PROJECT_ID"},
+		"plain http":             {upstream.Connection{APIKey: testKey, BaseURL: "http://127.0.0.1"}, Options{}, upstream.Unauthorized, "--allow-insecure-endpoints"},
+		"no URL":                 {upstream.Connection{APIKey: testKey, BaseURL: "https://" + testKey + "%"}, Options{}, upstream.Unauthorized, "OPENAI_BASE_URL"},
+		"password in the URL":    {upstream.Connection{APIKey: testKey, BaseURL: "https://u:" + testKey + "@a.example"}, Options{}, upstream.Unauthorized, "OPENAI_BASE_URL"},
+		"endpoint not permitted": {upstream.Connection{APIKey: testKey}, Options{Endpoints: upstream.EndpointPolicy{Allowed: []string{"b.example"}}}, upstream.Unauthorized, "--allowed-endpoints"},
+		"no certificate":         {upstream.Connection{APIKey: testKey, CABundle: "secret " + testKey}, Options{}, upstream.Unauthorized, "ca.crt"},
+		"broken certificate": {upstream.Connection{
+			APIKey: testKey, CABundle: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		}, Options{}, upstream.Unauthorized, "ca.crt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Dial(test.connection, test.options)
+			failure := known(t, err)
+			if failure.Kind != test.kind || !strings.Contains(failure.Message, test.names) {
+				t.Errorf("Dial: %v: %v, want %v and a message that names %s", failure.Kind, failure, test.kind, test.names)
+			}
+			hasNo(t, err, testKey)
+		})
+	}
+}
+
+func TestPastedWhitespaceIsDropped(t *testing.T) {
+	headers := make(chan http.Header, 1)
+	e := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		headers <- r.Header
+		answerJSON(200, batchJSON)(w, r)
+	}, plain)
+	client := dial(t, upstream.Connection{
+		BaseURL: e.URL + "/v1/\n", APIKey: testKey + "\r\n", Organization: "org-a\n", Project: " proj_b", CABundle: "\n",
+	}, Options{})
+	if _, err := client.Retrieve(t.Context(), testRef); err != nil {
+		t.Fatalf("Retrieve: %v", err)
+	}
+	got := <-headers
+	for name, want := range map[string]string{
+		"Authorization": "Bearer " + testKey, "OpenAI-Organization": "org-a", "OpenAI-Project": "proj_b",
+	} {
+		if diff := cmp.Diff([]string{want}, got.Values(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestTheEnvironmentHasNoInfluence(t *testing.T) {
+	elsewhere := listen(t, answerJSON(200, batchJSON), plain)
+	for name, value := range map[string]string{
+		"OPENAI_API_KEY": "sk-of-another-tenant", "OPENAI_ADMIN_KEY": "sk-admin-of-another-tenant",
+		"OPENAI_ORG_ID": "org-of-another-tenant", "OPENAI_PROJECT_ID": "proj-of-another-tenant",
+		"OPENAI_BASE_URL": elsewhere.URL, "OPENAI_CUSTOM_HEADERS": "X-Custom: of-another-tenant",
+		"OPENAI_WEBHOOK_SECRET": "of-another-tenant",
+	} {
+		t.Setenv(name, value)
+	}
+	client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.Header {
+			if strings.Contains(fmt.Sprint(values), "another-tenant") {
+				t.Errorf("%s %s has %s: %q", r.Method, r.URL.Path, name, values)
+			}
+		}
+		if got := r.Header.Get("Authorization"); got != "Bearer "+testKey {
+			t.Errorf("Authorization is %q", got)
+		}
+		for _, name := range []string{"OpenAI-Organization", "OpenAI-Project", "X-Custom"} {
+			if got := r.Header.Values(name); got != nil {
+				t.Errorf("%s is %q, want it absent", name, got)
+			}
+		}
+		if got := r.Header.Get("User-Agent"); got != "vector-store-operator/test" {
+			t.Errorf("User-Agent is %q", got)
+		}
+		answerJSON(200, batchJSON)(w, r)
+	}, Options{UserAgent: "vector-store-operator/test"})
+	for _, call := range calls {
+		_ = call(t.Context(), client) // the answer does not fit all of them
+	}
+	if e.requests.Load() != int64(len(calls)) || elsewhere.requests.Load() != 0 {
+		t.Errorf("%d requests here and %d elsewhere, want %d here", e.requests.Load(), elsewhere.requests.Load(), len(calls))
+	}
+	if client := dial(t, upstream.Connection{}, Options{}); client.host != "api.openai.com" {
+		t.Errorf("a connection without a base URL calls %s, want api.openai.com", client.host)
+	}
+}
+
+func TestPrivateAuthorityIsTrustedOnceGiven(t *testing.T) {
+	e := listen(t, answerJSON(200, batchJSON), overTLS)
+	trusting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+	if _, err := trusting.Create(t.Context(), testCreate); err != nil {
+		t.Errorf("Create with the authority: %v", err)
+	}
+	e.requests.Store(0)
+	doubting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{})
+	for name, call := range calls {
+		failure := known(t, call(t.Context(), doubting))
+		if failure.Kind != upstream.Transient || !strings.Contains(failure.Message, "ca.crt") {
+			t.Errorf("%s without the authority: %v: %v, want it transient and ca.crt named", name, failure.Kind, failure)
+		}
+	}
+	wrongName := dial(t, upstream.Connection{
+		BaseURL: strings.Replace(e.URL, "127.0.0.1", "localhost", 1) + "/v1", CABundle: authority(e),
+	}, Options{})
+	if failure := known(t, calls["create"](t.Context(), wrongName)); failure.Kind != upstream.Transient {
+		t.Errorf("certificate for another name: %v: %v, want it transient", failure.Kind, failure)
+	}
+	if e.requests.Load() != 0 {
+		t.Errorf("%d requests reached a server that was not trusted", e.requests.Load())
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	e := listen(t, answerJSON(200, batchJSON), func(s *httptest.Server) {
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		s.StartTLS()
+	})
+	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+	if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient || e.requests.Load() != 0 {
+		t.Errorf("%v: %v, %d requests; want it transient and none", failure.Kind, failure, e.requests.Load())
+	}
+}
+
+func TestRedirectsElsewhereAreRefused(t *testing.T) {
+	elsewhere := listen(t, answerJSON(200, batchJSON), plain)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for name, call := range calls {
+			client, e := serve(t, answerJSON(status, "", "Location", elsewhere.URL+"/v1/stolen?token=secret-path"), Options{})
+			failure := known(t, call(t.Context(), client))
+			if failure.Kind != upstream.Rejected || failure.StatusCode != status {
+				t.Errorf("%s, %d: %v: %v, want it rejected", name, status, failure.Kind, failure)
+			}
+			if !strings.Contains(failure.Message, elsewhere.URL) || strings.Contains(failure.Message, "secret-path") {
+				t.Errorf("%s, %d: message %q, want the other host and no more in it", name, status, failure.Message)
+			}
+			if e.requests.Load() != 1 {
+				t.Errorf("%s, %d: %d requests, want 1", name, status, e.requests.Load())
+			}
+		}
+	}
+	if elsewhere.requests.Load() != 0 {
+		t.Errorf("%d requests went elsewhere", elsewhere.requests.Load())
+	}
+}
+
+func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
+	e := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.Host+"/v1/plain", http.StatusFound)
+	}, overTLS)
+	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+	if failure := known(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1 {
+		t.Errorf("%v: %v after %d requests, want it rejected after 1", failure.Kind, failure, e.requests.Load())
+	}
+}
+
+func TestRedirectsWithinTheEndpointAreFollowedForReadsOnly(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		handle := func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/moved") {
+				answerJSON(200, batchJSON)(w, r)
+				return
+			}
+			http.Redirect(w, r, "/moved"+r.URL.Path, status)
+		}
+		client, e := serve(t, handle, Options{})
+		if batch, err := client.Retrieve(t.Context(), testRef); err != nil || batch.ID != testBatch || e.requests.Load() != 2 {
+			t.Errorf("%d, retrieve: %v, %v after %d requests; want it followed", status, batch, err, e.requests.Load())
+		}
+		for _, name := range []string{"create", "cancel"} {
+			e.requests.Store(0)
+			if err := calls[name](t.Context(), client); known(t, err).Kind != upstream.Rejected || e.requests.Load() != 1 {
+				t.Errorf("%d, %s: %v after %d requests; want it rejected after 1", status, name, err, e.requests.Load())
+			}
+		}
+	}
+}
+
+func TestEndlessRedirectsEnd(t *testing.T) {
+	client, e := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, Options{})
+	if failure := known(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1+maxRedirects {
+		t.Errorf("%v: %v after %d requests, want it rejected after %d", failure.Kind, failure, e.requests.Load(), 1+maxRedirects)
+	}
+}
+
+// TestCreateIsNotRepeatedOverHTTP2 covers resets of a stream that the transport of net/http
+// answers by sending the request again.
+func TestCreateIsNotRepeatedOverHTTP2(t *testing.T) {
+	for _, code := range []http2.ErrCode{http2.ErrCodeProtocol, http2.ErrCodeRefusedStream, http2.ErrCodeInternal} {
+		t.Run(code.String(), func(t *testing.T) {
+			var posts atomic.Int64
+			e := listen(t, nil, func(s *httptest.Server) {
+				s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+				s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
+					"h2": func(_ *http.Server, connection *tls.Conn, _ http.Handler) { resetStreams(connection, code, &posts) },
+				}
+				s.StartTLS()
+			})
+			client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+			if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.UnknownOutcome {
+				t.Errorf("%v: %v, want an unknown outcome", failure.Kind, failure)
+			}
+			if posts.Load() != 1 {
+				t.Errorf("the request was sent %d times, want once", posts.Load())
+			}
+		})
+	}
+}
+
+// resetStreams reads requests to their end and answers each by resetting its stream.
+func resetStreams(connection *tls.Conn, code http2.ErrCode, requests *atomic.Int64) {
+	if _, err := io.ReadFull(connection, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	framer := http2.NewFramer(connection, connection)
+	err := framer.WriteSettings()
+	for err == nil {
+		var frame http2.Frame
+		if frame, err = framer.ReadFrame(); err != nil {
+			return
+		}
+		switch frame := frame.(type) {
+		case *http2.SettingsFrame:
+			if !frame.IsAck() {
+				err = framer.WriteSettingsAck()
+			}
+		case *http2.DataFrame:
+			if frame.StreamEnded() {
+				requests.Add(1)
+				err = framer.WriteRSTStream(frame.StreamID, code)
+			}
+		}
+	}
+}
+
+func TestNoCloudVendorIsLinked(t *testing.T) {
+	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("the go command, which lists what is linked, is not installed")
+	}
+	if err != nil || !bytes.Contains(packages, []byte("github.com/openai/openai-go/v3\n")) {
+		t.Fatalf("listing what is linked: %v:\n%s", err, packages)
+	}
+	for name := range strings.Lines(strings.ToLower(string(packages))) {
+		if strings.HasPrefix(name, "github.com/azure/") || strings.HasPrefix(name, "github.com/aws/") {
+			t.Errorf("%s is linked", strings.TrimSpace(name))
+		}
+	}
+}
