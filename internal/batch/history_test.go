@@ -1,0 +1,188 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package batch_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+var (
+	seedFlag    = flag.Uint64("history-seed", 0, "seed of the random histories; 0 chooses one")
+	historyFlag = flag.Uint64("history", 0, "the one history to tell; 0 tries many")
+)
+
+// TestRandomHistories lets people, faults and crashes loose on an object, then lets all come to
+// rest, and looks whether anything was forgotten, done twice or told wrongly.
+func TestRandomHistories(t *testing.T) {
+	if *historyFlag != 0 {
+		w := newWorld(*historyFlag)
+		w.trace = t.Logf
+		if err := w.history(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	seed, histories := *seedFlag, 100_000
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	if testing.Short() {
+		histories = 5_000
+	}
+	t.Logf("%d histories from -history-seed=%d", histories, seed)
+	ends := tryHistories(t, seed, histories)
+	for _, end := range []string{"gone", "Completed", "FilesFailed", "BatchFailed", "Cancelled", "CancelledExternally", "BatchNotFound", "Rejected"} {
+		if ends[end] == 0 {
+			t.Errorf("no history ended %s, so this test does not see what it should: %v", end, ends)
+		}
+	}
+	t.Logf("ends: %v", ends)
+}
+
+// tryHistories counts how histories ended.
+func tryHistories(t *testing.T, seed uint64, histories int) map[string]int {
+	t.Helper()
+	const workers = 4
+	ends := make(map[string]int)
+	var lock sync.Mutex
+	var broken atomic.Int64
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			seeds, own := rand.New(rand.NewPCG(seed, uint64(worker))), make(map[string]int)
+			for range histories / workers {
+				number := seeds.Uint64()
+				w := newWorld(number)
+				if err := w.history(); err != nil && broken.Add(1) <= 10 {
+					t.Errorf("%v\n\tgo test ./internal/batch -run TestRandomHistories -v -history=%d", err, number)
+				}
+				own[w.end()]++
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			for end, n := range own {
+				ends[end] += n
+			}
+		})
+	}
+	group.Wait()
+	return ends
+}
+
+// end names how a history ended.
+func (w *world) end() string {
+	if w.gone {
+		return "gone"
+	}
+	return reasonOf(w.b.Status)
+}
+
+// history is one history of an object, and what was wrong in it.
+func (w *world) history() error {
+	for range 4 + w.random.IntN(12) {
+		if w.gone {
+			return nil
+		}
+		w.letTimePass()
+		w.process()
+		if w.chance(5) {
+			w.interfere()
+		}
+		if w.chance(40) {
+			w.tell("crash between passes")
+			w.crash()
+		}
+		due := !w.nextPass.IsZero() && !w.now.Before(w.nextPass)
+		if w.gone || !due && !w.chance(4) {
+			continue
+		}
+		if err := w.pass(); err != nil {
+			return err
+		}
+	}
+	w.calm = true
+	w.tell("calm from here on")
+	return w.comeToRest()
+}
+
+// letTimePass waits a while, most often until the next pass is due.
+func (w *world) letTimePass() {
+	switch w.random.IntN(6) {
+	case 0:
+		w.now = w.now.Add(w.between(0, 3*time.Second))
+	case 1:
+		w.now = w.now.Add(w.between(0, 15*time.Minute))
+	default:
+		if w.nextPass.After(w.now) {
+			w.now = w.nextPass
+		}
+	}
+}
+
+// mostCalmPasses is more than any object needs once nothing goes wrong any more.
+const mostCalmPasses = 60
+
+// longestDeletion is what a deletion takes at most: the loop stretches a wait by a fifth.
+const longestDeletion = 12*time.Minute + 30*time.Second
+
+// comeToRest makes passes as planned, without faults, until the object is over or gone.
+func (w *world) comeToRest() error {
+	calmSince := w.now
+	for range mostCalmPasses {
+		if w.gone || w.rests() {
+			return w.checkRest()
+		}
+		if w.nextPass.IsZero() {
+			return fmt.Errorf("forgotten in state %s", w.end())
+		}
+		if w.nextPass.After(w.now) {
+			w.now = w.nextPass
+		}
+		w.process()
+		if err := w.pass(); err != nil {
+			return err
+		}
+		if waited := w.now.Sub(calmSince); !w.b.DeletionTimestamp.IsZero() && waited > longestDeletion {
+			return fmt.Errorf("a deleted object was held for %s of calm", waited)
+		}
+	}
+	return fmt.Errorf("no end after %d passes without a fault, but %s", mostCalmPasses, w.end())
+}
+
+// rests reports whether nothing more is to be expected.
+func (w *world) rests() bool {
+	if !w.b.DeletionTimestamp.IsZero() || w.b.Generation != w.b.Status.ObservedGeneration {
+		return false
+	}
+	reason := reasonOf(w.b.Status)
+	return batch.Finished(w.b) || w.vanished && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
+}
+
+// checkRest says whether the end is one that the people asked for.
+func (w *world) checkRest() error {
+	if w.gone || !batch.Finished(w.b) {
+		return nil
+	}
+	if batch.ID(w.b) == "" {
+		if !batch.CancelWanted(w.b) && reasonOf(w.b.Status) != v1alpha1.ReasonCancelled {
+			return fmt.Errorf("%s without a batch", w.end())
+		}
+		return nil
+	}
+	r := w.find(w.b)
+	if r != nil && r.status == upstream.InProgress {
+		return fmt.Errorf("%s, though batch %s runs on", w.end(), r.id)
+	}
+	return nil
+}

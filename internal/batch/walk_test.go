@@ -1,0 +1,376 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package batch_test
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// option is one value of a dimension: a way to change an object, and what is remembered of it.
+type option struct {
+	name  string
+	apply func(*object, *batch.Memory)
+}
+
+func opt(name string, changes ...change) option {
+	return option{name, func(b *object, _ *batch.Memory) {
+		for _, apply := range changes {
+			apply(b)
+		}
+	}}
+}
+
+func remembering(name string, memory batch.Memory) option {
+	return option{name, func(_ *object, m *batch.Memory) { *m = memory }}
+}
+
+// mirroring is a status that an earlier pass left: the upstream's word, and the conditions.
+func mirroring(word, reason string, failed int32) option {
+	return opt(word+"/"+reason, func(b *object) {
+		b.Status.ObservedGeneration = b.Generation
+		b.Status.Status = word
+		if word != "" {
+			b.Status.FileCounts = &v1alpha1.FileCounts{Failed: failed, Total: 200}
+			b.Status.CreatedAt = &metav1.Time{Time: epoch.Add(-time.Hour)}
+		}
+		line, _ := lineOf(reason)
+		for _, condition := range line.conditions() {
+			condition.Reason, condition.Message = reason, "as before"
+			condition.ObservedGeneration = b.Generation
+			condition.LastTransitionTime = metav1.Time{Time: epoch.Add(-time.Minute)}
+			b.Status.Conditions = append(b.Status.Conditions, condition)
+		}
+		if line.finished == yes {
+			b.Status.FinishedAt = &metav1.Time{Time: epoch.Add(-time.Minute)}
+		}
+	})
+}
+
+func statusID(id string) change { return func(b *object) { b.Status.BatchID = id } }
+
+// dimensions are all that a decision depends on, but for what a pass sees. Their product is
+// the space of objects that the walk covers. TestAlikeSpecsAreTreatedAlike says why fileIDs and
+// an unset cancel are not in it.
+var dimensions = [][]option{
+	{
+		opt("files", func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, []v1alpha1.File{{FileID: "file-a"}} }),
+		opt("adopted", adopted),
+		opt("invalid", func(b *object) { b.Spec.FileIDs = nil }),
+	},
+	{opt("cancel unset"), opt("cancel true", wantsCancel)},
+	{opt("no policy"), opt("policy Cancel", policy("Cancel")), opt("policy Orphan", policy("Orphan"))},
+	{opt("kept"), opt("deleted", deletedAt(epoch.Add(-time.Minute))), opt("deleted long ago", deletedAt(epoch.Add(-time.Hour)))},
+	{opt("not held"), opt("held", held)},
+	{
+		opt("no intent"),
+		opt("fresh intent", intendedAt(epoch.Add(-time.Second))),
+		opt("settled intent", intendedAt(epoch.Add(-time.Hour))),
+		opt("garbage intent", annotated(v1alpha1.AnnotationCreateStartedAt, "yesterday")),
+		opt("future intent", intendedAt(epoch.Add(time.Hour))),
+	},
+	{
+		opt("not visited"),
+		mirroring("", "CreateOutcomeUnknown", 0),
+		mirroring("in_progress", "InProgress", 1),
+		mirroring("in_progress", "BatchNotFound", 1),
+		mirroring("finalizing", "Cancelling", 150),
+		mirroring("completed", "UpstreamUnavailable", 1), // the failed files could not be read yet
+		mirroring("failed", "CredentialsRejected", 150),
+		mirroring("cancelled", "RateLimited", 1),
+		mirroring("completed", "Completed", 0),
+		mirroring("completed", "FilesFailed", 5),
+		mirroring("failed", "BatchFailed", 1),
+		mirroring("cancelled", "Cancelled", 0),
+		mirroring("cancelled", "CancelledExternally", 0),
+	},
+	{
+		opt("no ID"),
+		opt("annotated ID", annotated(v1alpha1.AnnotationBatchID, "batch_1")),
+		opt("status ID", statusID("batch_1")),
+		opt("both IDs", annotated(v1alpha1.AnnotationBatchID, "batch_1"), statusID("batch_1")),
+		opt("conflicting IDs", annotated(v1alpha1.AnnotationBatchID, "batch_2"), statusID("batch_1")),
+		opt("unusable ID", annotated(v1alpha1.AnnotationBatchID, "../batch_1")),
+	},
+	{opt("no latch"), opt("latch", latched)},
+	{opt("observed"), opt("edited", func(b *object) { b.Generation++ })},
+	{
+		remembering("remembers nothing", batch.Memory{}),
+		remembering("due after failures", batch.Memory{Failed: batch.Retrieve, Failures: 7, NotFound: 1, Interval: time.Minute}),
+		remembering("polls later", batch.Memory{NextCall: epoch.Add(time.Minute), Interval: time.Minute}),
+		remembering("cancels later", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Cancel, Failures: 3}),
+		remembering("listing failed", batch.Memory{Failed: batch.ListFailedFiles, Failures: 9}),
+		remembering("create answered", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Create, Failures: 2, CreateAnswered: true}),
+		remembering("created", batch.Memory{CreatedID: "batch_1"}),
+	},
+}
+
+// errorsOfCalls are one error of each kind, and more where what follows depends on more.
+var errorsOfCalls = []*upstream.Error{
+	{Kind: upstream.UnknownOutcome, Message: "lost"},
+	{Kind: upstream.UnknownOutcome, Message: "bad gateway", StatusCode: 502, RetryAfter: 20 * time.Minute},
+	{Kind: upstream.Transient, Message: "unavailable", StatusCode: 503, RetryAfter: 20 * time.Minute},
+	{Kind: upstream.RateLimited, Message: "slow down", StatusCode: 429, RetryAfter: 20 * time.Minute},
+	{Kind: upstream.Rejected, Message: strings.Repeat("é", 1024), StatusCode: 400},
+	{Kind: upstream.NotFound, Message: "not found", StatusCode: 404},
+	{Kind: upstream.Unauthorized, Message: "no", StatusCode: 401},
+	{Kind: upstream.NoCredentials, Message: "Secret openai has no key OPENAI_API_KEY"},
+}
+
+func failedCalls() []result {
+	results := make([]result, 0, len(errorsOfCalls))
+	for _, err := range errorsOfCalls {
+		results = append(results, result{err: err})
+	}
+	return results
+}
+
+// batches are answers about a batch in every state, with failures below and above what
+// maxFailedFiles allows and the status lists.
+func batches(failed ...int64) []result {
+	var results []result
+	for _, status := range []upstream.Status{upstream.InProgress, wrongStatus, upstream.Completed, upstream.Failed, upstream.Cancelled} {
+		for _, n := range failed {
+			results = append(results, result{batch: answer(status, failures(n), pollAfter(2*time.Minute))})
+		}
+	}
+	return results
+}
+
+// walker makes every pass that is possible from an object.
+type walker struct {
+	// results are what can come of each action.
+	results map[batch.Action][]result
+	// picks is how many of them are followed, all where it is 0; index decides which.
+	picks, index int
+	// paths counts passes that came to their end.
+	paths int
+}
+
+// picked are the results of an action that are followed. Over neighbouring objects, all are.
+func (w *walker) picked(action batch.Action) []result {
+	all := w.results[action]
+	if w.picks == 0 || len(all) <= w.picks {
+		return all
+	}
+	var some []result
+	for range w.picks {
+		some = append(some, all[w.index%len(all)])
+		w.index++
+	}
+	return some
+}
+
+func newWalker(failed ...int64) *walker {
+	none := []result{{}}
+	seen := append(failedCalls(), batches(failed...)...)
+	return &walker{results: map[batch.Action][]result{
+		batch.Rest: nil, batch.Release: nil,
+		batch.Hold: none, batch.KeepID: none, batch.ForgetIntent: none,
+		batch.Create: seen, batch.Retrieve: seen, batch.Cancel: seen,
+		batch.Probe:           append(failedCalls(), result{}, result{attached: true}),
+		batch.ListFailedFiles: append(failedCalls(), result{}, result{files: someFailedFiles()}),
+	}}
+}
+
+// someFailedFiles are in no order, and one of them is larger than a status takes.
+func someFailedFiles() []upstream.FailedFile {
+	return []upstream.FailedFile{
+		{FileID: "file-z", Code: "server_error"},
+		{Code: "no ID"},
+		{FileID: "file-a\xff", Code: strings.Repeat("c", 200), Message: strings.Repeat("é", 2000)},
+	}
+}
+
+// mostActions is how many actions a pass takes at most.
+const mostActions = 5
+
+// visit follows every way that a pass can go from here.
+func (w *walker) visit(q question) error {
+	d := rules.Decide(q.b, q.seen, q.now)
+	if err := checkDecision(q, d); err != nil {
+		return fmt.Errorf("%s: %w", story(q.seen), err)
+	}
+	if d.Action == batch.Rest || d.Action == batch.Release {
+		w.paths++
+		if again := rules.Decide(q.b, q.seen, q.now); w.paths%8 == 0 && !reflect.DeepEqual(d, again) {
+			return fmt.Errorf("after %v: two answers to one question", q.seen.Took)
+		}
+		return w.visitEarly(q, d)
+	}
+	if len(q.seen.Took) == mostActions {
+		return fmt.Errorf("after %v: no end, but %s", q.seen.Took, d.Action)
+	}
+	for _, r := range w.picked(d.Action) {
+		next := q
+		next.b, next.seen = apply(q.b, q.seen, d.Action, r, q.now)
+		if err := w.visit(next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// story tells what a pass did so far.
+func story(seen batch.Observation) string {
+	if seen.Err == nil {
+		return fmt.Sprintf("after %v", seen.Took)
+	}
+	return fmt.Sprintf("after %v, with error %q", seen.Took, seen.Err.Error())
+}
+
+// visitEarly makes the pass that the write of the status brings about: it comes before
+// anything is due, so it must change nothing, and tell nothing.
+func (w *walker) visitEarly(q question, d batch.Decision) error {
+	if d.Action == batch.Release || d.After < time.Second {
+		return nil
+	}
+	early := question{b: withOwnMetadata(q.b), seen: batch.Observation{Memory: d.Memory}, now: q.now}
+	early.b.Status = d.Status
+	if d.Reset {
+		early.seen.Memory.NextCall = q.now.Add(d.After)
+	}
+	e := rules.Decide(early.b, early.seen, early.now)
+	switch {
+	case e.Action == batch.KeepID, e.Action == batch.Hold, e.Action == batch.Cancel:
+		return nil // what concerns the upstream waits, but for a first cancel
+	case batch.CancelWanted(early.b) && batch.ID(early.b) == "" && reasonOf(e.Status) == v1alpha1.ReasonCancelled:
+		return nil // nor does a cancel wait that concerns nothing
+	case e.Action != batch.Rest:
+		return fmt.Errorf("%s: %s at once, not after %s", story(q.seen), e.Action, d.After)
+	case len(e.Events) > 0 || !reflect.DeepEqual(e.Status, d.Status):
+		return fmt.Errorf("%s: state %s becomes %s at once: %+v", story(q.seen), reasonOf(d.Status), reasonOf(e.Status), e.Events)
+	case e.After != d.After:
+		return fmt.Errorf("%s: waits %s, and at once for %s", story(q.seen), d.After, e.After)
+	}
+	return nil
+}
+
+// combination is an object of the space: one option of each dimension.
+type combination []option
+
+// combinationAt numbers the space of objects.
+func combinationAt(space [][]option, index int) combination {
+	chosen := make(combination, len(space))
+	for i, options := range space {
+		chosen[i], index = options[index%len(options)], index/len(options)
+	}
+	return chosen
+}
+
+func sizeOf(space [][]option) int {
+	size := 1
+	for _, options := range space {
+		size *= len(options)
+	}
+	return size
+}
+
+func (c combination) String() string {
+	names := make([]string, len(c))
+	for i, chosen := range c {
+		names[i] = chosen.name
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c combination) question() question {
+	q := question{b: fresh(), now: epoch}
+	for _, chosen := range c {
+		chosen.apply(q.b, &q.seen.Memory)
+	}
+	return q
+}
+
+// walk makes every pass from every object of a space, by several walkers at once.
+func walk(t *testing.T, space [][]option, picks int, failed ...int64) {
+	t.Helper()
+	const walkers = 4
+	var paths, broken atomic.Int64
+	var group sync.WaitGroup
+	for first := range walkers {
+		group.Go(func() {
+			w := newWalker(failed...)
+			w.picks, w.index = picks, first
+			for i := first; i < sizeOf(space) && broken.Load() < 10; i += walkers {
+				c := combinationAt(space, i)
+				q := c.question()
+				err := w.visit(q)
+				if err == nil && i%5 == 0 && !reflect.DeepEqual(q.b, c.question().b) {
+					err = fmt.Errorf("the object was changed by the rules")
+				}
+				if err != nil {
+					broken.Add(1)
+					t.Errorf("%s: %v", c, err)
+				}
+			}
+			paths.Add(int64(w.paths))
+		})
+	}
+	group.Wait()
+	t.Logf("%d objects, %d passes", sizeOf(space), paths.Load())
+}
+
+// TestEveryPassFromEveryObject begins at every object, and follows two of the answers to each call.
+func TestEveryPassFromEveryObject(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while; TestEveryAnswerInEveryPass covers a part of it")
+	}
+	walk(t, dimensions, 2, 0, 5)
+}
+
+// TestEveryAnswerInEveryPass follows every answer to every call, from the objects for which
+// that makes a difference.
+func TestEveryAnswerInEveryPass(t *testing.T) {
+	if testing.Short() {
+		walk(t, narrowed(), 0, 2)
+		return
+	}
+	walk(t, narrowed(), 0, 0, 1, 2, 150)
+}
+
+// narrowed is a part of the space in which each option occurs, but for those that make no
+// difference to what follows upon an answer.
+func narrowed() [][]option {
+	space := append([][]option{}, dimensions...)
+	space[0] = space[0][:2] // files, adopted
+	space[2] = []option{opt("1 failure allowed", allowed(1))}
+	space[4] = space[4][1:]                       // held
+	space[5] = []option{space[5][0], space[5][2]} // no intent and a settled one
+	space[7] = space[7][:2]                       // no ID and an annotated one
+	space[9] = space[9][:1]                       // observed
+	return space
+}
+
+// TestAlikeSpecsAreTreatedAlike is why the walk leaves some specs out.
+func TestAlikeSpecsAreTreatedAlike(t *testing.T) {
+	space := append([][]option{}, dimensions...)
+	space[0] = space[0][:1] // files
+	for i := range sizeOf(space) {
+		c := combinationAt(space, 11*i%sizeOf(space))
+		q := c.question()
+		want := rules.Decide(q.b, q.seen, q.now)
+		q.b.Spec.FileIDs, q.b.Spec.Files = []string{"file-a"}, nil
+		if !batch.CancelWanted(q.b) {
+			q.b.Spec.Cancel = ptr(false)
+		}
+		if got := rules.Decide(q.b, q.seen, q.now); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s: with fileIDs and cancel false:\n%+v, want\n%+v", c, got, want)
+		}
+		if i == 50_000 {
+			return
+		}
+	}
+}

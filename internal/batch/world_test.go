@@ -1,0 +1,585 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package batch_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// remote is a batch as the upstream has it.
+type remote struct {
+	id        string
+	createdAt time.Time
+	status    upstream.Status
+	counts    upstream.FileCounts
+	// cancelAsked tells that a cancel arrived while the batch was in progress.
+	cancelAsked bool
+}
+
+// world is all there is beside the rules: an API server with one object, the loop with what it
+// remembers, an upstream, and everybody who interferes. All that happens in it follows from a
+// seed.
+type world struct {
+	random *rand.Rand
+	now    time.Time
+	// calm is when faults and people have come to rest.
+	calm bool
+
+	// b is the object as the API server has it, and gone that it was removed.
+	b    *object
+	gone bool
+	// version is the object's resourceVersion.
+	version int
+
+	memory batch.Memory
+	// nextPass is when the loop looks at the object; zero where nothing is planned.
+	nextPass time.Time
+
+	remotes []*remote
+	// vanished tells that somebody deleted the vector store.
+	vanished bool
+	// attached tells that a create of the object took effect.
+	attached bool
+
+	// effects counts creates that took effect, and unknowns those whose outcome the loop could
+	// not learn.
+	effects, unknowns int
+	// unsettled tells that a create was started whose outcome the loop has not learned yet.
+	unsettled bool
+	// kept is the ID that was stored.
+	kept string
+
+	// trace is told what happens, where it is set.
+	trace func(format string, args ...any)
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{random: rand.New(rand.NewPCG(seed, seed)), now: epoch, nextPass: epoch}
+	w.b = fresh(func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} })
+	if w.chance(5) {
+		adopted(w.b)
+		w.remotes = append(w.remotes, &remote{id: "batch_1", createdAt: epoch.Add(-time.Hour), status: upstream.InProgress, counts: upstream.FileCounts{InProgress: 3, Total: 3}})
+	}
+	if w.chance(8) {
+		wantsCancel(w.b)
+	}
+	return w
+}
+
+// chance is true once in n times.
+func (w *world) chance(n int) bool { return w.random.IntN(n) == 0 }
+
+// between is a random time from one up to another.
+func (w *world) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(w.random.Int64N(int64(most-least)+1))
+}
+
+func (w *world) tell(format string, args ...any) {
+	if w.trace != nil {
+		w.trace("%s  "+format, append([]any{w.now.Sub(epoch)}, args...)...)
+	}
+}
+
+// errCrash, errConflict and errAPI end a pass before its end.
+type interruption string
+
+func (i interruption) Error() string { return string(i) }
+
+const (
+	errCrash    interruption = "the process died"
+	errConflict interruption = "the object was changed in between"
+	errAPI      interruption = "the API server did not answer"
+)
+
+// pass makes one pass as the loop does, and says what was wrong in it.
+func (w *world) pass() error {
+	seen := batch.Observation{Memory: w.memory}
+	b, version := w.b.DeepCopy(), w.version
+	w.nextPass = time.Time{}
+	var told []batch.Event
+	for {
+		q := question{b: b, seen: seen, now: w.now}
+		d := rules.Decide(b, seen, w.now)
+		told = append(told, d.Events...)
+		w.tell("%s: %s %s after %s %v", d.Action, reasonOf(d.Status), d.Status.Status, d.After, d.Events)
+		if err := checkDecision(q, d); err != nil {
+			return err
+		}
+		if len(seen.Took) > mostActions {
+			return fmt.Errorf("no end of actions: %v", seen.Took)
+		}
+		if d.Action == batch.Rest || d.Action == batch.Release {
+			return w.conclude(b, version, d, told)
+		}
+		stopped, err := w.act(b, &version, d.Action, &seen)
+		if err != nil {
+			return err
+		}
+		if stopped != nil {
+			w.interrupted(stopped)
+			return nil
+		}
+	}
+}
+
+// interrupted plans the pass after one that was not brought to its end.
+func (w *world) interrupted(why error) {
+	w.tell("interrupted: %v", why)
+	w.nextPass = w.now.Add(50 * time.Millisecond)
+	if errors.Is(why, errCrash) {
+		w.crash()
+	}
+}
+
+// crash ends the process; another one begins soon.
+func (w *world) crash() {
+	w.memory = batch.Memory{}
+	w.learnedNothing()
+	w.nextPass = w.now.Add(w.between(0, 20*time.Second))
+}
+
+// learnedNothing counts a create whose outcome the loop cannot learn any more, once.
+func (w *world) learnedNothing() {
+	if w.unsettled {
+		w.unknowns++
+	}
+	w.unsettled = false
+}
+
+// dies reports whether the process dies here.
+func (w *world) dies() bool { return !w.calm && w.chance(60) }
+
+// patch changes the metadata of the object, as far as the API server is there and, for a patch
+// with a version, nobody was faster.
+func (w *world) patch(b *object, version *int, locked bool, change func(*object)) error {
+	if !w.calm && w.chance(20) {
+		w.interfere()
+	}
+	switch {
+	case w.dies():
+		return errCrash
+	case w.gone, !w.calm && w.chance(60):
+		return errAPI
+	case locked && *version != w.version:
+		return errConflict
+	}
+	w.b = w.b.DeepCopy()
+	change(w.b)
+	w.version++
+	*version = w.version
+	b.Annotations, b.Finalizers = w.b.DeepCopy().Annotations, slices.Clone(w.b.Finalizers)
+	w.lookAfterID()
+	switch {
+	case w.dies():
+		return errCrash
+	case !w.calm && w.chance(60):
+		return errAPI // it took effect, and the answer was lost
+	}
+	return nil
+}
+
+// lookAfterID notes the ID of a batch once it is stored.
+func (w *world) lookAfterID() {
+	if id := batch.ID(w.b); w.kept == "" && id != "" {
+		w.kept = id
+		w.unsettled = false
+	}
+}
+
+// act takes an action. It says why the pass ends here, if it does, and what was wrong.
+func (w *world) act(b *object, version *int, action batch.Action, seen *batch.Observation) (stopped, err error) {
+	if asksUpstream(action) && batch.Finished(w.b) {
+		return nil, fmt.Errorf("%s after the batch was over", action)
+	}
+	seen.Took, seen.Err = append(seen.Took, action), nil
+	switch action {
+	case batch.Hold:
+		return w.patch(b, version, true, hold), nil
+	case batch.KeepID:
+		id := seen.Memory.CreatedID
+		if id == "" {
+			id = batch.ID(b)
+		}
+		return w.patch(b, version, false, func(b *object) { keep(b, id) }), nil
+	case batch.ForgetIntent:
+		return w.patch(b, version, true, forget), nil
+	case batch.Create:
+		return w.create(b, version, seen)
+	case batch.Probe:
+		seen.Err = w.fault(nil)
+		seen.Attached = w.attached
+	case batch.Retrieve, batch.Cancel:
+		w.ask(b, action, seen)
+	case batch.ListFailedFiles:
+		seen.Err = w.fault(w.find(b))
+		seen.FailedFiles = failedOf(w.find(b))
+	case batch.Rest, batch.Release:
+		return nil, fmt.Errorf("%s is not an action to take in the middle of a pass", action)
+	}
+	if w.dies() {
+		return errCrash, nil
+	}
+	return nil, nil
+}
+
+func forget(b *object) { delete(b.Annotations, v1alpha1.AnnotationCreateStartedAt) }
+
+// create stores the intent, creates a batch, and stores its ID.
+func (w *world) create(b *object, version *int, seen *batch.Observation) (stopped, err error) {
+	if w.kept != "" {
+		return nil, fmt.Errorf("created again, with batch %s stored", w.kept)
+	}
+	startedAt, before := w.now, b.Annotations[v1alpha1.AnnotationCreateStartedAt]
+	if stopped := w.patch(b, version, true, func(b *object) { hold(b); intendedAt(startedAt)(b) }); stopped != nil {
+		return stopped, nil // nothing was sent
+	}
+	w.unsettled = true
+	w.now = w.now.Add(w.between(0, rules.RequestTimeout))
+	made, failure := w.post()
+	if w.effects > 1+w.unknowns {
+		return nil, fmt.Errorf("%d batches were created, though the outcome was unknown %d times only", w.effects, w.unknowns)
+	}
+	if w.dies() {
+		return errCrash, nil
+	}
+	if seen.Err = failure; failure != nil {
+		if failure.Kind == upstream.UnknownOutcome {
+			w.learnedNothing()
+			return nil, nil
+		}
+		if seen.Attached {
+			return w.patch(b, version, false, func(b *object) { b.Annotations[v1alpha1.AnnotationCreateStartedAt] = before }), nil
+		}
+		w.unsettled = false
+		return w.patch(b, version, false, forget), nil
+	}
+	seen.Batch, seen.Memory.CreatedID = made, made.ID
+	w.memory = seen.Memory
+	return w.patch(b, version, false, func(b *object) { keep(b, made.ID) }), nil
+}
+
+// post creates a batch, or gives one of the many ways in which that can go wrong.
+func (w *world) post() (*upstream.Batch, *upstream.Error) {
+	lost := !w.calm && w.chance(4)
+	if !lost {
+		if failure := w.fault(nil); failure != nil {
+			return nil, failure
+		}
+	}
+	if w.vanished {
+		return nil, &upstream.Error{Kind: upstream.NotFound, StatusCode: 404, Message: "no such store"}
+	}
+	unknown := &upstream.Error{Kind: upstream.UnknownOutcome, Message: "lost"}
+	if w.chance(2) {
+		unknown.StatusCode, unknown.RetryAfter = 502, w.retryAfter()
+	}
+	if lost && w.chance(2) {
+		return nil, unknown // before it took effect
+	}
+	r := &remote{id: fmt.Sprintf("batch_%d", len(w.remotes)+1), createdAt: w.now.Truncate(time.Second), status: upstream.InProgress, counts: upstream.FileCounts{InProgress: 2, Total: 2}}
+	w.remotes = append(w.remotes, r)
+	w.effects++
+	w.attached = true
+	w.tell("upstream: created %s", r.id)
+	if lost {
+		return nil, unknown
+	}
+	return r.answer(), nil
+}
+
+// retryAfter is how long the upstream asks to be left alone: short, but for a few times.
+func (w *world) retryAfter() time.Duration {
+	if w.chance(4) {
+		return w.between(0, time.Hour)
+	}
+	return w.between(0, time.Minute)
+}
+
+// fault is what goes wrong with a call that asks about a batch, or about nothing in particular.
+func (w *world) fault(r *remote) *upstream.Error {
+	if w.calm || !w.chance(4) {
+		return nil
+	}
+	failure := &upstream.Error{Message: "it went wrong"}
+	switch w.random.IntN(6) {
+	case 0, 1:
+		failure.Kind, failure.StatusCode = upstream.Transient, 503
+		failure.RetryAfter = w.between(0, 5*time.Second)
+	case 2:
+		failure.Kind, failure.StatusCode, failure.RetryAfter = upstream.RateLimited, 429, w.retryAfter()
+	case 3:
+		failure.Kind, failure.StatusCode = upstream.Unauthorized, 401
+	case 4:
+		failure.Kind = upstream.NoCredentials
+	case 5:
+		failure.Kind, failure.StatusCode = upstream.Rejected, 400
+		if r != nil && w.now.Sub(r.createdAt) < rules.NotFoundGrace {
+			failure.Kind, failure.StatusCode = upstream.NotFound, 404
+		}
+	}
+	return failure
+}
+
+// find is the batch that the object stands for; nil where the upstream has none.
+func (w *world) find(b *object) *remote {
+	for _, r := range w.remotes {
+		if r.id == batch.ID(b) && !w.vanished {
+			return r
+		}
+	}
+	return nil
+}
+
+// ask reads or cancels the batch.
+func (w *world) ask(b *object, action batch.Action, seen *batch.Observation) {
+	r := w.find(b)
+	if r == nil {
+		seen.Err = &upstream.Error{Kind: upstream.NotFound, StatusCode: 404, Message: "no such batch"}
+		return
+	}
+	seen.Err = w.fault(r)
+	if action == batch.Cancel && (seen.Err == nil || seen.Err.Kind == upstream.Transient && w.chance(2)) {
+		r.cancel(w.chance(2))
+		w.tell("upstream: cancel of %s: %s", r.id, r.status)
+	}
+	if seen.Err != nil {
+		return
+	}
+	if action == batch.Cancel && r.status != upstream.InProgress && !r.cancelAsked && w.chance(2) {
+		seen.Err = &upstream.Error{Kind: upstream.Rejected, StatusCode: 400, Message: "it is over"} // as some servers have it
+		return
+	}
+	seen.CancelTaken = seen.CancelTaken || action == batch.Cancel
+	seen.Batch = w.shown(r)
+}
+
+// shown is what the upstream answers about a batch.
+func (w *world) shown(r *remote) *upstream.Batch {
+	a := r.answer()
+	if !w.calm && r.status == upstream.InProgress && w.chance(6) {
+		a.Status = wrongStatus
+	}
+	if w.chance(10) {
+		a.PollAfter = w.between(0, 20*time.Second)
+	}
+	return a
+}
+
+// cancel stops a batch that is in progress, now or soon.
+func (r *remote) cancel(now bool) {
+	if r.status != upstream.InProgress {
+		return
+	}
+	r.cancelAsked = true
+	if now {
+		r.end(upstream.Cancelled)
+	}
+}
+
+// end brings a batch to its end.
+func (r *remote) end(status upstream.Status) {
+	r.status = status
+	if status == upstream.Cancelled {
+		r.counts.Cancelled += r.counts.InProgress
+	} else {
+		r.counts.Completed += r.counts.InProgress
+	}
+	r.counts.InProgress = 0
+}
+
+func (r *remote) answer() *upstream.Batch {
+	return &upstream.Batch{ID: r.id, CreatedAt: r.createdAt, Status: r.status, FileCounts: r.counts}
+}
+
+func failedOf(r *remote) []upstream.FailedFile {
+	if r == nil {
+		return nil
+	}
+	var files []upstream.FailedFile
+	for i := range r.counts.Failed {
+		files = append(files, upstream.FailedFile{FileID: fmt.Sprintf("file-%d", r.counts.Failed-i), Code: "server_error"})
+	}
+	return files
+}
+
+// process lets the upstream work on its batches.
+func (w *world) process() {
+	for _, r := range w.remotes {
+		switch {
+		case r.status != upstream.InProgress:
+		case r.cancelAsked:
+			if w.calm || w.chance(2) {
+				r.end(upstream.Cancelled)
+			}
+		case w.calm && batch.CancelWanted(w.b):
+			// It hangs, so that only a cancel ends it.
+		case w.chance(3) && r.counts.InProgress > 0:
+			r.counts.InProgress--
+			if w.chance(3) {
+				r.counts.Failed++
+			} else {
+				r.counts.Completed++
+			}
+		case w.chance(4):
+			r.end([]upstream.Status{upstream.Completed, upstream.Completed, upstream.Failed, upstream.Cancelled}[w.random.IntN(4)])
+		}
+	}
+}
+
+// conclude stores what a pass came to, and plans the next.
+func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.Event) error {
+	if w.dies() {
+		w.interrupted(errCrash)
+		return nil
+	}
+	if d.Action == batch.Release {
+		return w.release(b, version, told)
+	}
+	if version != w.version || w.gone {
+		w.interrupted(errConflict)
+		return nil
+	}
+	if err := w.checkTruth(b, d.Status); err != nil {
+		return err
+	}
+	w.b = w.b.DeepCopy()
+	w.b.Status = *d.Status.DeepCopy()
+	w.version++
+	w.lookAfterID()
+	if w.kept != "" && batch.ID(w.b) != w.kept {
+		return fmt.Errorf("the ID %s was stored, and now it is %q", w.kept, batch.ID(w.b))
+	}
+	if w.memory = d.Memory; d.After <= 0 {
+		w.memory = batch.Memory{}
+		w.learnedNothing()
+		return nil
+	}
+	after := d.After
+	if d.Reset {
+		after = max(time.Duration(float64(after)*(0.8+0.4*w.random.Float64())), d.NotBefore)
+		w.memory.NextCall = w.now.Add(after)
+	}
+	w.nextPass = w.now.Add(after)
+	return nil
+}
+
+// release lets the object go, if what its deletionPolicy asks for was done or given up aloud.
+func (w *world) release(b *object, version int, told []batch.Event) error {
+	if version != w.version {
+		w.interrupted(errConflict)
+		return nil
+	}
+	w.gone = true
+	r := w.find(b)
+	own := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyCancel || b.Spec.DeletionPolicy == "" && !batch.Adopted(b)
+	warned := slices.ContainsFunc(told, func(e batch.Event) bool { return e.Warning && strings.Contains(e.Message, "may ") })
+	if own && r != nil && r.status == upstream.InProgress && !r.cancelAsked && !warned {
+		return fmt.Errorf("let go while batch %s runs on, without a word", r.id)
+	}
+	return nil
+}
+
+// checkTruth holds an end that is told against the upstream, and against the spec that the pass
+// saw: a patch without a version may hide from it that the spec was edited meanwhile.
+func (w *world) checkTruth(b *object, status v1alpha1.VectorStoreFileBatchStatus) error {
+	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished) || batch.Finished(w.b) {
+		return nil
+	}
+	if status.BatchID == "" {
+		if reason := reasonOf(status); reason != v1alpha1.ReasonCancelled {
+			return fmt.Errorf("%s without a batch", reason)
+		}
+		if w.attached {
+			return errors.New("it is said that nothing was created, though files are attached")
+		}
+		return nil
+	}
+	asked := batch.CancelWanted(b) || status.CancelRequestedAt != nil
+	if reason := reasonOf(status); asked && reason == v1alpha1.ReasonCancelledExternally || !asked && reason == v1alpha1.ReasonCancelled {
+		return fmt.Errorf("%s is told, and that spec.cancel or the operator asked for it is %t", reason, asked)
+	}
+	i := slices.IndexFunc(w.remotes, func(r *remote) bool { return r.id == status.BatchID })
+	if i < 0 || string(w.remotes[i].status) != status.Status {
+		return fmt.Errorf("batch %s is said to be %s", status.BatchID, status.Status)
+	}
+	if w.remotes[i].counts.Failed != int64(status.FileCounts.Failed) {
+		return fmt.Errorf("%d files are said to have failed of %+v", status.FileCounts.Failed, w.remotes[i].counts)
+	}
+	return nil
+}
+
+// interfere is one thing that people and tools do to the object.
+func (w *world) interfere() {
+	if w.gone {
+		return
+	}
+	b := w.b.DeepCopy()
+	if w.chance(2) {
+		w.edit(b)
+	} else {
+		w.damage(b)
+	}
+	if !equalSpecs(b, w.b) {
+		b.Generation++
+	}
+	w.tell("interfered: cancel %v, policy %q, deleted %v, status of generation %d, annotations %v, store gone %t",
+		batch.CancelWanted(b), b.Spec.DeletionPolicy, b.DeletionTimestamp, b.Status.ObservedGeneration, b.Annotations, w.vanished)
+	w.b = b
+	w.version++
+	w.gone = !b.DeletionTimestamp.IsZero() && !batch.Held(b)
+	w.nextPass = w.now // the watch brings it
+}
+
+// edit is one change that people make to a spec.
+func (w *world) edit(b *object) {
+	switch w.random.IntN(4) {
+	case 0:
+		b.Spec.Cancel = ptr(true)
+	case 1:
+		b.Spec.Cancel = []*bool{nil, ptr(false)}[w.random.IntN(2)]
+	case 2:
+		b.Spec.MaxFailedFiles = ptr(w.random.Int32N(3))
+	case 3:
+		b.Spec.DeletionPolicy = []v1alpha1.DeletionPolicy{"", "Cancel", "Orphan"}[w.random.IntN(3)]
+	}
+}
+
+// damage is one thing that is taken away. Losing both the status and the annotation at once
+// loses the ID for good, so that does not happen here.
+func (w *world) damage(b *object) {
+	switch w.random.IntN(4) {
+	case 0:
+		if w.chance(2) && b.DeletionTimestamp.IsZero() {
+			b.DeletionTimestamp = &metav1.Time{Time: w.now.Truncate(time.Second)}
+			b.Generation++
+		}
+	case 1:
+		if b.Status.BatchID == "" || batch.Adopted(b) || b.Annotations[v1alpha1.AnnotationBatchID] == b.Status.BatchID {
+			b.Status = v1alpha1.VectorStoreFileBatchStatus{ObservedGeneration: -1}
+		}
+	case 2:
+		if b.Status.BatchID != "" {
+			delete(b.Annotations, v1alpha1.AnnotationBatchID)
+		}
+	case 3:
+		w.vanished = w.vanished || w.chance(10)
+	}
+}
+
+func equalSpecs(a, b *object) bool {
+	return batch.CancelWanted(a) == batch.CancelWanted(b) && a.Spec.DeletionPolicy == b.Spec.DeletionPolicy &&
+		(a.Spec.MaxFailedFiles == b.Spec.MaxFailedFiles || a.Spec.MaxFailedFiles != nil && b.Spec.MaxFailedFiles != nil && *a.Spec.MaxFailedFiles == *b.Spec.MaxFailedFiles)
+}
