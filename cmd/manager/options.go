@@ -1,0 +1,130 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// options are the manager's flags.
+type options struct {
+	metricsAddress          string
+	metricsSecure           bool
+	metricsCertDir          string
+	probeAddress            string
+	leaderElect             bool
+	leaderElectionNamespace string
+	concurrency             int
+	watchNamespaces         list
+	rules                   batch.Rules
+	endpoints               upstream.EndpointPolicy
+	allowedEndpoints        list
+}
+
+func defaultOptions() *options {
+	return &options{
+		metricsAddress: ":8443",
+		metricsSecure:  true,
+		probeAddress:   ":8081",
+		concurrency:    32,
+		rules:          batch.DefaultRules(),
+	}
+}
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "The `address` that serves metrics; 0 turns them off.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "Serve metrics over HTTPS, to those only whom the cluster lets get the URL /metrics.")
+	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "The `folder` with tls.crt and tls.key for the metrics; without it, a self-signed certificate is made.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "The `address` that serves /healthz and /readyz; 0 turns them off.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease, so that several replicas can run.")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the lease; the Pod's own by default.")
+	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "How many objects are worked on at a time. Most of that is waiting for the upstream.")
+	flags.Var(&o.watchNamespaces, "watch-namespaces", "The `namespaces` to watch, separated by commas; all of them by default.")
+	flags.DurationVar(&o.rules.PollMin, "poll-interval-min", o.rules.PollMin, "The shortest time between two looks at a batch in progress.")
+	flags.DurationVar(&o.rules.PollMax, "poll-interval-max", o.rules.PollMax, "The longest time between two looks at a batch in progress.")
+	flags.DurationVar(&o.rules.RequestTimeout, "request-timeout", o.rules.RequestTimeout, "How long one call to the upstream may take. The Pod's termination grace period must be longer.")
+	flags.DurationVar(&o.rules.FinalizeTimeout, "finalize-timeout", o.rules.FinalizeTimeout, "How long the deletion of an object is retried before it is let go, with a warning of what may be left upstream.")
+	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Let Secrets name http:// endpoints. Keys then cross the network unencrypted.")
+	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "The `hosts` that Secrets may name in OPENAI_BASE_URL, separated by commas: host, host:port or *.domain; any by default.")
+}
+
+// validate refuses settings that cannot work, naming the flag.
+func (o *options) validate() error {
+	var errs []error
+	refuse := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(!servable(o.metricsAddress), "--metrics-bind-address is %q: it must be host:port or :port, or 0", o.metricsAddress)
+	refuse(!servable(o.probeAddress), "--health-probe-bind-address is %q: it must be host:port or :port, or 0", o.probeAddress)
+	refuse(o.metricsCertDir != "" && !o.metricsSecure, "--metrics-cert-dir is given, and --metrics-secure is off: there is no use for a certificate")
+	for _, file := range certificateFiles(o.metricsCertDir) {
+		_, err := os.Stat(file)
+		refuse(err != nil, "--metrics-cert-dir: %w", err)
+	}
+	for _, namespace := range o.watchNamespaces {
+		refuse(!namespaceName(namespace), "--watch-namespaces has %q: that cannot be a namespace", namespace)
+	}
+	refuse(o.leaderElectionNamespace != "" && !namespaceName(o.leaderElectionNamespace), "--leader-election-namespace is %q: that cannot be a namespace", o.leaderElectionNamespace)
+	refuse(o.concurrency < 1, "--concurrency is %d: it must be at least 1", o.concurrency)
+	refuse(o.rules.PollMin < 100*time.Millisecond, "--poll-interval-min is %s: it must be at least 100ms", o.rules.PollMin)
+	refuse(o.rules.PollMax < o.rules.PollMin, "--poll-interval-max is %s: it must not be shorter than --poll-interval-min, %s", o.rules.PollMax, o.rules.PollMin)
+	refuse(o.rules.RequestTimeout < time.Second, "--request-timeout is %s: it must be at least 1s", o.rules.RequestTimeout)
+	refuse(o.rules.FinalizeTimeout < 0, "--finalize-timeout is %s: it must not be negative", o.rules.FinalizeTimeout)
+	endpoints, err := upstream.ParseAllowed(o.allowedEndpoints)
+	refuse(err != nil, "--allowed-endpoints: %w", err)
+	o.endpoints.Allowed = endpoints
+	return errors.Join(errs...)
+}
+
+// servable reports whether an address can be listened on, or is the word for none.
+func servable(address string) bool {
+	if address == "0" {
+		return true
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// certificateFiles are the files that a folder for a certificate must have.
+func certificateFiles(folder string) []string {
+	if folder == "" {
+		return nil
+	}
+	return []string{filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")}
+}
+
+func namespaceName(name string) bool { return len(validation.IsDNS1123Label(name)) == 0 }
+
+// list is a flag of values separated by commas; given more than once, it goes on.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(text string) error {
+	for _, item := range strings.Split(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			*l = append(*l, item)
+		}
+	}
+	return nil
+}
