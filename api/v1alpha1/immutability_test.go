@@ -120,6 +120,9 @@ func TestTheRestCanBeChanged(t *testing.T) {
 		"credentialsRef, added":   {plain, `{"credentialsRef":{"name":"b"}}`, nil},
 		"credentialsRef, changed": {set, `{"credentialsRef":{"name":"b"}}`, nil},
 		"credentialsRef, removed": {set, `{"credentialsRef":null}`, nil},
+		"suspend, both ways":      {plain, `{"suspend":true}`, nil},
+		"deadline, set":           {plain, `{"activeDeadlineSeconds":60}`, nil},
+		"time to live, set":       {plain, `{"ttlSecondsAfterFinished":60}`, nil},
 		"all of an adopted batch": {adopted, `{"cancel":true,"maxFailedFiles":1,"deletionPolicy":"Cancel","credentialsRef":{"name":"b"}}`, nil},
 		"all beside files":        {single, `{"cancel":true,"maxFailedFiles":1,"deletionPolicy":"Cancel","credentialsRef":{"name":"b"}}`, nil},
 	})

@@ -106,7 +106,13 @@ const (
 	ReasonCancelled = "Cancelled"
 	// ReasonCancelledExternally: cancelled, but not by this object.
 	ReasonCancelledExternally = "CancelledExternally"
+	// ReasonDeadlineExceeded: in progress for longer than activeDeadlineSeconds, and cancelled.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
 )
+
+// ReasonSuspended says that spec.suspend leaves the upstream alone. Ready is Unknown, and
+// nothing else is True.
+const ReasonSuspended = "Suspended"
 
 // Reasons where somebody has to do something: Ready is False and Stalled is True. It is still
 // tried again, slowly.
@@ -118,6 +124,10 @@ const (
 	// ReasonCredentialsRejected: the key was refused, or may not be used.
 	ReasonCredentialsRejected = "CredentialsRejected"
 )
+
+// ReasonTTLExpired is the reason of the Event that tells that a finished object is deleted, as
+// ttlSecondsAfterFinished asks.
+const ReasonTTLExpired = "TTLExpired"
 
 // ReasonCancelIrrevocable is the reason of the Event that answers an unset spec.cancel after
 // the upstream took the cancel.

@@ -45,7 +45,8 @@ func fileID(i int) string { return fmt.Sprintf(`"file-%d"`, i) }
 
 func file(i int) string { return fmt.Sprintf(`{"fileID":"file-%d"}`, i) }
 
-const notAnID = "should match '^[A-Za-z0-9_-]+$'"
+// notAnID is how the refusals begin; a batchID may have more characters from its second on.
+const notAnID = "should match '^[A-Za-z0-9_-]"
 
 func TestIDsAreBounded(t *testing.T) {
 	for field, spec := range map[string]string{
@@ -123,6 +124,7 @@ func TestExactlyOneSourceOfFiles(t *testing.T) {
 		"fileIDs":                       {with(ids), nil},
 		"files":                         {with(files), nil},
 		"batchID":                       {with(batch), nil},
+		"batchID of another server":     {with(`"batchID":"batch:7f.1"`), nil},
 		"none":                          {`{"vectorStoreID":"vs_1"}`, refusal},
 		"fileIDs and files":             {with(ids, files), refusal},
 		"fileIDs and batchID":           {with(ids, batch), refusal},
@@ -256,6 +258,17 @@ func TestWhatCanBeChangedIsBounded(t *testing.T) {
 		"deletionPolicy unknown":       {with(`"deletionPolicy":"Delete"`), says("spec.deletionPolicy", `"Cancel"`, `"Orphan"`)},
 		"deletionPolicy empty":         {with(`"deletionPolicy":""`), says("spec.deletionPolicy", `"Cancel"`, `"Orphan"`)},
 		"deletionPolicy in lower case": {with(`"deletionPolicy":"cancel"`), says("spec.deletionPolicy", `"Cancel"`)},
+		"deletionPolicy DetachFiles":   {with(`"deletionPolicy":"DetachFiles"`), nil},
+		"suspend true":                 {with(`"suspend":true`), nil},
+		"suspend a text":               {with(`"suspend":"yes"`), says("spec.suspend", "must be of type boolean")},
+		"activeDeadlineSeconds 1":      {with(`"activeDeadlineSeconds":1`), nil},
+		"activeDeadlineSeconds 0":      {with(`"activeDeadlineSeconds":0`), says("spec.activeDeadlineSeconds", "greater than or equal to 1")},
+		"activeDeadlineSeconds most":   {with(`"activeDeadlineSeconds":2147483647`), nil},
+		"activeDeadlineSeconds more":   {with(`"activeDeadlineSeconds":2147483648`), says("spec.activeDeadlineSeconds", "less than or equal to 2147483647")},
+		"ttlSecondsAfterFinished 0":    {with(`"ttlSecondsAfterFinished":0`), nil},
+		"ttlSecondsAfterFinished -1":   {with(`"ttlSecondsAfterFinished":-1`), says("spec.ttlSecondsAfterFinished", "greater than or equal to 0")},
+		"ttlSecondsAfterFinished most": {with(`"ttlSecondsAfterFinished":2147483647`), nil},
+		"ttlSecondsAfterFinished more": {with(`"ttlSecondsAfterFinished":2147483648`), says("spec.ttlSecondsAfterFinished", "int32")},
 		"credentials of 253":           {with(`"credentialsRef":{"name":` + quoted("s", 253) + `}`), nil},
 		"credentials of 254":           {with(`"credentialsRef":{"name":` + quoted("s", 254) + `}`), says("spec.credentialsRef.name", "may not be more than 253")},
 		"credentials without a name":   {with(`"credentialsRef":{"name":""}`), says("spec.credentialsRef.name", "should be at least 1")},

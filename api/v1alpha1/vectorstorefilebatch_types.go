@@ -99,7 +99,7 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9_.:-]*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.batchID is immutable; make a new object instead"
 	BatchID string `json:"batchID,omitempty"`
 
@@ -125,6 +125,20 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	Cancel *bool `json:"cancel,omitempty"`
 
+	// suspend makes the operator leave the upstream alone: nothing is created, and a batch in
+	// progress is not looked at. A cancel and a deletion are still carried out. The upstream
+	// itself cannot be suspended, so a batch goes on there meanwhile.
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
+
+	// activeDeadlineSeconds is how long the batch may be in progress, in seconds from its
+	// creation, or from this object's where that is later. After that it is cancelled, and has
+	// failed as DeadlineExceeded. It does not run out while the object is suspended.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2147483647
+	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"` //nolint:kubeapilinter // a pointer, as in a Job
+
 	// maxFailedFiles is how many files may fail in a batch that still counts as succeeded.
 	// It can be changed at any time, also once the batch is over.
 	// +optional
@@ -133,9 +147,18 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:validation:Maximum=2000
 	MaxFailedFiles *int32 `json:"maxFailedFiles,omitempty"`
 
+	// ttlSecondsAfterFinished deletes this object that long after the batch was over, in
+	// seconds. Left out, it stays. A tool that applies manifests from Git would make it again,
+	// and so attach the files again.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
+
 	// deletionPolicy is what deleting this object does upstream. Cancel cancels the batch if
-	// it still runs; Orphan does nothing. Left out, it is Cancel for a batch that the operator
-	// created, and Orphan for an adopted one. Files that were processed stay in the store.
+	// it still runs; Orphan does nothing; DetachFiles cancels it, and takes its files out of the
+	// vector store (the uploaded files themselves stay). Left out, it is Cancel for a batch that
+	// the operator created, and Orphan for an adopted one. But for DetachFiles, files that were
+	// processed stay in the store.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
@@ -147,7 +170,7 @@ type VectorStoreFileBatchSpec struct {
 }
 
 // DeletionPolicy is what deleting the object does upstream.
-// +kubebuilder:validation:Enum=Cancel;Orphan
+// +kubebuilder:validation:Enum=Cancel;Orphan;DetachFiles
 type DeletionPolicy string
 
 const (
@@ -155,6 +178,8 @@ const (
 	DeletionPolicyCancel DeletionPolicy = "Cancel"
 	// DeletionPolicyOrphan leaves the batch alone.
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+	// DeletionPolicyDetachFiles cancels the batch, and takes its files out of the vector store.
+	DeletionPolicyDetachFiles DeletionPolicy = "DetachFiles"
 )
 
 // File is one file to attach, with its own settings.
@@ -279,6 +304,12 @@ type VectorStoreFileBatchStatus struct {
 	// cancelRequestedAt is when the upstream took our request to cancel the batch.
 	// +optional
 	CancelRequestedAt *metav1.Time `json:"cancelRequestedAt,omitempty"`
+
+	// detachedFiles is how many of the batch's files were taken out of the vector store, while
+	// the object is being deleted with the policy DetachFiles.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DetachedFiles int32 `json:"detachedFiles,omitempty"`
 
 	// finishedAt is when the operator saw that the batch was over.
 	// +optional

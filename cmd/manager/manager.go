@@ -41,6 +41,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	}
 	reconciler := &controller.Reconciler{
 		Client:      mgr.GetClient(),
+		Reader:      mgr.GetAPIReader(),
 		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
 		Rules:       o.rules,
 		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
@@ -88,6 +89,6 @@ func managerOptions(o *options) ctrl.Options {
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		// A create that is under way when the manager is told to stop is brought to its end.
-		GracefulShutdownTimeout: ptr.To(o.rules.RequestTimeout + 2*controller.StoreTimeout),
+		GracefulShutdownTimeout: ptr.To(controller.IntentTimeout + o.rules.RequestTimeout + 2*controller.StoreTimeout),
 	}
 }

@@ -18,6 +18,9 @@ func (v view) beginning() Decision {
 	if v.seen.Memory.CreatedID != "" {
 		return v.do(KeepID)
 	}
+	if Suspended(v.b) && !CancelWanted(v.b) {
+		return v.suspended()
+	}
 	_, invalid := Request(v.b)
 	if startedAt, intent := CreateStartedAt(v.b, v.now); intent && invalid == nil {
 		return v.recovering(startedAt)
@@ -110,7 +113,5 @@ func (v view) settling(memory Memory) time.Duration {
 func (v view) cancelledUnborn() Decision {
 	v.b = v.b.DeepCopy()
 	v.b.Status.Status = string(upstream.Cancelled)
-	d := v.describe(v.cancelled(v.b.Status, v1alpha1.FileCounts{}))
-	d.Reset = true
-	return d
+	return v.end(v.cancelled(v.b.Status, v1alpha1.FileCounts{}))
 }

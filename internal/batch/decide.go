@@ -58,6 +58,10 @@ const (
 	Cancel
 	// ListFailedFiles reads which files failed, and why.
 	ListFailedFiles
+	// Detach takes some of the batch's files out of the vector store.
+	Detach
+	// Delete deletes the object, as its time to live is over.
+	Delete
 	// Release removes the finalizer, which lets a deleted object go.
 	Release
 )
@@ -83,6 +87,10 @@ func (a Action) String() string {
 		return "Cancel"
 	case ListFailedFiles:
 		return "ListFailedFiles"
+	case Detach:
+		return "Detach"
+	case Delete:
+		return "Delete"
 	case Release:
 		return "Release"
 	}
@@ -105,6 +113,8 @@ type Observation struct {
 	FailedFiles []upstream.FailedFile
 	// Attached tells whether Probe found files attached since the create was started.
 	Attached bool
+	// Detached is how many files are out of the store by now, and Left how many are not.
+	Detached, Left int
 }
 
 // took reports whether this pass has taken an action already: none is taken twice.
@@ -139,14 +149,19 @@ type Memory struct {
 	NotFound int
 	// CreatedID is the ID of the batch that was created, until it is stored.
 	CreatedID string
+	// DetachedUpTo is the last file, in the order of their IDs, that is out of the store.
+	DetachedUpTo string
 	// CreateAnswered tells that a create of unknown outcome was answered, if only with an
 	// error: no request of it can still be under way.
 	CreateAnswered bool
 }
 
+// Ends reports whether an action ends the pass.
+func (a Action) Ends() bool { return a == Rest || a == Release || a == Delete }
+
 // Decision is what follows from an observation.
 type Decision struct {
-	// Action is what to do next. With Rest, and with Release, the rest of the Decision holds.
+	// Action is what to do next. Where it ends the pass, the rest of the Decision holds.
 	Action Action
 	// Status is the status that the object should have.
 	Status v1alpha1.VectorStoreFileBatchStatus
@@ -156,6 +171,9 @@ type Decision struct {
 	// shortened a little, but not below NotBefore.
 	After     time.Duration
 	NotBefore time.Duration
+	// By is when the pass that follows must come at the latest; zero means that any time will
+	// do. It goes before NotBefore, but lets no call come before its time.
+	By time.Duration
 	// Memory is what to remember, but for NextCall, which follows from After where Reset is
 	// set, and stays as it is otherwise.
 	Memory Memory
@@ -170,18 +188,18 @@ type Event struct {
 }
 
 // Decide says what to do next for an object. It is asked again after each action, with what
-// came of it, until it answers Rest or Release.
+// came of it, until it answers with an action that ends the pass.
 func (r Rules) Decide(b *v1alpha1.VectorStoreFileBatch, seen Observation, now time.Time) Decision {
 	v := view{Rules: r, b: b, seen: seen, now: now}
 	switch {
 	case !b.DeletionTimestamp.IsZero():
-		return v.deleting()
+		return v.beforeGivingUp(v.deleting())
 	case Finished(b):
 		return v.finished()
 	case ID(b) == "":
 		return v.beginning()
 	default:
-		return v.following()
+		return v.beforeDeadline(v.following())
 	}
 }
 
@@ -197,7 +215,7 @@ type view struct {
 // waits for nothing but its own failures, so that neither polling nor its errors delay it.
 func (v view) due(action Action) bool {
 	memory := v.seen.Memory
-	if !v.now.Before(memory.NextCall) || v.b.Generation != v.b.Status.ObservedGeneration {
+	if !v.now.Before(memory.NextCall) || v.b.Generation != v.b.Status.ObservedGeneration || v.lastTry() {
 		return true
 	}
 	return action == Cancel && (memory.Failed != Cancel || memory.Failures == 0)

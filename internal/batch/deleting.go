@@ -17,20 +17,20 @@ func (v view) deleting() Decision {
 	switch {
 	case !Held(v.b):
 		return Decision{Action: Rest, Status: v.b.Status, Reset: true}
-	case deletionPolicy(v.b) == v1alpha1.DeletionPolicyOrphan, Finished(v.b), v.b.Status.CancelRequestedAt != nil:
+	case deletionPolicy(v.b) == v1alpha1.DeletionPolicyOrphan:
 		return v.release()
+	case ID(v.b) != "" && (v.stopped() || v.seen.took(Detach)):
+		return v.detaching()
 	case ID(v.b) == "" && v.seen.Memory.CreatedID != "":
 		return v.do(KeepID)
 	case ID(v.b) == "":
 		return v.deletingUnborn()
 	case v.seen.Err != nil:
 		return v.deletionFailed(v.seen.Err)
-	case v.seen.CancelTaken:
-		return v.release()
-	case v.seen.Batch != nil && v.seen.Batch.Status.Terminal():
-		return v.release()
+	case v.seen.CancelTaken, v.seen.Batch != nil && v.seen.Batch.Status.Terminal():
+		return v.letGo()
 	case v.seen.Batch != nil:
-		return v.retryDeletion("the upstream did not take the cancel, and the batch still runs", 0)
+		return v.retryDeletion(Cancel, "the upstream did not take the cancel, and the batch still runs", 0)
 	case !v.due(Cancel):
 		return v.wait()
 	default:
@@ -38,15 +38,61 @@ func (v view) deleting() Decision {
 	}
 }
 
+// stopped reports whether nothing is left to be cancelled: the batch is over, or the upstream
+// took a cancel.
+func (v view) stopped() bool {
+	return Finished(v.b) || v.b.Status.CancelRequestedAt != nil || upstream.Status(v.b.Status.Status).Terminal()
+}
+
+// letGo goes on after this pass saw that nothing is left to be cancelled. Files are detached in
+// the passes that follow, once that is stored.
+func (v view) letGo() Decision {
+	if deletionPolicy(v.b) != v1alpha1.DeletionPolicyDetachFiles {
+		return v.release()
+	}
+	s := state{v1alpha1.ReasonDeleting, "the batch is stopped; its files are about to be taken out of the vector store"}
+	return v.rest(s, Memory{}, detachAtOnce, 0)
+}
+
+// Files are taken out of the store in portions, so that a pass stays short, and other objects
+// have their turn.
+const (
+	detachAtOnce = time.Millisecond
+	detachPause  = time.Second
+)
+
+// detaching takes the files out of the store, where the policy says so, and lets the object go.
+func (v view) detaching() Decision {
+	switch {
+	case deletionPolicy(v.b) != v1alpha1.DeletionPolicyDetachFiles:
+		return v.release()
+	case v.seen.took(Detach) && v.seen.Err != nil:
+		return v.retryDeletion(Detach, v.seen.Err.Error(), v.seen.Err.RetryAfter)
+	case v.seen.took(Detach) && v.seen.Left == 0:
+		return v.release()
+	case v.seen.took(Detach):
+		s := state{v1alpha1.ReasonDeleting, fmt.Sprintf("%d of %d files were taken out of the vector store", v.seen.Detached, v.seen.Detached+v.seen.Left)}
+		memory := Memory{DetachedUpTo: v.seen.Memory.DetachedUpTo, CreateAnswered: v.seen.Memory.CreateAnswered}
+		return v.rest(s, memory, detachPause, 0)
+	case !v.due(Detach):
+		return v.wait()
+	default:
+		return v.do(Detach)
+	}
+}
+
 // deletingUnborn lets an object without a batch go, unless a create of it may be under way.
 func (v view) deletingUnborn() Decision {
 	startedAt, intent := CreateStartedAt(v.b, v.now)
-	if !intent {
+	if !intent || Finished(v.b) {
 		return v.release()
 	}
 	if wait := v.unsettled(startedAt); wait > 0 && !v.seen.Memory.CreateAnswered {
 		s := state{v1alpha1.ReasonDeleting, "waiting until the request that creates the batch must have ended"}
 		return v.rest(s, v.seen.Memory, wait, wait)
+	}
+	if deletionPolicy(v.b) == v1alpha1.DeletionPolicyDetachFiles {
+		return v.detaching() // which needs no batch, only its files
 	}
 	return v.release(Event{
 		Warning: true, Reason: v1alpha1.ReasonCreateOutcomeUnknown,
@@ -61,24 +107,60 @@ func (v view) deletionFailed(err *upstream.Error) Decision {
 	case refused && v.seen.last() == Cancel:
 		return v.do(Retrieve)
 	case err.Kind == upstream.NotFound && v.now.Sub(v.knownSince()) >= v.NotFoundGrace:
-		return v.release()
+		return v.detaching()
 	default:
-		return v.retryDeletion(err.Error(), err.RetryAfter)
+		return v.retryDeletion(Cancel, err.Error(), err.RetryAfter)
 	}
 }
 
 // retryDeletion tries again later, and not before a time, until the time for it is over.
-func (v view) retryDeletion(why string, notBefore time.Duration) Decision {
-	memory := v.failureMemory(Cancel)
-	left := v.b.DeletionTimestamp.Add(v.FinalizeTimeout).Sub(v.now)
+func (v view) retryDeletion(action Action, why string, notBefore time.Duration) Decision {
+	memory := v.failureMemory(action)
+	left := v.givesUpAt().Sub(v.now)
 	if left <= 0 {
 		return v.release(Event{
 			Warning: true, Reason: v1alpha1.ReasonDeleting,
-			Message: fmt.Sprintf("gave up after %s: batch %s in vector store %s may still be running: %s", v.FinalizeTimeout, ID(v.b), v.b.Spec.VectorStoreID, why),
+			Message: fmt.Sprintf("gave up after %s: %s: %s", v.FinalizeTimeout, v.leftBehind(action), why),
 		})
 	}
-	s := state{v1alpha1.ReasonDeleting, "the batch could not be cancelled yet: " + why}
+	undone := "the batch could not be cancelled"
+	if action == Detach {
+		undone = "not all files could be taken out of the vector store"
+	}
+	s := state{v1alpha1.ReasonDeleting, undone + " yet: " + why}
 	return v.rest(s, memory, min(backoff(minBackoff, maxBackoff, memory.Failures), left), min(notBefore, left))
+}
+
+// leftBehind names what a deletion leaves upstream that gives up on an action.
+func (v view) leftBehind(action Action) string {
+	batch, store := "batch "+ID(v.b), v.b.Spec.VectorStoreID
+	if ID(v.b) == "" {
+		batch = "a batch whose ID is lost"
+	}
+	switch {
+	case action == Detach:
+		return fmt.Sprintf("files of %s may be left in vector store %s, of which %d were taken out", batch, store, v.mirrored().DetachedFiles)
+	case deletionPolicy(v.b) == v1alpha1.DeletionPolicyDetachFiles:
+		return fmt.Sprintf("%s in vector store %s may still be running, and its files may be left there", batch, store)
+	default:
+		return fmt.Sprintf("%s in vector store %s may still be running", batch, store)
+	}
+}
+
+// givesUpAt is when a deletion is not tried any longer.
+func (v view) givesUpAt() time.Time { return v.b.DeletionTimestamp.Add(v.FinalizeTimeout) }
+
+// lastTry reports whether a deletion that failed so far must be tried now or never.
+func (v view) lastTry() bool {
+	return !v.b.DeletionTimestamp.IsZero() && v.seen.Memory.Failures > 0 && !v.now.Before(v.givesUpAt())
+}
+
+// beforeGivingUp makes sure that a deletion's last try does not come late.
+func (v view) beforeGivingUp(d Decision) Decision {
+	if left := v.givesUpAt().Sub(v.now); d.Action == Rest && d.After > 0 && left > 0 {
+		d.By = left
+	}
+	return d
 }
 
 // release lets the object go. Its status is of no interest any more.

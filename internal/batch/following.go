@@ -18,8 +18,12 @@ func (v view) following() Decision {
 		return v.callFailed(v.seen.Err)
 	case v.seen.Batch != nil:
 		return v.sawBatch(*v.seen.Batch)
+	case v.givenUp():
+		return v.end(v.deadlineExceeded(countsOf(v.b.Status)))
 	case v.cancelPending() && v.due(Cancel):
 		return v.do(Cancel)
+	case Suspended(v.b) && !v.cancelling():
+		return v.suspended()
 	case !Held(v.b) && deletionPolicy(v.b) != v1alpha1.DeletionPolicyOrphan && !v.seen.took(Hold):
 		return v.do(Hold)
 	case !Adopted(v.b) && v.b.Annotations[v1alpha1.AnnotationBatchID] != ID(v.b) && !v.seen.took(KeepID):
@@ -31,22 +35,35 @@ func (v view) following() Decision {
 	}
 }
 
-// cancelPending reports whether a cancel is wanted that the upstream has not taken.
+// cancelPending reports whether a cancel is wanted, by the spec or by its deadline, that the
+// upstream has not taken.
 func (v view) cancelPending() bool {
-	return CancelWanted(v.b) && v.b.Status.CancelRequestedAt == nil && !v.seen.CancelTaken
+	if v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken {
+		return false
+	}
+	over := upstream.Status(v.b.Status.Status).Terminal() // and only its failed files are unknown
+	return CancelWanted(v.b) || v.pastDeadline(v.now) && !over && !Suspended(v.b)
+}
+
+// cancelling reports whether there is a cancel to be followed to its end.
+func (v view) cancelling() bool {
+	return CancelWanted(v.b) || v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken
 }
 
 // waitForBatch ends a pass that came before the next look at the batch was due.
 func (v view) waitForBatch() Decision {
 	d := v.wait()
-	if v.b.Status.CancelRequestedAt != nil && !CancelWanted(v.b) && v.b.Generation != v.b.Status.ObservedGeneration {
-		d.Events = append(d.Events, cancelIrrevocable())
-	}
+	d.Events = append(d.Events, v.cancelIrrevocable()...)
 	return d
 }
 
-func cancelIrrevocable() Event {
-	return Event{Warning: true, Reason: v1alpha1.ReasonCancelIrrevocable, Message: "the upstream was asked to cancel the batch already; unsetting spec.cancel does not take that back"}
+// cancelIrrevocable answers a spec.cancel that was unset too late.
+func (v view) cancelIrrevocable() []Event {
+	changed := v.b.Generation != v.b.Status.ObservedGeneration
+	if v.b.Status.CancelRequestedAt == nil || CancelWanted(v.b) || !changed || v.cancelledByDeadline(v.b.Status) {
+		return nil
+	}
+	return []Event{{Warning: true, Reason: v1alpha1.ReasonCancelIrrevocable, Message: "the upstream was asked to cancel the batch already; unsetting spec.cancel does not take that back"}}
 }
 
 // callFailed decides after a call about a known batch failed.
@@ -66,7 +83,7 @@ func (v view) callFailed(err *upstream.Error) Decision {
 		if v.failureMemory(v.blamed()).Failures >= listAttempts || err.Kind == upstream.Rejected || err.Kind == upstream.NotFound {
 			return v.settle(*v.seen.Batch)
 		}
-	case Rest, Hold, KeepID, ForgetIntent, Create, Probe, Release:
+	case Rest, Hold, KeepID, ForgetIntent, Create, Probe, Detach, Delete, Release:
 	}
 	return v.failedWith(v.blamed(), err)
 }
@@ -134,9 +151,7 @@ func (v view) failuresToList(batch upstream.Batch) bool {
 // settle mirrors the batch, and ends the pass.
 func (v view) settle(batch upstream.Batch) Decision {
 	if batch.Status.Terminal() {
-		d := v.describe(v.outcome(v.mirrored()))
-		d.Reset = true
-		return d
+		return v.end(v.outcome(v.mirrored()))
 	}
 	if v.seen.took(Cancel) && !v.seen.CancelTaken {
 		return v.cancelRefused()
@@ -150,9 +165,7 @@ func (v view) settle(batch upstream.Batch) Decision {
 		after, notBefore = cancelAtOnce, 0
 	}
 	d := v.rest(v.running(), memory, after, notBefore)
-	if v.b.Status.CancelRequestedAt != nil && !CancelWanted(v.b) && v.b.Generation != v.b.Status.ObservedGeneration {
-		d.Events = append(d.Events, cancelIrrevocable())
-	}
+	d.Events = append(d.Events, v.cancelIrrevocable()...)
 	return d
 }
 
@@ -186,7 +199,16 @@ func (v view) interval(last time.Duration, batch upstream.Batch) time.Duration {
 // finished decides for an object whose batch is over: nothing is asked of the upstream any
 // more. A changed maxFailedFiles is judged by what was mirrored.
 func (v view) finished() Decision {
-	d := v.describe(v.outcome(v.b.Status))
+	detaches := deletionPolicy(v.b) == v1alpha1.DeletionPolicyDetachFiles && ID(v.b) != ""
+	if detaches && !Held(v.b) && !v.seen.took(Hold) {
+		return v.do(Hold)
+	}
+	return v.end(v.outcome(v.b.Status))
+}
+
+// end ends a pass in a state in which the batch is over.
+func (v view) end(s state) Decision {
+	d := v.describe(s)
 	d.Reset = true
-	return d
+	return v.expiring(d)
 }

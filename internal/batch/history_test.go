@@ -42,7 +42,7 @@ func TestRandomHistories(t *testing.T) {
 	}
 	t.Logf("%d histories from -history-seed=%d", histories, seed)
 	ends := tryHistories(t, seed, histories)
-	for _, end := range []string{"gone", "Completed", "FilesFailed", "BatchFailed", "Cancelled", "CancelledExternally", "BatchNotFound", "Rejected"} {
+	for _, end := range []string{"gone", "expired", "detached", "Suspended", "DeadlineExceeded", "Completed", "FilesFailed", "BatchFailed", "Cancelled", "CancelledExternally", "BatchNotFound", "Rejected"} {
 		if ends[end] == 0 {
 			t.Errorf("no history ended %s, so this test does not see what it should: %v", end, ends)
 		}
@@ -82,7 +82,12 @@ func tryHistories(t *testing.T, seed uint64, histories int) map[string]int {
 
 // end names how a history ended.
 func (w *world) end() string {
-	if w.gone {
+	switch {
+	case w.gone && w.expired:
+		return "expired"
+	case w.gone && w.detached:
+		return "detached"
+	case w.gone:
 		return "gone"
 	}
 	return reasonOf(w.b.Status)
@@ -133,15 +138,18 @@ func (w *world) letTimePass() {
 // mostCalmPasses is more than any object needs once nothing goes wrong any more.
 const mostCalmPasses = 60
 
-// longestDeletion is what a deletion takes at most: the loop stretches a wait by a fifth.
-const longestDeletion = 12*time.Minute + 30*time.Second
+// longestDeletion is what a deletion takes at most.
+const longestDeletion = 10*time.Minute + 30*time.Second
 
 // comeToRest makes passes as planned, without faults, until the object is over or gone.
 func (w *world) comeToRest() error {
-	calmSince := w.now
+	calmSince, firstCall := w.now, later(w.now, w.memory.NextCall)
+	if w.memory == (batch.Memory{}) { // a process is about to begin
+		firstCall = later(w.now, w.nextPass)
+	}
 	for range mostCalmPasses {
 		if w.gone || w.rests() {
-			return w.checkRest()
+			return w.checkRest(firstCall)
 		}
 		if w.nextPass.IsZero() {
 			return fmt.Errorf("forgotten in state %s", w.end())
@@ -153,8 +161,8 @@ func (w *world) comeToRest() error {
 		if err := w.pass(); err != nil {
 			return err
 		}
-		if waited := w.now.Sub(calmSince); !w.b.DeletionTimestamp.IsZero() && waited > longestDeletion {
-			return fmt.Errorf("a deleted object was held for %s of calm", waited)
+		if deleted := w.b.DeletionTimestamp; !deleted.IsZero() && w.now.Sub(later(deleted.Time, calmSince)) > longestDeletion {
+			return fmt.Errorf("an object that was deleted at %s was still held after %s of calm", deleted, w.now.Sub(calmSince))
 		}
 	}
 	return fmt.Errorf("no end after %d passes without a fault, but %s", mostCalmPasses, w.end())
@@ -166,11 +174,15 @@ func (w *world) rests() bool {
 		return false
 	}
 	reason := reasonOf(w.b.Status)
-	return batch.Finished(w.b) || w.vanished && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
+	if batch.Finished(w.b) {
+		return w.b.Spec.TTLSecondsAfterFinished == nil
+	}
+	return reason == v1alpha1.ReasonSuspended || w.vanished && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
 }
 
-// checkRest says whether the end is one that the people asked for.
-func (w *world) checkRest() error {
+// checkRest says whether the end is one that the people asked for. The first call of the calm
+// was due at a time that was set before.
+func (w *world) checkRest(firstCall time.Time) error {
 	if w.gone || !batch.Finished(w.b) {
 		return nil
 	}
@@ -181,8 +193,20 @@ func (w *world) checkRest() error {
 		return nil
 	}
 	r := w.find(w.b)
-	if r != nil && r.status == upstream.InProgress {
+	gaveUp := w.end() == v1alpha1.ReasonDeadlineExceeded && r != nil && r.cancelAsked
+	if r != nil && r.status == upstream.InProgress && !gaveUp {
 		return fmt.Errorf("%s, though batch %s runs on", w.end(), r.id)
+	}
+	return w.checkInTime(firstCall)
+}
+
+// checkInTime says whether a batch with a deadline went on for too long: for more than the
+// minute that it has after the cancel, which may have been put off before the calm.
+func (w *world) checkInTime(firstCall time.Time) error {
+	at, known := deadlineOf(question{b: w.b})
+	latest := later(at, firstCall).Add(time.Minute + 2*time.Second)
+	if known && w.endsByDeadline() && w.b.Status.FinishedAt.After(latest) {
+		return fmt.Errorf("%s %s after the deadline", w.end(), w.b.Status.FinishedAt.Sub(at))
 	}
 	return nil
 }

@@ -39,20 +39,25 @@ func checkDecision(q question, d batch.Decision) error {
 		if q.seen.CancelTaken && d.Status.CancelRequestedAt == nil {
 			return fmt.Errorf("the upstream took a cancel, and the status does not say so")
 		}
-		return checkTimes(q, d)
-	case batch.Release:
-		if q.b.DeletionTimestamp.IsZero() || !batch.Held(q.b) {
-			return fmt.Errorf("released an object that is not deleted, or not held")
+		if err := checkSuspension(q, d); err != nil {
+			return err
 		}
-		return checkUntouched(q, d)
-	case batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles:
+		if err := checkBy(q, d); err != nil {
+			return err
+		}
+		return checkTimes(q, d)
+	case batch.Delete:
+		return checkDelete(q, d)
+	case batch.Release:
+		return checkRelease(q, d)
+	case batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles, batch.Detach:
 		return checkAction(q, d.Action)
 	}
 	return fmt.Errorf("%d is no action", d.Action)
 }
 
 func checkUntouched(q question, d batch.Decision) error {
-	if d.After != 0 || !reflect.DeepEqual(d.Status, q.b.Status) {
+	if d.After != 0 || d.By != 0 || !reflect.DeepEqual(d.Status, q.b.Status) {
 		return fmt.Errorf("an object that is let go has another status, or is looked at again after %s", d.After)
 	}
 	return nil
@@ -61,15 +66,81 @@ func checkUntouched(q question, d batch.Decision) error {
 // asksUpstream reports whether an action is a call to the upstream.
 func asksUpstream(action batch.Action) bool {
 	switch action {
-	case batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles:
+	case batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles, batch.Detach:
 		return true
-	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Release:
+	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Delete, batch.Release:
 	}
 	return false
 }
 
 func changesUpstream(action batch.Action) bool {
-	return action == batch.Create || action == batch.Cancel
+	return action == batch.Create || action == batch.Cancel || action == batch.Detach
+}
+
+// deadlineOf is when a batch has been in progress for too long. It is not known before the
+// batch was seen.
+func deadlineOf(q question) (at time.Time, known bool) {
+	if q.b.Spec.ActiveDeadlineSeconds == nil {
+		return time.Time{}, false
+	}
+	since := q.b.CreationTimestamp.Time
+	switch {
+	case q.b.Status.CreatedAt != nil:
+		since = later(since, q.b.Status.CreatedAt.Time)
+	case q.seen.Batch != nil:
+		since = later(since, q.seen.Batch.CreatedAt)
+	case q.b.Status.FileCounts == nil:
+		return time.Time{}, false
+	}
+	return since.Add(time.Duration(*q.b.Spec.ActiveDeadlineSeconds) * time.Second), true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// pastDeadline reports whether the deadline asks for a cancel.
+func pastDeadline(q question) bool {
+	at, known := deadlineOf(q)
+	return known && !q.now.Before(at) && !batch.Suspended(q.b) && !over(q)
+}
+
+// over reports whether the upstream's batch is over, as far as is known.
+func over(q question) bool {
+	return upstream.Status(q.b.Status.Status).Terminal() || q.seen.Batch != nil && q.seen.Batch.Status.Terminal()
+}
+
+// leftAlone reports whether the upstream must hear nothing about an object.
+func leftAlone(q question) bool {
+	return batch.Suspended(q.b) && !batch.CancelWanted(q.b) && q.b.DeletionTimestamp.IsZero() &&
+		(q.b.Status.CancelRequestedAt == nil || batch.ID(q.b) == "")
+}
+
+func detaches(b *object) bool { return b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyDetachFiles }
+
+// tookAway reports whether this pass has taken all files out of the store.
+func tookAway(q question) bool {
+	return slices.Contains(q.seen.Took, batch.Detach) && q.seen.Err == nil && q.seen.Left == 0
+}
+
+// seenGone reports whether this pass was told that there is no batch, and may believe it.
+func seenGone(q question) bool {
+	since := q.b.CreationTimestamp.Time
+	if q.b.Status.CreatedAt != nil {
+		since = q.b.Status.CreatedAt.Time
+	}
+	return slices.Contains(q.seen.Took, batch.Retrieve) && q.seen.Err != nil && q.seen.Err.Kind == upstream.NotFound &&
+		q.now.Sub(since) >= rules.NotFoundGrace
+}
+
+// secondEffect reports whether an action may change the upstream once more in a pass: a cancel
+// that was answered with a 404 has changed nothing.
+func secondEffect(q question, action batch.Action) bool {
+	failed := action == batch.Detach && !q.seen.CancelTaken && seenGone(q)
+	return changesUpstream(action) && slices.ContainsFunc(q.seen.Took, changesUpstream) && !failed
 }
 
 // checkAction holds the actions of a pass against what may follow what.
@@ -78,10 +149,12 @@ func checkAction(q question, action batch.Action) error {
 	switch {
 	case slices.Contains(q.seen.Took, action):
 		return fmt.Errorf("%s twice in a pass", action)
-	case changesUpstream(action) && slices.ContainsFunc(q.seen.Took, changesUpstream):
+	case secondEffect(q, action):
 		return fmt.Errorf("%s is the second effect on the upstream in one pass, after %v", action, q.seen.Took)
-	case asksUpstream(action) && batch.Finished(q.b):
+	case asksUpstream(action) && batch.Finished(q.b) && action != batch.Detach:
 		return fmt.Errorf("%s after the batch is over", action)
+	case asksUpstream(action) && leftAlone(q):
+		return fmt.Errorf("%s for a suspended object", action)
 	case deleted && !batch.Held(q.b):
 		return fmt.Errorf("%s for an object that was let go", action)
 	case deleted && q.b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan:
@@ -100,15 +173,107 @@ func checkCall(q question, action batch.Action) error {
 			return fmt.Errorf("looked at a batch that is to be cancelled before cancelling it")
 		}
 	case batch.Cancel:
-		if q.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(q.b) {
+		if q.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(q.b) && !pastDeadline(q) {
 			return fmt.Errorf("cancelled though nobody asked for it")
 		}
 		if q.b.Status.CancelRequestedAt != nil {
 			return fmt.Errorf("cancelled again")
 		}
-	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Probe, batch.ListFailedFiles, batch.Release:
+	case batch.Detach:
+		return checkDetach(q)
+	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Probe, batch.ListFailedFiles, batch.Delete, batch.Release:
 	}
 	return nil
+}
+
+// checkDetach says whether files are taken out of the store unasked, or while a batch that can
+// be cancelled may put them back.
+func checkDetach(q question) error {
+	startedAt, intent := batch.CreateStartedAt(q.b, q.now)
+	unsettled := q.now.Before(startedAt.Add(rules.RequestTimeout+batch.ClockSkew)) && !q.seen.Memory.CreateAnswered
+	stopped := batch.Finished(q.b) || q.b.Status.CancelRequestedAt != nil || upstream.Status(q.b.Status.Status).Terminal()
+	switch {
+	case q.b.DeletionTimestamp.IsZero() || !detaches(q.b):
+		return fmt.Errorf("detached files though nobody asked for it")
+	case batch.ID(q.b) == "" && !intent:
+		return fmt.Errorf("detached files of a batch that was never created")
+	case batch.ID(q.b) == "" && unsettled:
+		return fmt.Errorf("detached files while a create may be under way")
+	case batch.ID(q.b) != "" && !stopped && !seenGone(q):
+		return fmt.Errorf("detached files of a batch that may still run")
+	}
+	return nil
+}
+
+// checkRelease says whether an object is let go before its deletionPolicy was carried out.
+func checkRelease(q question, d batch.Decision) error {
+	if q.b.DeletionTimestamp.IsZero() || !batch.Held(q.b) {
+		return fmt.Errorf("released an object that is not deleted, or not held")
+	}
+	_, intent := batch.CreateStartedAt(q.b, q.now)
+	nothing := batch.ID(q.b) == "" && q.seen.Memory.CreatedID == "" && (!intent || batch.Finished(q.b))
+	warned := slices.ContainsFunc(d.Events, func(e batch.Event) bool { return e.Warning && strings.Contains(e.Message, "may be ") })
+	gaveUp := warned && !q.now.Before(q.b.DeletionTimestamp.Add(rules.FinalizeTimeout))
+	if detaches(q.b) && !tookAway(q) && !nothing && !gaveUp {
+		return fmt.Errorf("let go with files in the store, without a word")
+	}
+	return checkUntouched(q, d)
+}
+
+// checkDelete says whether an object is deleted that should stay.
+func checkDelete(q question, d batch.Decision) error {
+	after, finishedAt := q.b.Spec.TTLSecondsAfterFinished, q.b.Status.FinishedAt
+	switch {
+	case !q.b.DeletionTimestamp.IsZero() || !batch.Finished(q.b):
+		return fmt.Errorf("deleted an object that is not over, or deleted already")
+	case after == nil || finishedAt == nil || q.now.Before(finishedAt.Add(time.Duration(*after)*time.Second)):
+		return fmt.Errorf("deleted an object whose time is not over")
+	case detaches(q.b) && batch.ID(q.b) != "" && !batch.Held(q.b):
+		return fmt.Errorf("deleted an object that nothing holds back until its files are detached")
+	case len(d.Events) != 1 || d.Events[0].Reason != v1alpha1.ReasonTTLExpired || d.Events[0].Warning:
+		return fmt.Errorf("deleted an object, telling %+v", d.Events)
+	}
+	return checkUntouched(q, d)
+}
+
+// checkSuspension says whether an object is suspended that should not be, or the other way.
+func checkSuspension(q question, d batch.Decision) error {
+	told := reasonOf(d.Status) == v1alpha1.ReasonSuspended
+	if want := leftAlone(q) && !batch.Finished(q.b); told != want {
+		return fmt.Errorf("%s is told, and that the object is to be left alone is %t", reasonOf(d.Status), want)
+	}
+	if told && (d.After != 0 || d.By != 0) {
+		return fmt.Errorf("looks again after %s, by %s, at a suspended object", d.After, d.By)
+	}
+	return nil
+}
+
+// checkBy says whether the next pass may come too late for what a time was set for.
+func checkBy(q question, d batch.Decision) error {
+	if d.By < 0 || d.By > 0 && d.After <= 0 {
+		return fmt.Errorf("looks again after %s, by %s", d.After, d.By)
+	}
+	by, set := lastMoment(q, d)
+	if left := by.Sub(q.now); set && left > 0 && (d.By <= 0 || d.By > left) {
+		return fmt.Errorf("looks again by %s, and something ends in %s", d.By, left)
+	}
+	return nil
+}
+
+// lastMoment is when the pass upon a decision to rest must come at the latest.
+func lastMoment(q question, d batch.Decision) (at time.Time, set bool) {
+	switch {
+	case !q.b.DeletionTimestamp.IsZero():
+		return q.b.DeletionTimestamp.Add(rules.FinalizeTimeout), true
+	case batch.ID(q.b) == "" || d.After <= 0 || meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished):
+		return time.Time{}, false
+	}
+	at, set = deadlineOf(q)
+	latch := d.Status.CancelRequestedAt
+	if set && latch != nil && !latch.Time.Before(at) && !batch.CancelWanted(q.b) {
+		return latch.Add(time.Minute), true
+	}
+	return at, set && latch == nil
 }
 
 func checkCreate(q question) error {
@@ -127,11 +292,11 @@ func checkCreate(q question) error {
 	return nil
 }
 
-// cancelForgotten reports whether a cancel is wanted that this pass has not tried, and that
-// does not wait for its own failures.
+// cancelForgotten reports whether a cancel is wanted, by the spec or by the deadline, that this
+// pass has not tried, and that does not wait for its own failures.
 func cancelForgotten(q question) bool {
 	waits := q.seen.Memory.Failed == batch.Cancel && q.seen.Memory.Failures > 0 && q.now.Before(q.seen.Memory.NextCall)
-	return batch.CancelWanted(q.b) && q.b.Status.CancelRequestedAt == nil &&
+	return (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil &&
 		!slices.Contains(q.seen.Took, batch.Cancel) && !waits
 }
 
@@ -151,16 +316,20 @@ func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) err
 		}
 	}
 	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
-	if finished != (status.FinishedAt != nil) {
+	if finished != (status.FinishedAt != nil) && !undone(before) {
 		return fmt.Errorf("finishedAt is %v, and Finished %t", status.FinishedAt, finished)
 	}
-	if batch.Finished(before) {
+	if batch.Finished(before) && !undone(before) {
 		if err := checkFinal(before.Status, status); err != nil {
 			return err
 		}
 	}
 	return checkBounds(status)
 }
+
+// undone reports whether what a batch brought about is being undone: an object that is over
+// goes on once more then.
+func undone(b *object) bool { return !b.DeletionTimestamp.IsZero() && detaches(b) }
 
 // checkConditions holds the five conditions against the line of the table for their reason.
 func checkConditions(status v1alpha1.VectorStoreFileBatchStatus) error {
@@ -242,23 +411,47 @@ func checkBounds(status v1alpha1.VectorStoreFileBatchStatus) error {
 // checkTimes says whether an object is forgotten, or looked at too early.
 func checkTimes(q question, d batch.Decision) error {
 	finished := meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished)
-	_, invalid := batch.Request(q.b)
-	onlyEditMends := invalid != nil && batch.ID(q.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonRejected
+	deleted := !q.b.DeletionTimestamp.IsZero()
 	switch {
 	case d.After < d.NotBefore:
 		return fmt.Errorf("looks again after %s, not before %s", d.After, d.NotBefore)
-	case finished:
-		if d.After != 0 {
-			return fmt.Errorf("looks again after %s at a batch that is over", d.After)
-		}
+	case finished && !deleted:
+		return checkTimeToLive(q, d)
+	case onlyEditMends(q, d) && !deleted:
 		return nil
-	case onlyEditMends && q.b.DeletionTimestamp.IsZero():
-		return nil
+	case batch.ID(q.b) != "" && !deleted && cancelForgotten(q) && !over(q) && d.After > time.Millisecond:
+		return fmt.Errorf("rests for %s with a cancel to make", d.After)
 	case d.After <= 0:
 		return fmt.Errorf("forgot an object in state %s", reasonOf(d.Status))
 	}
 	if least := leastWait(q); d.NotBefore < least && d.Reset {
 		return fmt.Errorf("may look again after %s, and the upstream asks for %s", d.NotBefore, least)
+	}
+	return nil
+}
+
+// onlyEditMends reports whether nothing but an edit of the spec can change an object's state.
+func onlyEditMends(q question, d batch.Decision) bool {
+	_, invalid := batch.Request(q.b)
+	rejected := invalid != nil && batch.ID(q.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonRejected
+	return rejected || reasonOf(d.Status) == v1alpha1.ReasonSuspended
+}
+
+// checkTimeToLive says whether a batch that is over is looked at for another reason than the
+// end of its object's time to live, or is not looked at for that.
+func checkTimeToLive(q question, d batch.Decision) error {
+	if q.b.Spec.TTLSecondsAfterFinished == nil {
+		if d.After != 0 || d.By != 0 {
+			return fmt.Errorf("looks again after %s, by %s, at a batch that is over", d.After, d.By)
+		}
+		return nil
+	}
+	left := d.Status.FinishedAt.Add(time.Duration(*q.b.Spec.TTLSecondsAfterFinished) * time.Second).Sub(q.now)
+	switch {
+	case left > 0 && (d.After != left || d.By != left || d.NotBefore != left):
+		return fmt.Errorf("looks again after %s, by %s, and lives for another %s", d.After, d.By, left)
+	case left <= 0 && (batch.Finished(q.b) || d.After <= 0 || d.After > time.Second):
+		return fmt.Errorf("lives on for %s, though its time is over", d.After)
 	}
 	return nil
 }
@@ -273,7 +466,7 @@ func leastWait(q question) time.Duration {
 		}
 		return least
 	}
-	cancelPending := batch.CancelWanted(q.b) && q.b.Status.CancelRequestedAt == nil && !q.seen.CancelTaken
+	cancelPending := (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !q.seen.CancelTaken
 	if q.seen.Batch == nil || !q.b.DeletionTimestamp.IsZero() || cancelPending {
 		return 0
 	}

@@ -36,6 +36,8 @@ func (v view) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	if v.listed() {
 		status.FailedFiles = failedFiles(v.seen.FailedFiles)
 	}
+	// A pass that got nowhere saw nothing detached, and does not undo what others did.
+	status.DetachedFiles = max(status.DetachedFiles, int32(min(v.seen.Detached, math.MaxInt32)))
 	return status
 }
 

@@ -48,6 +48,11 @@ func CancelWanted(b *v1alpha1.VectorStoreFileBatch) bool {
 	return b.Spec.Cancel != nil && *b.Spec.Cancel
 }
 
+// Suspended reports whether the spec asks to leave the upstream alone.
+func Suspended(b *v1alpha1.VectorStoreFileBatch) bool {
+	return b.Spec.Suspend != nil && *b.Spec.Suspend
+}
+
 // Finished reports whether the object's status says that the batch is over.
 func Finished(b *v1alpha1.VectorStoreFileBatch) bool {
 	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionFinished)

@@ -64,14 +64,16 @@ func TestUrgent(t *testing.T) {
 		b    *object
 		want bool
 	}{
-		"new":                       {fresh(), false},
-		"followed":                  {followed(), false},
-		"to be cancelled":           {followed(wantsCancel), true},
-		"cancelled before created":  {fresh(wantsCancel), true},
-		"cancel false":              {followed(func(b *object) { b.Spec.Cancel = ptr(false) }), false},
-		"cancel taken":              {followed(wantsCancel, latched), false},
-		"over, and to be cancelled": {withChange(run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Completed)}).object, wantsCancel), false},
-		"deleted":                   {followed(deletedAt(epoch)), true},
+		"new":                        {fresh(), false},
+		"followed":                   {followed(), false},
+		"to be cancelled":            {followed(wantsCancel), true},
+		"cancelled before created":   {fresh(wantsCancel), true},
+		"cancel false":               {followed(func(b *object) { b.Spec.Cancel = ptr(false) }), false},
+		"cancel taken":               {followed(wantsCancel, latched), false},
+		"over, and to be cancelled":  {withChange(run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Completed)}).object, wantsCancel), false},
+		"deleted":                    {followed(deletedAt(epoch)), true},
+		"suspended":                  {followed(suspends), false},
+		"suspended, to be cancelled": {followed(suspends, wantsCancel), true},
 	} {
 		if got := batch.Urgent(test.b); got != test.want {
 			t.Errorf("%s: Urgent is %t", name, got)
@@ -84,7 +86,7 @@ func TestActionsHaveNames(t *testing.T) {
 	for action := batch.Rest; action <= batch.Release; action++ {
 		names[action.String()] = true
 	}
-	if len(names) != 10 || names["Action(?)"] || (batch.Release+1).String() != "Action(?)" {
+	if len(names) != 12 || names["Action(?)"] || (batch.Release+1).String() != "Action(?)" {
 		t.Errorf("the names are %v", names)
 	}
 }

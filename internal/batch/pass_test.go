@@ -4,6 +4,7 @@
 package batch_test
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -67,7 +68,23 @@ func wantsCancel(b *object) { b.Spec.Cancel = ptr(true) }
 
 func edited(b *object) { b.Generation++ }
 
-func latched(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: epoch} }
+func suspends(b *object) { b.Spec.Suspend = ptr(true) }
+
+// deadline gives the batch a time in progress. The objects and batches of these tests begin an
+// hour before the epoch.
+func deadline(after time.Duration) change {
+	return func(b *object) { b.Spec.ActiveDeadlineSeconds = ptr(int64(after / time.Second)) }
+}
+
+func ttl(after time.Duration) change {
+	return func(b *object) { b.Spec.TTLSecondsAfterFinished = ptr(int32(after / time.Second)) }
+}
+
+func latched(b *object) { latchedAt(epoch)(b) }
+
+func latchedAt(at time.Time) change {
+	return func(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: at} }
+}
 
 func deletedAt(at time.Time) change {
 	return func(b *object) {
@@ -125,6 +142,8 @@ type result struct {
 	batch    *upstream.Batch
 	files    []upstream.FailedFile
 	attached bool
+	// detached and left count files after a Detach.
+	detached, left int
 }
 
 func fails(kind upstream.ErrorKind) result {
@@ -141,11 +160,7 @@ func apply(b *object, seen batch.Observation, action batch.Action, r result, now
 	case batch.Hold:
 		hold(b)
 	case batch.KeepID:
-		id := seen.Memory.CreatedID
-		if id == "" {
-			id = batch.ID(b)
-		}
-		keep(b, id)
+		keep(b, idToKeep(b, seen))
 	case batch.ForgetIntent:
 		delete(b.Annotations, v1alpha1.AnnotationCreateStartedAt)
 	case batch.Create:
@@ -166,10 +181,23 @@ func apply(b *object, seen batch.Observation, action batch.Action, r result, now
 		}
 	case batch.ListFailedFiles:
 		seen.FailedFiles = r.files
-	case batch.Rest, batch.Release:
+	case batch.Detach:
+		seen.Detached, seen.Left = r.detached, r.left
+		if r.detached > 0 {
+			seen.Memory.DetachedUpTo = fmt.Sprintf("file-%03d", r.detached)
+		}
+	case batch.Rest, batch.Delete, batch.Release:
 		panic("not an action to take in the middle of a pass: " + action.String())
 	}
 	return b, seen
+}
+
+// idToKeep is the ID that KeepID writes.
+func idToKeep(b *object, seen batch.Observation) string {
+	if seen.Memory.CreatedID != "" {
+		return seen.Memory.CreatedID
+	}
+	return batch.ID(b)
 }
 
 // withOwnMetadata copies an object as far as apply changes it.
@@ -202,8 +230,10 @@ type pass struct {
 	final batch.Decision
 	// object is as it is stored after the pass.
 	object *object
-	// memory is what the next pass remembers.
+	// memory is what the next pass remembers, and next is when it comes; zero where none is
+	// planned.
 	memory batch.Memory
+	next   time.Time
 }
 
 // run makes a pass at a time. The results are for the actions, in their order; an action
@@ -214,7 +244,7 @@ func run(b *object, memory batch.Memory, now time.Time, results ...result) pass 
 	for {
 		d := rules.Decide(b, seen, now)
 		told = append(told, d.Events...)
-		if d.Action == batch.Rest || d.Action == batch.Release {
+		if d.Action.Ends() {
 			return concluded(pass{took: seen.Took, told: told, final: d, object: b.DeepCopy()}, now)
 		}
 		if len(seen.Took) == mostActions {
@@ -238,13 +268,25 @@ func concluded(p pass, now time.Time) pass {
 		if p.final.Reset {
 			p.memory.NextCall = now.Add(p.final.After)
 		}
+		p.next = now.Add(wait(p.final))
 	}
 	return p
 }
 
+// wait is how long it is, at most, until the pass that follows.
+func wait(d batch.Decision) time.Duration {
+	if d.By > 0 {
+		return min(d.After, d.By)
+	}
+	return d.After
+}
+
 // again makes the pass that follows when it is due.
 func (p pass) again(results ...result) pass {
-	return run(p.object, p.memory, p.memory.NextCall, results...)
+	if p.next.IsZero() {
+		panic("no pass follows upon " + p.reason())
+	}
+	return run(p.object, p.memory, p.next, results...)
 }
 
 func (p pass) did() string {

@@ -36,6 +36,7 @@ var (
 	stalled   = row{ready: no, reconciling: no, stalled: yes, finished: no, succeeded: unknown}
 	succeeded = row{ready: yes, reconciling: no, stalled: no, finished: yes, succeeded: yes}
 	failed    = row{ready: no, reconciling: no, stalled: yes, finished: yes, succeeded: no}
+	suspended = row{ready: unknown, reconciling: no, stalled: no, finished: no, succeeded: unknown}
 	cancelled = row{ready: yes, reconciling: no, stalled: no, finished: yes, succeeded: no}
 )
 
@@ -50,6 +51,8 @@ var rows = map[string]row{
 	v1alpha1.ReasonUpstreamUnavailable:  going,
 	v1alpha1.ReasonDeleting:             going,
 
+	v1alpha1.ReasonSuspended: suspended,
+
 	v1alpha1.ReasonBatchNotFound:       stalled,
 	v1alpha1.ReasonRejected:            stalled,
 	v1alpha1.ReasonCredentialsRejected: stalled,
@@ -59,6 +62,7 @@ var rows = map[string]row{
 	v1alpha1.ReasonBatchFailed:         failed,
 	v1alpha1.ReasonCancelled:           cancelled,
 	v1alpha1.ReasonCancelledExternally: failed,
+	v1alpha1.ReasonDeadlineExceeded:    failed,
 }
 
 // describe gives the status that the object has in a state, and the Event that tells of it
@@ -113,7 +117,7 @@ func (v view) ready() *metav1.Condition {
 // currentState is the state that the object's conditions tell of.
 func (v view) currentState() state {
 	ready := v.ready()
-	if ready == nil || rows[ready.Reason] == (row{}) {
+	if ready == nil || rows[ready.Reason] == (row{}) || ready.Reason == v1alpha1.ReasonSuspended {
 		return v.running()
 	}
 	return state{ready.Reason, ready.Message}
@@ -123,6 +127,8 @@ func (v view) currentState() state {
 func (v view) running() state {
 	latched := v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken
 	switch {
+	case latched && v.cancelledByDeadline(v.mirrored()):
+		return state{v1alpha1.ReasonCancelling, "spec.activeDeadlineSeconds is over, and the upstream was asked to cancel the batch"}
 	case latched && !CancelWanted(v.b):
 		return state{v1alpha1.ReasonCancelling, "the upstream was asked to cancel the batch; unsetting spec.cancel does not take that back"}
 	case latched:
@@ -140,9 +146,9 @@ func (v view) running() state {
 
 // outcome is the state of a batch that is over.
 func (v view) outcome(status v1alpha1.VectorStoreFileBatchStatus) state {
-	counts := v1alpha1.FileCounts{}
-	if status.FileCounts != nil {
-		counts = *status.FileCounts
+	counts := countsOf(status)
+	if ready := v.ready(); Finished(v.b) && ready != nil && ready.Reason == v1alpha1.ReasonDeadlineExceeded {
+		return state{ready.Reason, ready.Message}
 	}
 	switch status.Status {
 	case string(upstream.Completed):
@@ -152,6 +158,13 @@ func (v view) outcome(status v1alpha1.VectorStoreFileBatchStatus) state {
 	default:
 		return state{v1alpha1.ReasonBatchFailed, fmt.Sprintf("the upstream gave the batch up; %d of %d files failed%s", counts.Failed, counts.Total, whereToLook(status))}
 	}
+}
+
+func countsOf(status v1alpha1.VectorStoreFileBatchStatus) v1alpha1.FileCounts {
+	if status.FileCounts == nil {
+		return v1alpha1.FileCounts{}
+	}
+	return *status.FileCounts
 }
 
 func (v view) completed(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) state {
@@ -181,6 +194,9 @@ func whereToLook(status v1alpha1.VectorStoreFileBatchStatus) string {
 func (v view) cancelled(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) state {
 	if ready := v.ready(); Finished(v.b) && ready != nil {
 		return state{ready.Reason, ready.Message}
+	}
+	if v.cancelledByDeadline(status) {
+		return v.deadlineExceeded(counts)
 	}
 	if status.CancelRequestedAt == nil && !CancelWanted(v.b) {
 		return state{v1alpha1.ReasonCancelledExternally, fmt.Sprintf("the batch was cancelled, though spec.cancel did not ask for it; %d of %d files are in the vector store", counts.Completed, counts.Total)}

@@ -40,6 +40,8 @@ var table = []tableLine{
 	{[]string{"BatchFailed"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"Cancelled"}, yes, no, no, yes, no, status.CurrentStatus},
 	{[]string{"CancelledExternally"}, no, no, yes, yes, no, status.FailedStatus},
+	{[]string{"DeadlineExceeded"}, no, no, yes, yes, no, status.FailedStatus},
+	{[]string{"Suspended"}, unknown, no, no, no, unknown, status.InProgressStatus},
 	{[]string{"BatchNotFound"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"Rejected"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"CredentialsRejected"}, no, no, yes, no, unknown, status.FailedStatus},
@@ -108,6 +110,8 @@ var reached = map[string][]pass{
 	"Deleting": {
 		run(created(deletedAt(epoch)), batch.Memory{}, epoch, fails(upstream.Transient)),
 		run(fresh(held, intendedAt(epoch), deletedAt(epoch)), batch.Memory{}, epoch),
+		run(followed(policy("DetachFiles"), deletedAt(epoch)), batch.Memory{}, epoch),
+		run(followed(policy("DetachFiles"), latched, deletedAt(epoch)), batch.Memory{}, epoch, result{detached: 1, left: 1}),
 	},
 	"Completed": {
 		run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Completed)}),
@@ -117,7 +121,15 @@ var reached = map[string][]pass{
 	"BatchFailed":         {run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Failed)})},
 	"Cancelled":           {run(fresh(wantsCancel), batch.Memory{}, epoch), run(created(latched), batch.Memory{}, epoch, result{batch: answer(upstream.Cancelled)})},
 	"CancelledExternally": {run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Cancelled)})},
-	"BatchNotFound":       {run(created(), batch.Memory{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))},
+	"DeadlineExceeded": {
+		run(followed(deadline(time.Hour), edited), batch.Memory{}, epoch, result{batch: answer(upstream.Cancelled)}),
+		run(followed(deadline(time.Hour), latched), batch.Memory{}, epoch.Add(time.Minute)),
+	},
+	"Suspended": {
+		run(fresh(suspends), batch.Memory{}, epoch),
+		run(followed(suspends, edited), batch.Memory{}, epoch),
+	},
+	"BatchNotFound": {run(created(), batch.Memory{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))},
 	"Rejected": {
 		run(fresh(), batch.Memory{}, epoch, fails(upstream.Rejected)),
 		run(fresh(), batch.Memory{}, epoch, fails(upstream.NotFound)),

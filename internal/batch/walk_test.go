@@ -6,6 +6,7 @@ package batch_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,8 +63,8 @@ func mirroring(word, reason string, failed int32) option {
 func statusID(id string) change { return func(b *object) { b.Status.BatchID = id } }
 
 // dimensions are all that a decision depends on, but for what a pass sees. Their product is
-// the space of objects that the walk covers. TestAlikeSpecsAreTreatedAlike says why fileIDs and
-// an unset cancel are not in it.
+// the space of objects that the walk takes from. TestAlikeSpecsAreTreatedAlike says why fileIDs,
+// and a cancel or a suspend that is false, are not in it.
 var dimensions = [][]option{
 	{
 		opt("files", func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, []v1alpha1.File{{FileID: "file-a"}} }),
@@ -71,7 +72,7 @@ var dimensions = [][]option{
 		opt("invalid", func(b *object) { b.Spec.FileIDs = nil }),
 	},
 	{opt("cancel unset"), opt("cancel true", wantsCancel)},
-	{opt("no policy"), opt("policy Cancel", policy("Cancel")), opt("policy Orphan", policy("Orphan"))},
+	{opt("no policy"), opt("policy Cancel", policy("Cancel")), opt("policy Orphan", policy("Orphan")), opt("policy DetachFiles", policy("DetachFiles"))},
 	{opt("kept"), opt("deleted", deletedAt(epoch.Add(-time.Minute))), opt("deleted long ago", deletedAt(epoch.Add(-time.Hour)))},
 	{opt("not held"), opt("held", held)},
 	{
@@ -84,6 +85,8 @@ var dimensions = [][]option{
 	{
 		opt("not visited"),
 		mirroring("", "CreateOutcomeUnknown", 0),
+		mirroring("", "Suspended", 0),
+		mirroring("in_progress", "Suspended", 1),
 		mirroring("in_progress", "InProgress", 1),
 		mirroring("in_progress", "BatchNotFound", 1),
 		mirroring("finalizing", "Cancelling", 150),
@@ -95,6 +98,8 @@ var dimensions = [][]option{
 		mirroring("failed", "BatchFailed", 1),
 		mirroring("cancelled", "Cancelled", 0),
 		mirroring("cancelled", "CancelledExternally", 0),
+		mirroring("cancelled", "DeadlineExceeded", 0),
+		mirroring("in_progress", "DeadlineExceeded", 1), // it was stuck
 	},
 	{
 		opt("no ID"),
@@ -104,7 +109,16 @@ var dimensions = [][]option{
 		opt("conflicting IDs", annotated(v1alpha1.AnnotationBatchID, "batch_2"), statusID("batch_1")),
 		opt("unusable ID", annotated(v1alpha1.AnnotationBatchID, "../batch_1")),
 	},
-	{opt("no latch"), opt("latch", latched)},
+	{opt("not suspended"), opt("suspended", suspends)},
+	{opt("no deadline"), opt("deadline in 30s", deadline(time.Hour+30*time.Second)), opt("deadline 30m ago", deadline(30*time.Minute))},
+	{
+		opt("no latch"),
+		opt("latch 45m ago", latchedAt(epoch.Add(-45*time.Minute))),
+		opt("latch 10m ago", latchedAt(epoch.Add(-10*time.Minute))),
+		opt("latch 10s ago", latchedAt(epoch.Add(-10*time.Second))),
+	},
+	{opt("no TTL"), opt("TTL 0", ttl(0)), opt("TTL over", ttl(30*time.Second)), opt("TTL not over", ttl(time.Hour))},
+	{opt("nothing detached"), opt("1 detached", func(b *object) { b.Status.DetachedFiles = 1 })},
 	{opt("observed"), opt("edited", func(b *object) { b.Generation++ })},
 	{
 		remembering("remembers nothing", batch.Memory{}),
@@ -114,6 +128,7 @@ var dimensions = [][]option{
 		remembering("listing failed", batch.Memory{Failed: batch.ListFailedFiles, Failures: 9}),
 		remembering("create answered", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Create, Failures: 2, CreateAnswered: true}),
 		remembering("created", batch.Memory{CreatedID: "batch_1"}),
+		remembering("detaches later", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Detach, Failures: 3, DetachedUpTo: "file-001"}),
 	},
 }
 
@@ -133,6 +148,15 @@ func failedCalls() []result {
 	results := make([]result, 0, len(errorsOfCalls))
 	for _, err := range errorsOfCalls {
 		results = append(results, result{err: err})
+	}
+	return results
+}
+
+// failedDetaches fail at once, and after some files.
+func failedDetaches() []result {
+	results := failedCalls()
+	for _, err := range errorsOfCalls {
+		results = append(results, result{err: err, detached: 2, left: 1})
 	}
 	return results
 }
@@ -177,11 +201,12 @@ func newWalker(failed ...int64) *walker {
 	none := []result{{}}
 	seen := append(failedCalls(), batches(failed...)...)
 	return &walker{results: map[batch.Action][]result{
-		batch.Rest: nil, batch.Release: nil,
+		batch.Rest: nil, batch.Delete: nil, batch.Release: nil,
 		batch.Hold: none, batch.KeepID: none, batch.ForgetIntent: none,
 		batch.Create: seen, batch.Retrieve: seen, batch.Cancel: seen,
 		batch.Probe:           append(failedCalls(), result{}, result{attached: true}),
 		batch.ListFailedFiles: append(failedCalls(), result{}, result{files: someFailedFiles()}),
+		batch.Detach:          append(failedDetaches(), result{}, result{detached: 2}, result{detached: 2, left: 1}),
 	}}
 }
 
@@ -203,7 +228,7 @@ func (w *walker) visit(q question) error {
 	if err := checkDecision(q, d); err != nil {
 		return fmt.Errorf("%s: %w", story(q.seen), err)
 	}
-	if d.Action == batch.Rest || d.Action == batch.Release {
+	if d.Action.Ends() {
 		w.paths++
 		if again := rules.Decide(q.b, q.seen, q.now); w.paths%8 == 0 && !reflect.DeepEqual(d, again) {
 			return fmt.Errorf("after %v: two answers to one question", q.seen.Took)
@@ -234,7 +259,7 @@ func story(seen batch.Observation) string {
 // visitEarly makes the pass that the write of the status brings about: it comes before
 // anything is due, so it must change nothing, and tell nothing.
 func (w *walker) visitEarly(q question, d batch.Decision) error {
-	if d.Action == batch.Release || d.After < time.Second {
+	if d.Action != batch.Rest || 0 < d.After && d.After < time.Second {
 		return nil
 	}
 	early := question{b: withOwnMetadata(q.b), seen: batch.Observation{Memory: d.Memory}, now: q.now}
@@ -244,18 +269,35 @@ func (w *walker) visitEarly(q question, d batch.Decision) error {
 	}
 	e := rules.Decide(early.b, early.seen, early.now)
 	switch {
-	case e.Action == batch.KeepID, e.Action == batch.Hold, e.Action == batch.Cancel:
-		return nil // what concerns the upstream waits, but for a first cancel
-	case batch.CancelWanted(early.b) && batch.ID(early.b) == "" && reasonOf(e.Status) == v1alpha1.ReasonCancelled:
-		return nil // nor does a cancel wait that concerns nothing
+	case mayFollowAtOnce(q, early, e):
+		return nil
 	case e.Action != batch.Rest:
 		return fmt.Errorf("%s: %s at once, not after %s", story(q.seen), e.Action, d.After)
 	case len(e.Events) > 0 || !reflect.DeepEqual(e.Status, d.Status):
 		return fmt.Errorf("%s: state %s becomes %s at once: %+v", story(q.seen), reasonOf(d.Status), reasonOf(e.Status), e.Events)
 	case e.After != d.After:
 		return fmt.Errorf("%s: waits %s, and at once for %s", story(q.seen), d.After, e.After)
+	case e.By != d.By:
+		return fmt.Errorf("%s: waits %s at most, and at once %s", story(q.seen), d.By, e.By)
 	}
 	return nil
+}
+
+// mayFollowAtOnce reports whether a decision need not wait until something is due.
+func mayFollowAtOnce(q, early question, e batch.Decision) bool {
+	switch {
+	case e.Action == batch.KeepID, e.Action == batch.Hold, e.Action == batch.Cancel:
+		return true // what concerns the upstream waits, but for a first cancel
+	case batch.CancelWanted(early.b) && batch.ID(early.b) == "" && reasonOf(e.Status) == v1alpha1.ReasonCancelled:
+		return true // nor does a cancel wait that concerns nothing
+	}
+	exceeded := reasonOf(e.Status) == v1alpha1.ReasonDeadlineExceeded
+	return exceeded && q.b.Status.CancelRequestedAt != nil && firstSeen(q) // the deadline was not known
+}
+
+// firstSeen reports whether a pass saw a batch of which the status told nothing.
+func firstSeen(q question) bool {
+	return slices.Contains(q.seen.Took, batch.Create) || q.b.Status.FileCounts == nil && q.seen.Batch != nil
 }
 
 // combination is an object of the space: one option of each dimension.
@@ -294,8 +336,13 @@ func (c combination) question() question {
 	return q
 }
 
-// walk makes every pass from every object of a space, by several walkers at once.
-func walk(t *testing.T, space [][]option, picks int, failed ...int64) {
+// stride is a prime that divides the size of no space: steps of it come by every object, and
+// any number of them meets the options of each dimension, and of any few, equally often.
+const stride = 2_147_483_647
+
+// walk makes every pass from a number of objects spread over a space, by several walkers at
+// once.
+func walk(t *testing.T, space [][]option, objects, picks int, failed ...int64) {
 	t.Helper()
 	const walkers = 4
 	var paths, broken atomic.Int64
@@ -304,8 +351,8 @@ func walk(t *testing.T, space [][]option, picks int, failed ...int64) {
 		group.Go(func() {
 			w := newWalker(failed...)
 			w.picks, w.index = picks, first
-			for i := first; i < sizeOf(space) && broken.Load() < 10; i += walkers {
-				c := combinationAt(space, i)
+			for i := first; i < objects && broken.Load() < 10; i += walkers {
+				c := combinationAt(space, i*stride%sizeOf(space))
 				q := c.question()
 				err := w.visit(q)
 				if err == nil && i%5 == 0 && !reflect.DeepEqual(q.b, c.question().b) {
@@ -320,25 +367,26 @@ func walk(t *testing.T, space [][]option, picks int, failed ...int64) {
 		})
 	}
 	group.Wait()
-	t.Logf("%d objects, %d passes", sizeOf(space), paths.Load())
+	t.Logf("%d of %d objects, %d passes", objects, sizeOf(space), paths.Load())
 }
 
-// TestEveryPassFromEveryObject begins at every object, and follows two of the answers to each call.
-func TestEveryPassFromEveryObject(t *testing.T) {
+// TestPassesFromObjectsOfEveryKind begins at objects in which all options meet, and follows two
+// of the answers to each call.
+func TestPassesFromObjectsOfEveryKind(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while; TestEveryAnswerInEveryPass covers a part of it")
 	}
-	walk(t, dimensions, 2, 0, 5)
+	walk(t, dimensions, 700_000, 2, 0, 5)
 }
 
 // TestEveryAnswerInEveryPass follows every answer to every call, from the objects for which
 // that makes a difference.
 func TestEveryAnswerInEveryPass(t *testing.T) {
 	if testing.Short() {
-		walk(t, narrowed(), 0, 2)
+		walk(t, narrowed(), 10_000, 0, 2)
 		return
 	}
-	walk(t, narrowed(), 0, 0, 1, 2, 150)
+	walk(t, narrowed(), 10_000, 0, 0, 1, 2, 150)
 }
 
 // narrowed is a part of the space in which each option occurs, but for those that make no
@@ -346,11 +394,15 @@ func TestEveryAnswerInEveryPass(t *testing.T) {
 func narrowed() [][]option {
 	space := append([][]option{}, dimensions...)
 	space[0] = space[0][:2] // files, adopted
-	space[2] = []option{opt("1 failure allowed", allowed(1))}
+	space[2] = []option{
+		opt("1 failure allowed", allowed(1)),
+		opt("1 failure allowed, policy DetachFiles", allowed(1), policy("DetachFiles")),
+	}
 	space[4] = space[4][1:]                       // held
 	space[5] = []option{space[5][0], space[5][2]} // no intent and a settled one
 	space[7] = space[7][:2]                       // no ID and an annotated one
-	space[9] = space[9][:1]                       // observed
+	space[12] = space[12][:1]                     // nothing detached
+	space[13] = space[13][:1]                     // observed
 	return space
 }
 
@@ -359,15 +411,18 @@ func TestAlikeSpecsAreTreatedAlike(t *testing.T) {
 	space := append([][]option{}, dimensions...)
 	space[0] = space[0][:1] // files
 	for i := range sizeOf(space) {
-		c := combinationAt(space, 11*i%sizeOf(space))
+		c := combinationAt(space, i*stride%sizeOf(space))
 		q := c.question()
 		want := rules.Decide(q.b, q.seen, q.now)
 		q.b.Spec.FileIDs, q.b.Spec.Files = []string{"file-a"}, nil
 		if !batch.CancelWanted(q.b) {
 			q.b.Spec.Cancel = ptr(false)
 		}
+		if !batch.Suspended(q.b) {
+			q.b.Spec.Suspend = ptr(false)
+		}
 		if got := rules.Decide(q.b, q.seen, q.now); !reflect.DeepEqual(got, want) {
-			t.Fatalf("%s: with fileIDs and cancel false:\n%+v, want\n%+v", c, got, want)
+			t.Fatalf("%s: with fileIDs, and cancel and suspend false:\n%+v, want\n%+v", c, got, want)
 		}
 		if i == 50_000 {
 			return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,10 @@ type remote struct {
 	counts    upstream.FileCounts
 	// cancelAsked tells that a cancel arrived while the batch was in progress.
 	cancelAsked bool
+	// stuck tells that the batch neither gets on nor ends, not even when it is cancelled.
+	stuck bool
+	// files are the batch's files, in the order of their IDs.
+	files []string
 }
 
 // world is all there is beside the rules: an API server with one object, the loop with what it
@@ -53,6 +58,15 @@ type world struct {
 	vanished bool
 	// attached tells that a create of the object took effect.
 	attached bool
+	// inStore are the batch's files that are in the vector store.
+	inStore map[string]bool
+	// shrinks tells that the upstream lists only those files of a batch that are in the store.
+	shrinks bool
+	// byDeadline tells that the cancel in the status was not asked for by spec.cancel, and
+	// rethought that people changed something since that makes it a matter of opinion.
+	byDeadline, rethought bool
+	// expired and detached tell what the object's end was like.
+	expired, detached bool
 
 	// effects counts creates that took effect, and unknowns those whose outcome the loop could
 	// not learn.
@@ -68,15 +82,44 @@ type world struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, seed)), now: epoch, nextPass: epoch}
-	w.b = fresh(func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} })
+	w.b = fresh(func(b *object) {
+		b.CreationTimestamp = metav1.Time{Time: epoch}
+		b.Spec.FileIDs = []string{"file-c", "file-a", "file-b", "file-a", "file-e", "file-d"}
+	})
+	w.inStore, w.shrinks = make(map[string]bool), w.chance(2)
 	if w.chance(5) {
 		adopted(w.b)
-		w.remotes = append(w.remotes, &remote{id: "batch_1", createdAt: epoch.Add(-time.Hour), status: upstream.InProgress, counts: upstream.FileCounts{InProgress: 3, Total: 3}})
+		w.bring("batch_1", epoch.Add(-time.Hour), "file-a", "file-b", "file-c", "file-d")
 	}
 	if w.chance(8) {
 		wantsCancel(w.b)
 	}
+	if w.chance(3) {
+		deadline(w.somewhile())(w.b)
+	}
+	if w.chance(8) {
+		ttl(w.somewhile())(w.b)
+	}
+	if w.chance(3) {
+		policy(v1alpha1.DeletionPolicyDetachFiles)(w.b)
+	}
 	return w
+}
+
+// bring makes a batch, whose files are attached from then on.
+func (w *world) bring(id string, createdAt time.Time, files ...string) *remote {
+	n := int64(len(files))
+	r := &remote{id: id, createdAt: createdAt, status: upstream.InProgress, counts: upstream.FileCounts{InProgress: n, Total: n}, files: files, stuck: w.chance(4)}
+	w.remotes = append(w.remotes, r)
+	for _, file := range files {
+		w.inStore[file] = true
+	}
+	return r
+}
+
+// somewhile is a time that a spec may name.
+func (w *world) somewhile() time.Duration {
+	return []time.Duration{time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}[w.random.IntN(4)]
 }
 
 // chance is true once in n times.
@@ -121,7 +164,7 @@ func (w *world) pass() error {
 		if len(seen.Took) > mostActions {
 			return fmt.Errorf("no end of actions: %v", seen.Took)
 		}
-		if d.Action == batch.Rest || d.Action == batch.Release {
+		if d.Action.Ends() {
 			return w.conclude(b, version, d, told)
 		}
 		stopped, err := w.act(b, &version, d.Action, &seen)
@@ -201,7 +244,7 @@ func (w *world) lookAfterID() {
 
 // act takes an action. It says why the pass ends here, if it does, and what was wrong.
 func (w *world) act(b *object, version *int, action batch.Action, seen *batch.Observation) (stopped, err error) {
-	if asksUpstream(action) && batch.Finished(w.b) {
+	if asksUpstream(action) && batch.Finished(w.b) && action != batch.Detach {
 		return nil, fmt.Errorf("%s after the batch was over", action)
 	}
 	seen.Took, seen.Err = append(seen.Took, action), nil
@@ -209,10 +252,7 @@ func (w *world) act(b *object, version *int, action batch.Action, seen *batch.Ob
 	case batch.Hold:
 		return w.patch(b, version, true, hold), nil
 	case batch.KeepID:
-		id := seen.Memory.CreatedID
-		if id == "" {
-			id = batch.ID(b)
-		}
+		id := idToKeep(b, *seen)
 		return w.patch(b, version, false, func(b *object) { keep(b, id) }), nil
 	case batch.ForgetIntent:
 		return w.patch(b, version, true, forget), nil
@@ -226,7 +266,11 @@ func (w *world) act(b *object, version *int, action batch.Action, seen *batch.Ob
 	case batch.ListFailedFiles:
 		seen.Err = w.fault(w.find(b))
 		seen.FailedFiles = failedOf(w.find(b))
-	case batch.Rest, batch.Release:
+	case batch.Detach:
+		if died := w.detach(b, seen); died {
+			return errCrash, nil
+		}
+	case batch.Rest, batch.Delete, batch.Release:
 		return nil, fmt.Errorf("%s is not an action to take in the middle of a pass", action)
 	}
 	if w.dies() {
@@ -289,8 +333,7 @@ func (w *world) post() (*upstream.Batch, *upstream.Error) {
 	if lost && w.chance(2) {
 		return nil, unknown // before it took effect
 	}
-	r := &remote{id: fmt.Sprintf("batch_%d", len(w.remotes)+1), createdAt: w.now.Truncate(time.Second), status: upstream.InProgress, counts: upstream.FileCounts{InProgress: 2, Total: 2}}
-	w.remotes = append(w.remotes, r)
+	r := w.bring(fmt.Sprintf("batch_%d", len(w.remotes)+1), w.now.Truncate(time.Second), "file-a", "file-b", "file-c", "file-d", "file-e")
 	w.effects++
 	w.attached = true
 	w.tell("upstream: created %s", r.id)
@@ -366,6 +409,50 @@ func (w *world) ask(b *object, action batch.Action, seen *batch.Observation) {
 	seen.Batch = w.shown(r)
 }
 
+// portion is how many files one pass takes out of the store.
+const portion = 2
+
+// detach takes files out of the store, one after the other, until one cannot be taken.
+func (w *world) detach(b *object, seen *batch.Observation) (died bool) {
+	if seen.Err = w.fault(nil); seen.Err != nil {
+		return false
+	}
+	files, first := w.filesOf(b), int(b.Status.DetachedFiles)
+	if batch.Adopted(b) {
+		first = 0
+		for first < len(files) && files[first] <= seen.Memory.DetachedUpTo {
+			first++
+		}
+	}
+	seen.Detached, seen.Left = first, len(files)-first
+	for _, file := range files[first:min(first+portion, len(files))] {
+		if seen.Err = w.fault(nil); seen.Err != nil {
+			return false
+		}
+		delete(w.inStore, file)
+		w.tell("upstream: detached %s", file)
+		seen.Memory.DetachedUpTo = file
+		seen.Detached, seen.Left = seen.Detached+1, seen.Left-1
+		if w.dies() {
+			return true
+		}
+	}
+	return false
+}
+
+// filesOf are the files that a deletion takes out of the store: those of the spec, or those
+// that the upstream lists of an adopted batch.
+func (w *world) filesOf(b *object) []string {
+	if !batch.Adopted(b) {
+		return slices.Compact(slices.Sorted(slices.Values(b.Spec.FileIDs)))
+	}
+	r := w.find(b)
+	if r == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.files), func(file string) bool { return w.shrinks && !w.inStore[file] })
+}
+
 // shown is what the upstream answers about a batch.
 func (w *world) shown(r *remote) *upstream.Batch {
 	a := r.answer()
@@ -420,6 +507,7 @@ func (w *world) process() {
 	for _, r := range w.remotes {
 		switch {
 		case r.status != upstream.InProgress:
+		case r.stuck && (!w.calm || w.endsByDeadline()):
 		case r.cancelAsked:
 			if w.calm || w.chance(2) {
 				r.end(upstream.Cancelled)
@@ -439,6 +527,14 @@ func (w *world) process() {
 	}
 }
 
+// endsByDeadline reports whether the deadline brings the object to its end, whatever becomes of
+// the batch.
+func (w *world) endsByDeadline() bool {
+	at, known := deadlineOf(question{b: w.b})
+	latch := w.b.Status.CancelRequestedAt
+	return known && !batch.Suspended(w.b) && !batch.CancelWanted(w.b) && (latch == nil || !latch.Time.Before(at))
+}
+
 // conclude stores what a pass came to, and plans the next.
 func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.Event) error {
 	if w.dies() {
@@ -452,6 +548,12 @@ func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.
 		w.interrupted(errConflict)
 		return nil
 	}
+	if d.Action == batch.Delete {
+		return w.expire(told)
+	}
+	if d.Status.CancelRequestedAt != nil && w.b.Status.CancelRequestedAt == nil {
+		w.byDeadline, w.rethought = !batch.CancelWanted(b), !reflect.DeepEqual(b.Spec, w.b.Spec)
+	}
 	if err := w.checkTruth(b, d.Status); err != nil {
 		return err
 	}
@@ -462,17 +564,36 @@ func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.
 	if w.kept != "" && batch.ID(w.b) != w.kept {
 		return fmt.Errorf("the ID %s was stored, and now it is %q", w.kept, batch.ID(w.b))
 	}
+	w.plan(d)
+	return nil
+}
+
+// plan says when the next pass is, as the loop does.
+func (w *world) plan(d batch.Decision) {
 	if w.memory = d.Memory; d.After <= 0 {
 		w.memory = batch.Memory{}
 		w.learnedNothing()
-		return nil
+		return
 	}
-	after := d.After
 	if d.Reset {
-		after = max(time.Duration(float64(after)*(0.8+0.4*w.random.Float64())), d.NotBefore)
-		w.memory.NextCall = w.now.Add(after)
+		d.After = max(time.Duration(float64(d.After)*(0.8+0.4*w.random.Float64())), d.NotBefore)
+		w.memory.NextCall = w.now.Add(d.After)
 	}
-	w.nextPass = w.now.Add(after)
+	w.nextPass = w.now.Add(wait(d))
+}
+
+// expire deletes an object whose time to live is over, as anybody may.
+func (w *world) expire(told []batch.Event) error {
+	if !slices.ContainsFunc(told, func(e batch.Event) bool { return e.Reason == v1alpha1.ReasonTTLExpired }) {
+		return errors.New("the object was deleted without a word")
+	}
+	w.expired = true
+	w.memory = batch.Memory{}
+	w.b = w.b.DeepCopy()
+	deletedAt(w.now.Truncate(time.Second))(w.b)
+	w.version++
+	w.gone = !batch.Held(w.b)
+	w.nextPass = w.now // the watch brings it
 	return nil
 }
 
@@ -484,10 +605,23 @@ func (w *world) release(b *object, version int, told []batch.Event) error {
 	}
 	w.gone = true
 	r := w.find(b)
-	own := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyCancel || b.Spec.DeletionPolicy == "" && !batch.Adopted(b)
+	own := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyCancel || b.Spec.DeletionPolicy == "" && !batch.Adopted(b) || detaches(b)
 	warned := slices.ContainsFunc(told, func(e batch.Event) bool { return e.Warning && strings.Contains(e.Message, "may ") })
 	if own && r != nil && r.status == upstream.InProgress && !r.cancelAsked && !warned {
 		return fmt.Errorf("let go while batch %s runs on, without a word", r.id)
+	}
+	return w.checkDetached(b, warned)
+}
+
+// checkDetached says whether an object was let go with files in the store that were to be taken
+// out. Once all is calm, there is no excuse.
+func (w *world) checkDetached(b *object, warned bool) error {
+	if !detaches(b) {
+		return nil
+	}
+	w.detached = true
+	if left := len(w.inStore); left > 0 && !w.vanished && (!warned || w.calm) {
+		return fmt.Errorf("let go with %d files in the store", left)
 	}
 	return nil
 }
@@ -507,9 +641,11 @@ func (w *world) checkTruth(b *object, status v1alpha1.VectorStoreFileBatchStatus
 		}
 		return nil
 	}
-	asked := batch.CancelWanted(b) || status.CancelRequestedAt != nil
-	if reason := reasonOf(status); asked && reason == v1alpha1.ReasonCancelledExternally || !asked && reason == v1alpha1.ReasonCancelled {
-		return fmt.Errorf("%s is told, and that spec.cancel or the operator asked for it is %t", reason, asked)
+	if err := w.checkBlame(b, status); err != nil {
+		return err
+	}
+	if latch := status.CancelRequestedAt; reasonOf(status) == v1alpha1.ReasonDeadlineExceeded && !w.now.Before(latch.Add(time.Minute)) {
+		return nil // the end of the batch was not waited for
 	}
 	i := slices.IndexFunc(w.remotes, func(r *remote) bool { return r.id == status.BatchID })
 	if i < 0 || string(w.remotes[i].status) != status.Status {
@@ -517,6 +653,24 @@ func (w *world) checkTruth(b *object, status v1alpha1.VectorStoreFileBatchStatus
 	}
 	if w.remotes[i].counts.Failed != int64(status.FileCounts.Failed) {
 		return fmt.Errorf("%d files are said to have failed of %+v", status.FileCounts.Failed, w.remotes[i].counts)
+	}
+	return nil
+}
+
+// checkBlame says whether an end is put down to somebody who did not bring it about.
+func (w *world) checkBlame(b *object, status v1alpha1.VectorStoreFileBatchStatus) error {
+	reason, latched := reasonOf(status), status.CancelRequestedAt != nil
+	asked := batch.CancelWanted(b) || latched
+	if asked && reason == v1alpha1.ReasonCancelledExternally || !asked && reason == v1alpha1.ReasonCancelled {
+		return fmt.Errorf("%s is told, and that spec.cancel or the operator asked for it is %t", reason, asked)
+	}
+	exceeded := reason == v1alpha1.ReasonDeadlineExceeded
+	if at, known := deadlineOf(question{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}}); exceeded && (!known || !latched || status.CancelRequestedAt.Time.Before(at)) {
+		return fmt.Errorf("%s is told of a batch that was not cancelled after its deadline", reason)
+	}
+	cancelled := exceeded || reason == v1alpha1.ReasonCancelled
+	if cancelled && latched && !w.rethought && exceeded != w.byDeadline {
+		return fmt.Errorf("%s is told, and that the deadline made the cancel is %t", reason, w.byDeadline)
 	}
 	return nil
 }
@@ -532,11 +686,13 @@ func (w *world) interfere() {
 	} else {
 		w.damage(b)
 	}
-	if !equalSpecs(b, w.b) {
+	if !reflect.DeepEqual(b.Spec, w.b.Spec) {
 		b.Generation++
+		w.rethought = true
 	}
-	w.tell("interfered: cancel %v, policy %q, deleted %v, status of generation %d, annotations %v, store gone %t",
-		batch.CancelWanted(b), b.Spec.DeletionPolicy, b.DeletionTimestamp, b.Status.ObservedGeneration, b.Annotations, w.vanished)
+	w.tell("interfered: cancel %t, suspend %t, deadline %v, TTL %v, policy %q, deleted %v, status of generation %d, annotations %v, store gone %t",
+		batch.CancelWanted(b), batch.Suspended(b), b.Spec.ActiveDeadlineSeconds != nil, b.Spec.TTLSecondsAfterFinished != nil,
+		b.Spec.DeletionPolicy, b.DeletionTimestamp, b.Status.ObservedGeneration, b.Annotations, w.vanished)
 	w.b = b
 	w.version++
 	w.gone = !b.DeletionTimestamp.IsZero() && !batch.Held(b)
@@ -545,7 +701,7 @@ func (w *world) interfere() {
 
 // edit is one change that people make to a spec.
 func (w *world) edit(b *object) {
-	switch w.random.IntN(4) {
+	switch w.random.IntN(8) {
 	case 0:
 		b.Spec.Cancel = ptr(true)
 	case 1:
@@ -553,7 +709,19 @@ func (w *world) edit(b *object) {
 	case 2:
 		b.Spec.MaxFailedFiles = ptr(w.random.Int32N(3))
 	case 3:
-		b.Spec.DeletionPolicy = []v1alpha1.DeletionPolicy{"", "Cancel", "Orphan"}[w.random.IntN(3)]
+		b.Spec.DeletionPolicy = []v1alpha1.DeletionPolicy{"", "Cancel", "Orphan", "DetachFiles"}[w.random.IntN(4)]
+	case 4:
+		b.Spec.Suspend = ptr(true)
+	case 5:
+		b.Spec.Suspend = []*bool{nil, ptr(false)}[w.random.IntN(2)]
+	case 6:
+		if b.Spec.ActiveDeadlineSeconds = nil; !w.chance(3) {
+			deadline(w.somewhile())(b)
+		}
+	case 7:
+		if b.Spec.TTLSecondsAfterFinished = nil; !w.chance(3) {
+			ttl(w.somewhile() - time.Second)(b)
+		}
 	}
 }
 
@@ -577,9 +745,4 @@ func (w *world) damage(b *object) {
 	case 3:
 		w.vanished = w.vanished || w.chance(10)
 	}
-}
-
-func equalSpecs(a, b *object) bool {
-	return batch.CancelWanted(a) == batch.CancelWanted(b) && a.Spec.DeletionPolicy == b.Spec.DeletionPolicy &&
-		(a.Spec.MaxFailedFiles == b.Spec.MaxFailedFiles || a.Spec.MaxFailedFiles != nil && b.Spec.MaxFailedFiles != nil && *a.Spec.MaxFailedFiles == *b.Spec.MaxFailedFiles)
 }

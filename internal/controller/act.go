@@ -28,10 +28,10 @@ func (r *Reconciler) act(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, 
 	case batch.KeepID:
 		return r.keepID(ctx, b, seen)
 	case batch.ForgetIntent:
-		return r.patchMetadata(ctx, b, forgetIntent(b))
-	case batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles:
+		return r.endIntent(ctx, b, forgetIntent(b))
+	case batch.Create, batch.Probe, batch.Retrieve, batch.Cancel, batch.ListFailedFiles, batch.Detach:
 		return r.call(ctx, b, action, seen)
-	case batch.Rest, batch.Release:
+	case batch.Rest, batch.Delete, batch.Release:
 	}
 	return fmt.Errorf("%s is not an action to take in the middle of a pass", action)
 }
@@ -43,12 +43,12 @@ func (r *Reconciler) keepID(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	if id == "" {
 		id = batch.ID(b)
 	}
-	return r.patchMetadata(ctx, b, keptID(b, id))
+	return r.storeID(ctx, b, id)
 }
 
 // call makes a call to the upstream.
 func (r *Reconciler) call(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, action batch.Action, seen *batch.Observation) error {
-	if action != batch.Create && action != batch.Cancel {
+	if action == batch.Probe || action == batch.Retrieve || action == batch.ListFailedFiles {
 		var done func()
 		ctx, done = r.reads.begin(ctx, b.UID)
 		defer done()
@@ -100,10 +100,17 @@ func (r *Reconciler) callWith(ctx context.Context, client upstream.Client, b *v1
 		files, err := client.FailedFiles(ctx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
 		seen.FailedFiles = files
 		return err
-	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Release:
+	case batch.Detach:
+		return r.detach(ctx, client, b, seen)
+	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Delete, batch.Release:
 	}
 	return fmt.Errorf("%s is not a call to the upstream", action)
 }
+
+// IntentTimeout is how old an intent may be when the request is sent. Whoever finds the intent
+// of a process that is frozen, or slow, takes over when the request must have ended, so it is a
+// part of ClockSkew.
+const IntentTimeout = batch.ClockSkew / 2
 
 // create makes the batch, once. The intent is stored first, and only the pass whose write of
 // it succeeded may go on: a stale view of the object loses. From then on a shutdown does not
@@ -113,38 +120,49 @@ func (r *Reconciler) create(ctx context.Context, client upstream.Client, b *v1al
 	if err != nil {
 		return &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("breaking off: %w", context.Cause(ctx))
+	}
+	before, now := b.Annotations[v1alpha1.AnnotationCreateStartedAt], r.Clock.Now()
+	ctx = context.WithoutCancel(ctx)
+	storing, cancel := context.WithTimeout(ctx, IntentTimeout)
+	defer cancel()
+	if err := r.patchMetadata(storing, b, intent(b, now)); err != nil {
+		return err
+	}
+	if took := r.Clock.Since(now); took >= IntentTimeout {
+		return fmt.Errorf("writing that a create is started took %s, which is too long to send the request now", took)
+	}
 	if slices.Contains(seen.Took, batch.Probe) {
 		createOutcomeUnknown.WithLabelValues(strconv.FormatBool(seen.Attached)).Inc()
 	}
-	before := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	if err := r.patchMetadata(ctx, b, intent(b, r.Clock.Now())); err != nil {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
 	answer, err := client.Create(ctx, request)
 	if known := upstream.AsError(err); known != nil && known.Kind == upstream.UnknownOutcome {
 		return known
 	}
+	return r.created(ctx, b, seen, answer, err, before)
+}
+
+// created stores what came of a create whose outcome is known: the batch's ID, or that there is
+// none. The intent is then what it was before.
+func (r *Reconciler) created(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, seen *batch.Observation, answer upstream.Batch, err error, before string) error {
 	if err == nil && !batch.UsableID(answer.ID) {
 		err = &upstream.Error{Kind: upstream.Rejected, Message: fmt.Sprintf("the upstream gave the batch an ID that cannot be used in a URL: %.64q", answer.ID)}
 	}
-	storing, cancel := context.WithTimeout(ctx, StoreTimeout)
+	ctx, cancel := context.WithTimeout(ctx, StoreTimeout)
 	defer cancel()
 	switch {
 	case err != nil && seen.Attached:
 		// This request came to nothing, but the one whose answer was lost did not.
-		return errors.Join(err, r.patchMetadata(storing, b, startedAt(b, before)))
+		return errors.Join(err, r.endIntent(ctx, b, startedAt(b, before)))
 	case err != nil:
-		return errors.Join(err, r.patchMetadata(storing, b, forgetIntent(b)))
+		return errors.Join(err, r.endIntent(ctx, b, forgetIntent(b)))
 	}
 	// Should the write fail, the next pass makes it again from memory.
 	seen.Batch, seen.Memory.CreatedID = &answer, answer.ID
 	r.memories.keep(b.UID, seen.Memory)
-	if err := r.patchMetadata(storing, b, keptID(b, answer.ID)); err != nil {
-		return fmt.Errorf("keeping the ID of batch %s: %w", answer.ID, err)
-	}
 	log.FromContext(ctx).Info("Created the batch", "batchID", answer.ID, "vectorStoreID", b.Spec.VectorStoreID, "files", answer.FileCounts.Total)
-	return nil
+	return r.storeID(ctx, b, answer.ID)
 }
 
 // probedFiles is how many of a batch's files are looked for in the store: each of them would

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -59,11 +60,22 @@ type secret struct {
 	// usedAt is guarded by the lock of Connections.
 	usedAt time.Time
 
-	// connection is what the Secret held, and client the way there; both are nil where err
-	// says why it could not be used.
+	// connection is what the Secret held last that could be used, and client the way there. err
+	// says why it cannot be used now.
 	connection *upstream.Connection
 	client     upstream.Client
 	err        error
+}
+
+// clientFor gives the client for an object. One that is being deleted may use credentials that
+// are gone: where a namespace is deleted, its Secrets go before the objects that need them.
+func (s *secret) clientFor(b *v1alpha1.VectorStoreFileBatch) (upstream.Client, error) {
+	var known *upstream.Error
+	missing := errors.As(s.err, &known) && known.Kind == upstream.NoCredentials
+	if s.err == nil || missing && s.client != nil && !b.DeletionTimestamp.IsZero() {
+		return s.client, nil
+	}
+	return nil, s.err
 }
 
 // dialed is a client, and how many Secrets use it.
@@ -95,7 +107,7 @@ func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	}
 	now := c.clock.Now()
 	if !s.readAt.IsZero() && now.Sub(s.readAt) < lifetime {
-		return s.client, s.err
+		return s.clientFor(b)
 	}
 	var data corev1.Secret
 	err := c.reader.Get(ctx, name, &data)
@@ -105,7 +117,7 @@ func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	s.readAt = now
 	connection, err := connectionFrom(name, data, err)
 	c.use(s, connection, err)
-	return s.client, s.err
+	return s.clientFor(b)
 }
 
 // Forget makes the next Client read the Secret again: its key was refused, so it may have been
@@ -151,21 +163,25 @@ func connectionFrom(name types.NamespacedName, data corev1.Secret, err error) (*
 
 // use makes a Secret stand for what it holds now, and drops the client that nobody uses any more.
 func (c *Connections) use(s *secret, connection *upstream.Connection, err error) {
-	if err == nil && s.connection != nil && *connection == *s.connection {
+	s.err = err
+	if err != nil || s.connection != nil && *connection == *s.connection {
 		return
 	}
-	before := s.connection
-	s.connection, s.client, s.err = nil, nil, err
-	if err == nil {
-		if client, err := c.share(*connection); err != nil {
-			s.err = err
-		} else {
-			s.connection, s.client = connection, client
-		}
+	shared, err := c.share(*connection)
+	if err != nil {
+		s.err = err
+		return
 	}
-	if before != nil {
-		c.drop(*before)
+	c.forsake(s)
+	s.connection, s.client = connection, shared
+}
+
+// forsake takes the client from a Secret.
+func (c *Connections) forsake(s *secret) {
+	if s.connection != nil {
+		c.drop(*s.connection)
 	}
+	s.connection, s.client = nil, nil
 }
 
 // share gives the client of a connection to one more Secret.
@@ -202,7 +218,7 @@ func (c *Connections) secret(name types.NamespacedName) *secret {
 	unused := c.sweep(now)
 	for _, s := range unused {
 		s.mu.Lock()
-		c.use(s, nil, &upstream.Error{Kind: upstream.NoCredentials, Message: "the credentials are not in use"})
+		c.forsake(s)
 		s.mu.Unlock()
 	}
 	c.mu.Lock()

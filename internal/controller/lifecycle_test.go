@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -387,9 +386,7 @@ func (w *world) deleteAndWait(b *v1alpha1.VectorStoreFileBatch) {
 	if err := k8s.Delete(w.Context(), b); err != nil {
 		w.Fatal(err)
 	}
-	w.poll(func() bool {
-		return apierrors.IsNotFound(k8s.Get(w.Context(), client.ObjectKeyFromObject(b), &v1alpha1.VectorStoreFileBatch{}))
-	}, func() string { return "for the object to be gone" })
+	w.eventuallyGone(b)
 }
 
 // notes are the texts of the Events about an object.

@@ -8,6 +8,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // Permissions. On Secrets there is get and nothing more: the operator cannot look for them,
 // only read the one that an object names.
 //
-// +kubebuilder:rbac:groups=vector-store-operator.dev,resources=vectorstorefilebatches,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=vector-store-operator.dev,resources=vectorstorefilebatches,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=vector-store-operator.dev,resources=vectorstorefilebatches/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -34,6 +35,8 @@ import (
 type Reconciler struct {
 	// Client reads objects from a cache that has seen every write of this client.
 	Client client.Client
+	// Reader reads objects as they stand, from no cache.
+	Reader client.Reader
 	// Connections gives the way to the upstream that an object's Secret names.
 	Connections *Connections
 	// Rules decide.
@@ -59,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	seen := batch.Observation{Memory: r.memories.recall(b.UID)}
 	var told []batch.Event
 	decision := r.Rules.Decide(b, seen, r.Clock.Now())
-	for decision.Action != batch.Rest && decision.Action != batch.Release {
+	for !decision.Action.Ends() {
 		told = append(told, decision.Events...)
 		if err := r.act(ctx, b, decision.Action, &seen); err != nil {
 			return r.interrupted(ctx, b, err)
@@ -75,17 +78,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 func (r *Reconciler) conclude(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, decision batch.Decision) (ctrl.Result, error) {
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), StoreTimeout)
 	defer cancel()
-	var err error
-	if decision.Action == batch.Release {
-		err = r.patchMetadata(storing, b, released(b))
-	} else {
-		err = r.storeStatus(storing, b, decision.Status)
-	}
-	if err != nil {
+	if err := r.store(storing, b, decision); err != nil {
 		return r.interrupted(ctx, b, err)
 	}
 	r.tell(ctx, b, decision.Events)
 	return r.nextPass(b, decision), nil
+}
+
+// store writes what a pass came to.
+func (r *Reconciler) store(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, decision batch.Decision) error {
+	if decision.Action == batch.Release {
+		return r.patchMetadata(ctx, b, released(b))
+	}
+	if decision.Action != batch.Delete {
+		return r.storeStatus(ctx, b, decision.Status)
+	}
+	// The object as it was judged, and no other: somebody may have given it a longer life.
+	judged := client.Preconditions{UID: &b.UID, ResourceVersion: &b.ResourceVersion}
+	if err := r.Client.Delete(ctx, b, judged); err != nil {
+		return fmt.Errorf("deleting the object: %w", err)
+	}
+	return nil
 }
 
 // nextPass remembers what the next pass has to know, and says when it is due.
@@ -101,6 +114,9 @@ func (r *Reconciler) nextPass(b *v1alpha1.VectorStoreFileBatch, decision batch.D
 		decision.Memory.NextCall = r.Clock.Now().Add(after)
 	}
 	r.memories.keep(b.UID, decision.Memory)
+	if decision.By > 0 {
+		after = min(after, decision.By)
+	}
 	return ctrl.Result{RequeueAfter: after, Priority: &priority}
 }
 

@@ -61,6 +61,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// The tests wait far more than they compute.
 	utilruntime.Must(flag.Set("test.parallel", "16"))
+	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true" {
+		os.Exit(m.Run()) // fuzzing needs no control plane, and each of its workers would start one
+	}
 	os.Exit(runSuite(m))
 }
 
@@ -112,6 +115,7 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 	}
 	reconciler := &controller.Reconciler{
 		Client:      mgr.GetClient(),
+		Reader:      mgr.GetAPIReader(),
 		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
 		Rules:       rules,
 		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),

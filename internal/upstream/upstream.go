@@ -27,6 +27,11 @@ type Client interface {
 	// FailedFiles lists the files of a batch that failed, at most limit of them, over as many
 	// pages as that takes.
 	FailedFiles(ctx context.Context, ref BatchRef, limit int) ([]FailedFile, error)
+	// Files lists the IDs of all files of a batch, over as many pages as that takes.
+	Files(ctx context.Context, ref BatchRef) ([]string, error)
+	// Detach takes a file out of a vector store; the uploaded file itself stays. A file that is
+	// not in the store is a NotFound error.
+	Detach(ctx context.Context, vectorStoreID, fileID string) error
 	// File reads one file of a vector store, by the ID of the file.
 	File(ctx context.Context, vectorStoreID, fileID string) (File, error)
 }

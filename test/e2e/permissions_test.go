@@ -32,7 +32,7 @@ func TestTheOperatorMayDoNoMoreThanItHasTo(t *testing.T) {
 		"secrets [] [] [get]",
 		"subjectaccessreviews.authorization.k8s.io [] [] [create]",
 		"tokenreviews.authentication.k8s.io [] [] [create]",
-		"vectorstorefilebatches.vector-store-operator.dev [] [] [get list patch watch]",
+		"vectorstorefilebatches.vector-store-operator.dev [] [] [delete get list patch watch]",
 		"vectorstorefilebatches.vector-store-operator.dev/status [] [] [patch]",
 	}
 	home := append([]string{

@@ -42,6 +42,7 @@ var (
 	stalled   = [5]metav1.ConditionStatus{no, no, yes, no, unknown}
 	succeeded = [5]metav1.ConditionStatus{yes, no, no, yes, yes}
 	failed    = [5]metav1.ConditionStatus{no, no, yes, yes, no}
+	suspended = [5]metav1.ConditionStatus{unknown, no, no, no, unknown}
 	cancelled = [5]metav1.ConditionStatus{yes, no, no, yes, no}
 )
 
@@ -57,6 +58,8 @@ var verdicts = map[string]verdict{
 	v1alpha1.ReasonBatchFailed:         {failed, status.FailedStatus, corev1.EventTypeWarning},
 	v1alpha1.ReasonCancelled:           {cancelled, status.CurrentStatus, corev1.EventTypeNormal},
 	v1alpha1.ReasonCancelledExternally: {failed, status.FailedStatus, corev1.EventTypeWarning},
+	v1alpha1.ReasonDeadlineExceeded:    {failed, status.FailedStatus, corev1.EventTypeWarning},
+	v1alpha1.ReasonSuspended:           {suspended, status.InProgressStatus, corev1.EventTypeNormal},
 	v1alpha1.ReasonBatchNotFound:       {stalled, status.FailedStatus, corev1.EventTypeWarning},
 	v1alpha1.ReasonRejected:            {stalled, status.FailedStatus, corev1.EventTypeWarning},
 	v1alpha1.ReasonCredentialsRejected: {stalled, status.FailedStatus, corev1.EventTypeWarning},

@@ -43,6 +43,12 @@ func TestStates(t *testing.T) {
 		v1alpha1.ReasonRateLimited: following(v1alpha1.ReasonRateLimited, func(t *testing.T, n tenant) {
 			addFault(t, map[string]any{"vector_store_id": n.store, "status": 429, "header": map[string]string{"Retry-After": "1"}})
 		}),
+		v1alpha1.ReasonDeadlineExceeded: following(v1alpha1.ReasonDeadlineExceeded, func(t *testing.T, n tenant) {
+			n.kubectl(t, "patch", "vsfb", "handbook", "--type=merge", "--patch="+`{"spec":{"activeDeadlineSeconds":1}}`)
+		}),
+		v1alpha1.ReasonSuspended: following(v1alpha1.ReasonSuspended, func(t *testing.T, n tenant) {
+			n.kubectl(t, "patch", "vsfb", "handbook", "--type=merge", "--patch="+`{"spec":{"suspend":true}}`)
+		}),
 		v1alpha1.ReasonRejected: beginning(v1alpha1.ReasonRejected, func(t *testing.T) (tenant, string) {
 			return newUser(t), manifest("handbook", `{vectorStoreID: vs_nowhere, `+stuck+`}`)
 		}),

@@ -153,41 +153,70 @@ func (c *Client) batch(x *exchange, ref upstream.BatchRef) (upstream.Batch, erro
 
 // FailedFiles implements upstream.Client.
 func (c *Client) FailedFiles(ctx context.Context, ref upstream.BatchRef, limit int) ([]upstream.FailedFile, error) {
+	var failed []upstream.FailedFile
+	if limit <= 0 {
+		return failed, nil
+	}
+	filter := sdk.VectorStoreFileBatchListFilesParamsFilterFailed
+	err := c.eachFile(ctx, ref, filter, func(file sdk.VectorStoreFile) bool {
+		// Some servers ignore the filter.
+		if file.Status == sdk.VectorStoreFileStatusFailed {
+			failed = append(failed, c.failedFile(file))
+		}
+		return len(failed) < limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	return failed, nil
+}
+
+// Files implements upstream.Client.
+func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, error) {
+	var ids []string
+	err := c.eachFile(ctx, ref, "", func(file sdk.VectorStoreFile) bool {
+		ids = append(ids, file.ID)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+// eachFile shows the files of a batch, each of them once, until it has shown all of them or is
+// told that it is enough. The request timeout bounds the whole of it.
+func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk.VectorStoreFileBatchListFilesParamsFilter, more func(sdk.VectorStoreFile) bool) error {
 	if err := checkRef(ref); err != nil {
-		return nil, c.refusal(err)
+		return c.refusal(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
-	var failed []upstream.FailedFile
 	seen := map[string]bool{}
-	query := sdk.VectorStoreFileBatchListFilesParams{
-		Filter: sdk.VectorStoreFileBatchListFilesParamsFilterFailed,
-		Limit:  param.NewOpt[int64](filesPerPage),
-	}
-	for len(failed) < limit && len(seen) < filesPerBatch {
+	query := sdk.VectorStoreFileBatchListFilesParams{Filter: filter, Limit: param.NewOpt[int64](filesPerPage)}
+	for len(seen) < filesPerBatch {
 		page, err := c.page(ctx, ref, query)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		before := len(seen)
 		for _, file := range page.files {
-			if seen[file.ID] || len(failed) == limit {
+			if seen[file.ID] {
 				continue
 			}
 			seen[file.ID] = true
-			// Some servers ignore the filter.
-			if file.Status == sdk.VectorStoreFileStatusFailed {
-				failed = append(failed, c.failedFile(file))
+			if !more(file) {
+				return nil
 			}
 		}
 		// A page of nothing new comes from a server that ignores the cursor.
 		if page.last || len(seen) == before {
-			break
+			return nil
 		}
 		query.After = param.NewOpt(page.files[len(page.files)-1].ID)
 	}
-	return failed, nil
+	return nil
 }
 
 func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.VectorStoreFileBatchListFilesParams) (filePage, error) {
@@ -235,4 +264,19 @@ func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstre
 		return upstream.File{}, c.badAnswer(x, err)
 	}
 	return file, nil
+}
+
+// Detach implements upstream.Client.
+func (c *Client) Detach(ctx context.Context, vectorStoreID, fileID string) error {
+	if err := checkStoreID(vectorStoreID); err != nil {
+		return c.refusal(err)
+	}
+	if err := checkObjectID("file", fileID); err != nil {
+		return c.refusal(err)
+	}
+	// What the answer says beside its status is of no interest: it is safe to repeat.
+	return c.do(ctx, &exchange{}, func(ctx context.Context, options ...option.RequestOption) error {
+		_, err := c.files.Delete(ctx, vectorStoreID, fileID, options...)
+		return err
+	})
 }
