@@ -77,6 +77,19 @@ func (v view) givenUp() bool {
 	return v.cancelledByDeadline(v.b.Status) && !v.now.Before(v.b.Status.CancelRequestedAt.Add(cancelGrace))
 }
 
+// lastLook looks once more at a batch that has had its time to end, and then tells the end.
+func (v view) lastLook() Decision {
+	seen := v.seen.Batch
+	switch {
+	case seen == nil && !v.seen.took(Retrieve):
+		return v.do(Retrieve)
+	case seen != nil && (seen.Status.Terminal() || v.failuresToList(*seen)):
+		return v.sawBatch(*seen)
+	default:
+		return v.end(v.deadlineExceeded(countsOf(v.mirrored())))
+	}
+}
+
 // deadlineExceeded is the state of a batch that was in progress for too long.
 func (v view) deadlineExceeded(counts v1alpha1.FileCounts) state {
 	return state{v1alpha1.ReasonDeadlineExceeded, fmt.Sprintf("the batch was in progress for longer than the %d seconds of spec.activeDeadlineSeconds and was cancelled; %d of %d files are in the vector store", *v.b.Spec.ActiveDeadlineSeconds, counts.Completed, counts.Total)}

@@ -136,6 +136,11 @@ func withObserved(b *object) *object {
 	return withChange(b, func(b *object) { b.Status.ObservedGeneration = b.Generation })
 }
 
+// runAt makes a pass over what an earlier one left, at a time.
+func runAt(p pass, at time.Time, results ...result) pass {
+	return run(p.object, p.memory, at, results...)
+}
+
 func TestABatchThatIsStuckIsGivenUpAMinuteAfterTheCancel(t *testing.T) {
 	p := run(followed(deadline(time.Hour)), batch.Memory{Interval: time.Minute}, epoch)
 	for p.object.Status.FinishedAt == nil {
@@ -144,11 +149,15 @@ func TestABatchThatIsStuckIsGivenUpAMinuteAfterTheCancel(t *testing.T) {
 		}
 		p = p.again()
 	}
-	if p.did() != "" || p.reason() != v1alpha1.ReasonDeadlineExceeded || p.object.Status.Status != "in_progress" {
+	if p.did() != "Retrieve" || p.reason() != v1alpha1.ReasonDeadlineExceeded || p.object.Status.Status != "in_progress" {
 		t.Errorf("did %q: %s, with the batch %s", p.did(), p.reason(), p.object.Status.Status)
 	}
 	if got := p.object.Status.FinishedAt.Sub(epoch); got != time.Minute || p.warned(v1alpha1.ReasonDeadlineExceeded) == "" {
 		t.Errorf("given up after %s, told %+v", got, p.told)
+	}
+	late := run(followed(deadline(time.Hour)), batch.Memory{Interval: time.Minute}, epoch)
+	if late = runAt(late, epoch.Add(time.Minute), result{batch: answer(upstream.Completed)}); late.reason() != v1alpha1.ReasonCompleted {
+		t.Errorf("a batch that completed after all is told to be %s, after %q", late.reason(), late.did())
 	}
 	down := run(followed(deadline(time.Hour)), batch.Memory{}, epoch)
 	for down.object.Status.FinishedAt == nil {

@@ -14,12 +14,12 @@ import (
 // following decides for an object whose batch is known and not over.
 func (v view) following() Decision {
 	switch {
+	case v.givenUp():
+		return v.lastLook()
 	case v.seen.Err != nil:
 		return v.callFailed(v.seen.Err)
 	case v.seen.Batch != nil:
 		return v.sawBatch(*v.seen.Batch)
-	case v.givenUp():
-		return v.end(v.deadlineExceeded(countsOf(v.b.Status)))
 	case v.cancelPending() && v.due(Cancel):
 		return v.do(Cancel)
 	case Suspended(v.b) && !v.cancelling():

@@ -50,8 +50,10 @@ type world struct {
 	version int
 
 	memory batch.Memory
-	// nextPass is when the loop looks at the object; zero where nothing is planned.
+	// nextPass is when the loop looks at the object; zero where nothing is planned. watched
+	// tells that somebody changed the object since the last pass began.
 	nextPass time.Time
+	watched  bool
 
 	remotes []*remote
 	// vanished tells that somebody deleted the vector store.
@@ -151,7 +153,7 @@ const (
 func (w *world) pass() error {
 	seen := batch.Observation{Memory: w.memory}
 	b, version := w.b.DeepCopy(), w.version
-	w.nextPass = time.Time{}
+	w.nextPass, w.watched = time.Time{}, false
 	var told []batch.Event
 	for {
 		q := question{b: b, seen: seen, now: w.now}
@@ -564,7 +566,9 @@ func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.
 	if w.kept != "" && batch.ID(w.b) != w.kept {
 		return fmt.Errorf("the ID %s was stored, and now it is %q", w.kept, batch.ID(w.b))
 	}
-	w.plan(d)
+	if w.plan(d); w.watched {
+		w.nextPass = w.now
+	}
 	return nil
 }
 
@@ -696,7 +700,7 @@ func (w *world) interfere() {
 	w.b = b
 	w.version++
 	w.gone = !b.DeletionTimestamp.IsZero() && !batch.Held(b)
-	w.nextPass = w.now // the watch brings it
+	w.nextPass, w.watched = w.now, true // the watch brings it
 }
 
 // edit is one change that people make to a spec.
