@@ -22,10 +22,10 @@ func (v view) following() Decision {
 		return v.sawBatch(*v.seen.Batch)
 	case v.cancelPending() && v.due(Cancel):
 		return v.do(Cancel)
-	case Suspended(v.b) && !v.cancelling():
-		return v.suspended()
 	case !Held(v.b) && deletionPolicy(v.b) != v1alpha1.DeletionPolicyOrphan && !v.seen.took(Hold):
 		return v.do(Hold)
+	case Suspended(v.b) && !v.cancelling():
+		return v.suspended()
 	case !Adopted(v.b) && v.b.Annotations[v1alpha1.AnnotationBatchID] != ID(v.b) && !v.seen.took(KeepID):
 		return v.do(KeepID)
 	case !v.due(Retrieve):

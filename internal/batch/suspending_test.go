@@ -27,7 +27,7 @@ func TestSuspension(t *testing.T) {
 		"with a lost create":           {fresh(held, suspends, intendedAt(epoch.Add(-time.Hour))), batch.Memory{}, "", "Suspended"},
 		"with an ID to be stored":      {fresh(held, suspends, intendedAt(epoch)), batch.Memory{CreatedID: "batch_1"}, "KeepID", "Suspended"},
 		"in progress":                  {followed(suspends, edited), batch.Memory{}, "", "Suspended"},
-		"in progress, not held":        {followed(suspends, edited, func(b *object) { b.Finalizers = nil }), batch.Memory{}, "", "Suspended"},
+		"in progress, not held":        {followed(suspends, edited, func(b *object) { b.Finalizers = nil }), batch.Memory{}, "Hold", "Suspended"},
 		"while the upstream fails":     {followed(suspends, edited), failing, "", "Suspended"},
 		"past the deadline":            {followed(suspends, deadline(time.Minute), edited), batch.Memory{}, "", "Suspended"},
 		"with a cancel":                {followed(suspends, wantsCancel, edited), batch.Memory{}, "Cancel", "Cancelling"},

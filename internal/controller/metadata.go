@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -85,19 +86,33 @@ func keptID(b *v1alpha1.VectorStoreFileBatch, id string) metadata {
 }
 
 // storeID stores the batch's ID, whatever else became of the object, unless it has another one:
-// then a process that took this one for dead has created a batch too, and is following it.
+// then a process that took this one for dead has created a batch too, and is following it. An
+// API server that is away is waited for, as far as ctx allows: where the process is about to
+// end, there is no later.
 func (r *Reconciler) storeID(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, id string) error {
-	err := r.patchUnless(ctx, b, keptID(b, id), func(current *v1alpha1.VectorStoreFileBatch) bool {
+	anothers := func(current *v1alpha1.VectorStoreFileBatch) bool {
 		kept := batch.ID(current)
 		if kept != "" && kept != id {
 			log.FromContext(ctx).Info("Another batch was created meanwhile, so this one is not followed", "batchID", id, "followedBatchID", kept)
 		}
 		return kept != "" && kept != id
+	}
+	var err error
+	waiting := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 8}
+	_ = wait.ExponentialBackoffWithContext(ctx, waiting, func(ctx context.Context) (bool, error) {
+		err = r.patchUnless(ctx, b, keptID(b, id), anothers)
+		return err == nil || !away(err), nil
 	})
 	if err != nil {
 		return fmt.Errorf("keeping the ID of batch %s: %w", id, err)
 	}
 	return nil
+}
+
+// away reports whether an error says that the API server cannot be reached, or is not itself.
+func away(err error) bool {
+	return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown || apierrors.IsInternalError(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
 }
 
 // endIntent changes the intent that b has, unless it is no longer the same one.

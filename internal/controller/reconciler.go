@@ -41,7 +41,7 @@ type Reconciler struct {
 	Connections *Connections
 	// Rules decide.
 	Rules batch.Rules
-	// Events are told after what they tell of was stored.
+	// Events are told after what they tell of was done, or stored.
 	Events events.EventRecorder
 	// Clock is the time.
 	Clock clock.PassiveClock
@@ -60,16 +60,19 @@ const soon = 50 * time.Millisecond
 // stores what the object looks like then.
 func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (ctrl.Result, error) {
 	seen := batch.Observation{Memory: r.memories.recall(b.UID)}
-	var told []batch.Event
 	decision := r.Rules.Decide(b, seen, r.Clock.Now())
 	for !decision.Action.Ends() {
-		told = append(told, decision.Events...)
-		if err := r.act(ctx, b, decision.Action, &seen); err != nil {
+		err := r.act(ctx, b, decision.Action, &seen)
+		if err == nil || seen.Memory.CreatedID != "" {
+			// What was done is told at once: somebody else's write may end the pass before its status
+			// is stored, and the next one would not know of it.
+			r.tell(ctx, b, decision.Events)
+		}
+		if err != nil {
 			return r.interrupted(ctx, b, err)
 		}
 		decision = r.Rules.Decide(b, seen, r.Clock.Now())
 	}
-	decision.Events = append(told, decision.Events...)
 	return r.conclude(ctx, b, decision)
 }
 

@@ -37,7 +37,7 @@ func (r *Reconciler) storeStatus(ctx context.Context, b *v1alpha1.VectorStoreFil
 // maxNoteLength is how long an Event's text may be, in bytes: the API server's limit.
 const maxNoteLength = 1024
 
-// tell records Events about what was stored, and logs them.
+// tell records Events about what was done or stored, and logs them.
 func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, told []batch.Event) {
 	for _, event := range told {
 		kind := corev1.EventTypeNormal
