@@ -61,6 +61,10 @@ uninstall: ## Remove the admission policy and the CRD, and with it every VectorS
 test: build ## Run every test, against a real API server.
 	$(ASSETS) && go test -timeout=20m ./...
 
+.PHONY: test-faults
+test-faults: ## Kill the built manager, and break its connections, at every step of every scenario. ARGS are its flags.
+	$(ASSETS) && go run ./test/faults $(ARGS)
+
 .PHONY: test-race
 test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.
 	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...

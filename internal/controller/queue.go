@@ -53,7 +53,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
 			// For failures of the API server only: those of the upstream are the rules' business.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, time.Minute),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
 		}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 	if err != nil {

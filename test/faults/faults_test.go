@@ -1,0 +1,47 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+var (
+	sampleSize = flag.Int("faults.sample", 30, "how many runs TestFaultSample makes")
+	sampleSeed = flag.Uint64("faults.seed", rand.Uint64(), "the seed of its lot")
+)
+
+func TestFaultSample(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the built manager for minutes")
+	}
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Skip("KUBEBUILDER_ASSETS is not set: run make test")
+	}
+	report, err := perform(t.Context(), options{
+		out: t.Output(), folder: t.TempDir(), sample: *sampleSize, seed: *sampleSeed, parallel: 10,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := *sampleSize + len(scenarios); len(report.results) != want {
+		t.Errorf("%d runs were made, want %d", len(report.results), want)
+	}
+	if failed := report.failed(); len(failed) > 0 {
+		t.Errorf("%d of %d runs failed", len(failed), len(report.results))
+	}
+}
+
+func TestEveryMutationAppliesToTheSource(t *testing.T) {
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			if _, err := m.overlay(t.TempDir()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
