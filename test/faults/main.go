@@ -91,8 +91,8 @@ func perform(ctx context.Context, o options) (r report, err error) {
 	if err := r.write(o.out); err != nil {
 		return r, err
 	}
-	_, err = fmt.Fprintf(o.out, "\n%d of %d possible runs and the references, seed %d, in %s\n",
-		min(len(r.results), r.possible), r.possible, o.seed, time.Since(began).Round(time.Second))
+	_, err = fmt.Fprintf(o.out, "\n%d of %d possible runs with a fault, and %d without, seed %d, in %s\n",
+		len(r.results)-r.references, r.possible, r.references, o.seed, time.Since(began).Round(time.Second))
 	return r, err
 }
 

@@ -17,6 +17,8 @@ type report struct {
 	seed    uint64
 	// possible is how many runs a sample was drawn from.
 	possible int
+	// references are the runs without a fault.
+	references int
 }
 
 func (r *report) add(one result) { r.results = append(r.results, one) }

@@ -75,7 +75,7 @@ func (s *suite) run(ctx context.Context) (report, error) {
 	chosen := s.chosenScenarios()
 	references := make([]reference, len(chosen))
 	s.each(len(chosen), func(i int) { references[i] = s.reference(ctx, chosen[i]) })
-	out := report{seed: s.seed}
+	out := report{seed: s.seed, references: len(chosen)}
 	outcomes := map[string]outcome{}
 	var plan []planned
 	for i, scenario := range chosen {
