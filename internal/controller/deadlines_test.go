@@ -56,9 +56,7 @@ func TestASuspendedObjectIsCancelledAndDeletedAllTheSame(t *testing.T) {
 		w.patch(b, `{"spec":{"suspend":true}}`)
 		w.eventuallyRow(b, "Suspended", suspended)
 		w.deleteAndWait(b)
-		if n := w.calls(emulator.Cancel); n != 1 {
-			t.Errorf("%d cancels were sent", n)
-		}
+		w.wantCancels(1)
 	})
 }
 

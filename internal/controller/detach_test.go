@@ -60,9 +60,7 @@ func TestDeletionDetachesTheFilesOfTheBatch(t *testing.T) {
 			if left := w.upstream.AttachedFileIDs(store); len(left) > 0 {
 				t.Errorf("%d files are left in the store", len(left))
 			}
-			if n := w.calls(emulator.Cancel); n != test.cancels {
-				t.Errorf("%d cancels were sent, want %d", n, test.cancels)
-			}
+			w.wantCancels(test.cancels)
 		})
 	}
 }
@@ -101,7 +99,5 @@ func TestADeletionUsesTheLastCredentialsWhereTheSecretIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.deleteAndWait(b)
-	if n := w.calls(emulator.Cancel); n != 1 {
-		t.Errorf("%d cancels were sent", n)
-	}
+	w.wantCancels(1)
 }
