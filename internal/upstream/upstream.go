@@ -8,6 +8,7 @@ package upstream
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,20 @@ type Connection struct {
 	Project      string
 	// CABundle holds further certificate authorities to trust, PEM-encoded; it may be empty.
 	CABundle string
+}
+
+// DefaultBaseURL is where calls go that no BaseURL is given for.
+const DefaultBaseURL = "https://api.openai.com/v1"
+
+// Identity is what the upstream's limits go by: where, and as whom. Connections that differ in
+// nothing else have the same.
+func (c Connection) Identity() Connection {
+	c.CABundle = ""
+	c.BaseURL = strings.TrimRight(strings.TrimSpace(c.BaseURL), "/")
+	if c.BaseURL == "" {
+		c.BaseURL = DefaultBaseURL
+	}
+	return c
 }
 
 // String hides the key wherever a Connection is printed by mistake.

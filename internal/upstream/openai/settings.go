@@ -14,8 +14,6 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-const defaultBaseURL = "https://api.openai.com/v1"
-
 // settings are a Connection that was checked.
 type settings struct {
 	baseURL      *url.URL
@@ -44,7 +42,7 @@ func check(connection upstream.Connection, endpoints upstream.EndpointPolicy) (s
 	}
 	baseURL := strings.TrimSpace(connection.BaseURL)
 	if baseURL == "" {
-		baseURL = defaultBaseURL
+		baseURL = upstream.DefaultBaseURL
 	}
 	if err := endpoints.Check(baseURL); err != nil {
 		return settings{}, unusable(err.Error())
