@@ -77,6 +77,8 @@ const (
 const (
 	// ReasonCreating: the batch is about to be created.
 	ReasonCreating = "Creating"
+	// ReasonWaiting: the batch will be created as soon as the upstream's limits allow it.
+	ReasonWaiting = "Waiting"
 	// ReasonCreateOutcomeUnknown: a request to create the batch was sent and its answer was
 	// lost; the operator is finding out what came of it.
 	ReasonCreateOutcomeUnknown = "CreateOutcomeUnknown"

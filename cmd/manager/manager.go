@@ -46,6 +46,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 		Rules:       o.rules,
 		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
 		Clock:       clock.RealClock{},
+		Limits:      o.limits,
 	}
 	if err := reconciler.SetupWithManager(mgr, o.concurrency); err != nil {
 		return nil, err

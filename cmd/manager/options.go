@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -31,6 +32,7 @@ type options struct {
 	concurrency             int
 	watchNamespaces         list
 	rules                   batch.Rules
+	limits                  budget.Limits
 	endpoints               upstream.EndpointPolicy
 	allowedEndpoints        list
 }
@@ -40,8 +42,9 @@ func defaultOptions() *options {
 		metricsAddress: ":8443",
 		metricsSecure:  true,
 		probeAddress:   ":8081",
-		concurrency:    32,
+		concurrency:    64,
 		rules:          batch.DefaultRules(),
+		limits:         budget.DefaultLimits(),
 	}
 }
 
@@ -58,6 +61,10 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.rules.PollMax, "poll-interval-max", o.rules.PollMax, "The longest time between two looks at a batch in progress.")
 	flags.DurationVar(&o.rules.RequestTimeout, "request-timeout", o.rules.RequestTimeout, "How long one call to the upstream may take. The Pod's termination grace period must be longer.")
 	flags.DurationVar(&o.rules.FinalizeTimeout, "finalize-timeout", o.rules.FinalizeTimeout, "How long the deletion of an object is retried before it is let go, with a warning of what may be left upstream.")
+	flags.Float64Var(&o.limits.RequestsPerSecond, "requests-per-second", o.limits.RequestsPerSecond, "How many requests a second are sent with the same credentials. Cancels do not wait for it.")
+	flags.IntVar(&o.limits.CreatesPerWindow, "creates-per-minute", o.limits.CreatesPerWindow, "How many batches a minute are created in one vector store.")
+	flags.IntVar(&o.limits.FilesPerWindow, "files-per-minute", o.limits.FilesPerWindow, "How many files a minute are attached with the same credentials.")
+	flags.DurationVar(&o.limits.Window, "limits-minute", o.limits.Window, "How long the minute is, in which --creates-per-minute and --files-per-minute count; for servers that count in another time.")
 	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Let Secrets name http:// endpoints. Keys then cross the network unencrypted.")
 	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "The `hosts` that Secrets may name in OPENAI_BASE_URL, separated by commas: host, host:port or *.domain; any by default.")
 }
@@ -85,6 +92,10 @@ func (o *options) validate() error {
 	refuse(o.rules.PollMin < 100*time.Millisecond, "--poll-interval-min is %s: it must be at least 100ms", o.rules.PollMin)
 	refuse(o.rules.PollMax < o.rules.PollMin, "--poll-interval-max is %s: it must not be shorter than --poll-interval-min, %s", o.rules.PollMax, o.rules.PollMin)
 	refuse(o.rules.RequestTimeout < time.Second, "--request-timeout is %s: it must be at least 1s", o.rules.RequestTimeout)
+	refuse(!(o.limits.RequestsPerSecond >= 0.1 && o.limits.RequestsPerSecond <= 1e6), "--requests-per-second is %v: it must be at least 0.1, and at most 1000000", o.limits.RequestsPerSecond)
+	refuse(o.limits.CreatesPerWindow < 1, "--creates-per-minute is %d: it must be at least 1", o.limits.CreatesPerWindow)
+	refuse(o.limits.FilesPerWindow < 1, "--files-per-minute is %d: it must be at least 1", o.limits.FilesPerWindow)
+	refuse(o.limits.Window < time.Millisecond || o.limits.Window > time.Hour, "--limits-minute is %s: it must be at least 1ms, and at most 1h", o.limits.Window)
 	refuse(o.rules.FinalizeTimeout < 0, "--finalize-timeout is %s: it must not be negative", o.rules.FinalizeTimeout)
 	endpoints, err := upstream.ParseAllowed(o.allowedEndpoints)
 	refuse(err != nil, "--allowed-endpoints: %w", err)

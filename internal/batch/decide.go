@@ -66,6 +66,16 @@ const (
 	Release
 )
 
+// Calls reports whether an action calls the upstream.
+func (a Action) Calls() bool {
+	switch a {
+	case Create, Probe, Retrieve, Cancel, ListFailedFiles, Detach:
+		return true
+	case Rest, Hold, KeepID, ForgetIntent, Delete, Release:
+	}
+	return false
+}
+
 // String names the action as logs do.
 func (a Action) String() string {
 	switch a {
@@ -105,6 +115,9 @@ type Observation struct {
 	Took []Action
 	// Err is what came of the last of them; nil where it succeeded.
 	Err *upstream.Error
+	// Waiting tells that the last action was not taken, since its call has to wait for its turn,
+	// and Held that all calls on the connection do, as the upstream asked to slow down.
+	Waiting, Held bool
 	// Batch is the newest answer about the batch in this pass; nil where there was none.
 	Batch *upstream.Batch
 	// CancelTaken tells that the upstream took a cancel in this pass.
@@ -145,6 +158,8 @@ type Memory struct {
 	// Failed is the action that failed last, and Failures how often it did in a row.
 	Failed   Action
 	Failures int
+	// WaitingSince is since when a call waits for its turn; zero where none does.
+	WaitingSince time.Time
 	// NotFound is how often in a row the upstream did not know the batch.
 	NotFound int
 	// CreatedID is the ID of the batch that was created, until it is stored.
@@ -192,6 +207,8 @@ type Event struct {
 func (r Rules) Decide(b *v1alpha1.VectorStoreFileBatch, seen Observation, now time.Time) Decision {
 	v := view{Rules: r, b: b, seen: seen, now: now}
 	switch {
+	case seen.Waiting:
+		return v.waitingForTurn()
 	case !b.DeletionTimestamp.IsZero():
 		return v.beforeGivingUp(v.deleting())
 	case Finished(b):

@@ -49,6 +49,11 @@ func FileIDs(request upstream.CreateRequest) []string {
 	return ids
 }
 
+// FileCount is how many files the request attaches.
+func FileCount(request upstream.CreateRequest) int {
+	return max(len(request.FileIDs), len(request.Files))
+}
+
 func unique(ids []string) []string {
 	seen := make(map[string]bool, len(ids))
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {

@@ -43,6 +43,7 @@ var (
 // rows is the table of conditions, by the reason of Ready.
 var rows = map[string]row{
 	v1alpha1.ReasonCreating:             going,
+	v1alpha1.ReasonWaiting:              going,
 	v1alpha1.ReasonCreateOutcomeUnknown: going,
 	v1alpha1.ReasonInProgress:           going,
 	v1alpha1.ReasonCancelling:           going,

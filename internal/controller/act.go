@@ -15,6 +15,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -53,9 +54,9 @@ func (r *Reconciler) call(ctx context.Context, b *v1alpha1.VectorStoreFileBatch,
 		ctx, done = r.reads.begin(ctx, b.UID)
 		defer done()
 	}
-	client, err := r.Connections.Client(ctx, b)
+	line, err := r.Connections.Client(ctx, b)
 	if err == nil {
-		err = r.callWith(ctx, client, b, action, seen)
+		err = r.callInTurn(ctx, line, b, action, seen)
 	}
 	var known *upstream.Error
 	switch {
@@ -76,10 +77,33 @@ func (r *Reconciler) call(ctx context.Context, b *v1alpha1.VectorStoreFileBatch,
 	return nil
 }
 
+// callInTurn makes a call if the budget has its turn come. Otherwise the pass is to end.
+func (r *Reconciler) callInTurn(ctx context.Context, line *Line, b *v1alpha1.VectorStoreFileBatch, action batch.Action, seen *batch.Observation) error {
+	var request upstream.CreateRequest
+	if action == batch.Create {
+		var err error
+		if request, err = batch.Request(b); err != nil {
+			return &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
+		}
+	}
+	call, waits := r.toll(b, action, batch.FileCount(request), seen)
+	turn, held := r.turns.take(b, line.Connection, call, waits)
+	if turn == nil {
+		seen.Waiting, seen.Held = true, held
+		return nil
+	}
+	seen.Memory.WaitingSince = time.Time{}
+	if action == batch.Create {
+		defer turn.end(budget.Outcome{Unsent: true})
+		return r.create(ctx, line, b, request, seen, turn)
+	}
+	err := r.callWith(ctx, line, b, action, seen)
+	turn.end(outcomeOf(ctx, err))
+	return err
+}
+
 func (r *Reconciler) callWith(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch, action batch.Action, seen *batch.Observation) error {
 	switch action {
-	case batch.Create:
-		return r.create(ctx, client, b, seen)
 	case batch.Probe:
 		return r.probe(ctx, client, b, seen)
 	case batch.Retrieve:
@@ -102,7 +126,7 @@ func (r *Reconciler) callWith(ctx context.Context, client upstream.Client, b *v1
 		return err
 	case batch.Detach:
 		return r.detach(ctx, client, b, seen)
-	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Delete, batch.Release:
+	case batch.Rest, batch.Hold, batch.KeepID, batch.ForgetIntent, batch.Create, batch.Delete, batch.Release:
 	}
 	return fmt.Errorf("%s is not a call to the upstream", action)
 }
@@ -115,11 +139,7 @@ const IntentTimeout = batch.ClockSkew / 2
 // create makes the batch, once. The intent is stored first, and only the pass whose write of
 // it succeeded may go on: a stale view of the object loses. From then on a shutdown does not
 // interrupt it, until the ID is stored.
-func (r *Reconciler) create(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch, seen *batch.Observation) error {
-	request, err := batch.Request(b)
-	if err != nil {
-		return &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
-	}
+func (r *Reconciler) create(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch, request upstream.CreateRequest, seen *batch.Observation, turn *turn) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("breaking off: %w", context.Cause(ctx))
 	}
@@ -137,6 +157,7 @@ func (r *Reconciler) create(ctx context.Context, client upstream.Client, b *v1al
 		createOutcomeUnknown.WithLabelValues(strconv.FormatBool(seen.Attached)).Inc()
 	}
 	answer, err := client.Create(ctx, request)
+	turn.end(outcomeOf(ctx, err))
 	if known := upstream.AsError(err); known != nil && known.Kind == upstream.UnknownOutcome {
 		return known
 	}

@@ -32,6 +32,13 @@ const (
 	idleLifetime = 10 * time.Minute
 )
 
+// Line is the way to the upstream: a client, and the connection whose limits it shares.
+type Line struct {
+	upstream.Client
+	// Connection says whose limits apply.
+	Connection upstream.Connection
+}
+
 // DialedClient is a Client that holds connections open, until it is closed.
 type DialedClient interface {
 	upstream.Client
@@ -60,20 +67,20 @@ type secret struct {
 	// usedAt is guarded by the lock of Connections.
 	usedAt time.Time
 
-	// connection is what the Secret held last that could be used, and client the way there. err
-	// says why it cannot be used now.
+	// connection is what the Secret held last that could be used, and line the way there. err says
+	// why it cannot be used now.
 	connection *upstream.Connection
-	client     upstream.Client
+	line       *Line
 	err        error
 }
 
-// clientFor gives the client for an object. One that is being deleted may use credentials that
+// lineFor gives the way for an object. One that is being deleted may use credentials that
 // are gone: where a namespace is deleted, its Secrets go before the objects that need them.
-func (s *secret) clientFor(b *v1alpha1.VectorStoreFileBatch) (upstream.Client, error) {
+func (s *secret) lineFor(b *v1alpha1.VectorStoreFileBatch) (*Line, error) {
 	var known *upstream.Error
 	missing := errors.As(s.err, &known) && known.Kind == upstream.NoCredentials
-	if s.err == nil || missing && s.client != nil && !b.DeletionTimestamp.IsZero() {
-		return s.client, nil
+	if s.err == nil || missing && s.line != nil && !b.DeletionTimestamp.IsZero() {
+		return s.line, nil
 	}
 	return nil, s.err
 }
@@ -96,7 +103,7 @@ func NewConnections(reader client.Reader, dial func(upstream.Connection) (Dialed
 
 // Client gives the client for an object. Its errors are *upstream.Error, of kind NoCredentials
 // or Unauthorized, where the Secret is to blame, and others where the API server is.
-func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (upstream.Client, error) {
+func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (*Line, error) {
 	name := secretName(b)
 	s := c.secret(name)
 	s.mu.Lock()
@@ -107,7 +114,7 @@ func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	}
 	now := c.clock.Now()
 	if !s.readAt.IsZero() && now.Sub(s.readAt) < lifetime {
-		return s.clientFor(b)
+		return s.lineFor(b)
 	}
 	var data corev1.Secret
 	err := c.reader.Get(ctx, name, &data)
@@ -117,7 +124,7 @@ func (c *Connections) Client(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	s.readAt = now
 	connection, err := connectionFrom(name, data, err)
 	c.use(s, connection, err)
-	return s.clientFor(b)
+	return s.lineFor(b)
 }
 
 // Forget makes the next Client read the Secret again: its key was refused, so it may have been
@@ -173,7 +180,7 @@ func (c *Connections) use(s *secret, connection *upstream.Connection, err error)
 		return
 	}
 	c.forsake(s)
-	s.connection, s.client = connection, shared
+	s.connection, s.line = connection, &Line{shared, connection.Identity()}
 }
 
 // forsake takes the client from a Secret.
@@ -181,7 +188,7 @@ func (c *Connections) forsake(s *secret) {
 	if s.connection != nil {
 		c.drop(*s.connection)
 	}
-	s.connection, s.client = nil, nil
+	s.connection, s.line = nil, nil
 }
 
 // share gives the client of a connection to one more Secret.

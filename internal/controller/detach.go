@@ -38,6 +38,14 @@ func (r *Reconciler) detach(ctx context.Context, client upstream.Client, b *v1al
 	return nil
 }
 
+// detaches is how many files the next pass may take out of the store.
+func detaches(b *v1alpha1.VectorStoreFileBatch) int {
+	if b.Status.FileCounts == nil {
+		return detachedAtOnce
+	}
+	return max(1, min(detachedAtOnce, int(b.Status.FileCounts.Total-b.Status.DetachedFiles)))
+}
+
 // batchFiles are the files of the batch: those of the spec, or those that an adopted batch has.
 func batchFiles(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
 	if batch.Adopted(b) {

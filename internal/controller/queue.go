@@ -16,9 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 )
 
 // Priorities in the work queue: cancels and deletions overtake creations, and creations
@@ -47,9 +49,12 @@ func queuePriority(b *v1alpha1.VectorStoreFileBatch) int {
 // SetupWithManager makes the manager run the reconciler, with so many passes at a time. Most
 // of a pass is waiting for the upstream, so they may be many more than there are processors.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
+	r.turns.waiting = make(map[caller]*budget.Budget[caller])
+	r.turns.budgets = budget.New(r.Limits.ForWorkers(concurrency), r.Clock, r.turns.wake)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("vectorstorefilebatch").
-		Watches(&v1alpha1.VectorStoreFileBatch{}, enqueue{&r.memories, &r.reads}).
+		Watches(&v1alpha1.VectorStoreFileBatch{}, enqueue{&r.memories, &r.reads, &r.turns}).
+		WatchesRawSource(source.Func(r.turns.start)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
 			// For failures of the API server only: those of the upstream are the rules' business.
@@ -67,6 +72,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
 type enqueue struct {
 	memories *memories
 	reads    *reads
+	turns    *turns
 }
 
 var _ handler.EventHandler = enqueue{}
@@ -88,6 +94,7 @@ func (e enqueue) Update(_ context.Context, event event.UpdateEvent, q queue) {
 // Delete forgets an object that is gone.
 func (e enqueue) Delete(_ context.Context, event event.DeleteEvent, _ queue) {
 	e.memories.forget(event.Object.GetUID())
+	e.turns.leave(caller{client.ObjectKeyFromObject(event.Object), event.Object.GetUID()})
 }
 
 // Generic enqueues an object that something else points to.

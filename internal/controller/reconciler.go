@@ -21,6 +21,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 )
 
 // Permissions. On Secrets there is get and nothing more: the operator cannot look for them,
@@ -44,10 +45,13 @@ type Reconciler struct {
 	// Events are told after what they tell of was done, or stored.
 	Events events.EventRecorder
 	// Clock is the time.
-	Clock clock.PassiveClock
+	Clock clock.WithDelayedExecution
+	// Limits pace the calls on each connection.
+	Limits budget.Limits
 
 	memories memories
 	reads    reads
+	turns    turns
 }
 
 // StoreTimeout bounds a write to the API server that a shutdown must not cut off.
@@ -63,7 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	decision := r.Rules.Decide(b, seen, r.Clock.Now())
 	for !decision.Action.Ends() {
 		err := r.act(ctx, b, decision.Action, &seen)
-		if err == nil || seen.Memory.CreatedID != "" {
+		if err == nil && !seen.Waiting || seen.Memory.CreatedID != "" {
 			// What was done is told at once: somebody else's write may end the pass before its status
 			// is stored, and the next one would not know of it.
 			r.tell(ctx, b, decision.Events)
@@ -72,6 +76,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 			return r.interrupted(ctx, b, err)
 		}
 		decision = r.Rules.Decide(b, seen, r.Clock.Now())
+	}
+	if !seen.Waiting {
+		r.turns.leave(callerFor(b))
 	}
 	return r.conclude(ctx, b, decision)
 }
@@ -129,6 +136,7 @@ func (r *Reconciler) interrupted(ctx context.Context, b *v1alpha1.VectorStoreFil
 	priority := queuePriority(b)
 	switch {
 	case apierrors.IsNotFound(err):
+		r.turns.leave(callerFor(b))
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("The object was changed in the middle of a pass, looking again")

@@ -32,6 +32,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
 	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -50,6 +51,13 @@ var rules = batch.Rules{
 	NotFoundGrace:   time.Second,
 	FinalizeTimeout: 3 * time.Second,
 }
+
+// limits are the default ones, but for the number of requests: most tests are about something else.
+var limits = func() budget.Limits {
+	l := budget.DefaultLimits()
+	l.RequestsPerSecond = 1000
+	return l
+}()
 
 // The control plane that all tests share, and what the manager wrote to it.
 var (
@@ -120,6 +128,7 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 		Rules:       rules,
 		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
 		Clock:       clock.RealClock{},
+		Limits:      limits,
 	}
 	if err := reconciler.SetupWithManager(mgr, 32); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
