@@ -52,12 +52,12 @@ var rules = batch.Rules{
 	FinalizeTimeout: 3 * time.Second,
 }
 
-// limits are the default ones, but for the number of requests: most tests are about something else.
-var limits = func() budget.Limits {
-	l := budget.DefaultLimits()
-	l.RequestsPerSecond = 1000
-	return l
-}()
+// limits are the default ones with a short minute, but for the number of requests: most tests are
+// about something else.
+var limits = budget.Limits{RequestsPerSecond: 1000, CreatesPerWindow: 300, FilesPerWindow: 2000, Window: 5 * time.Second}
+
+// workers is how many passes are made at a time.
+const workers = 32
 
 // The control plane that all tests share, and what the manager wrote to it.
 var (
@@ -130,7 +130,7 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 		Clock:       clock.RealClock{},
 		Limits:      limits,
 	}
-	if err := reconciler.SetupWithManager(mgr, 32); err != nil {
+	if err := reconciler.SetupWithManager(mgr, workers); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
 	go func() { utilruntime.HandleError(mgr.Start(ctx)) }()
@@ -206,16 +206,47 @@ func newWorld(t *testing.T) *world {
 func worldWithoutSecret(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{T: t, upstream: emulator.New(emulator.Options{APIKeys: []string{apiKey}, VectorStores: []string{store}})}
+	w := &world{T: t}
+	w.serve()
+	w.settleDown()
+	return w
+}
+
+// serve gives a world an upstream of its own.
+func (w *world) serve() {
+	w.upstream = emulator.New(emulator.Options{APIKeys: []string{apiKey}, VectorStores: []string{store}})
 	server := httptest.NewServer(w.upstream)
-	t.Cleanup(server.Close)
+	w.Cleanup(server.Close)
 	w.url = server.URL + "/v1"
+}
+
+// settleDown gives a world a namespace.
+func (w *world) settleDown() {
+	w.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := k8s.Create(t.Context(), namespace); err != nil {
-		t.Fatal(err)
+	if err := k8s.Create(w.Context(), namespace); err != nil {
+		w.Fatal(err)
 	}
 	w.namespace = namespace.Name
-	return w
+}
+
+// neighbour is another namespace with the same upstream, and a Secret of the same content.
+func (w *world) neighbour() *world {
+	w.Helper()
+	other := &world{T: w.T, upstream: w.upstream, url: w.url}
+	other.settleDown()
+	other.createSecret(map[string]string{})
+	return other
+}
+
+// stranger is a world with nothing in common, in the same test.
+func (w *world) stranger() *world {
+	w.Helper()
+	other := &world{T: w.T}
+	other.serve()
+	other.settleDown()
+	other.createSecret(map[string]string{})
+	return other
 }
 
 // createSecret makes the Secret named openai; values replace what it holds by default.
