@@ -79,8 +79,7 @@ func managerOptions(o *options) ctrl.Options {
 		HealthProbeBindAddress: o.probeAddress,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
-			// All writes are patches, so what a cached object lacks is never written back.
-			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:          controller.CachedObjects(),
 		},
 		// A pass sees what earlier passes wrote, so an ID that was stored is never missed.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},

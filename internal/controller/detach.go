@@ -6,7 +6,10 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
@@ -19,7 +22,7 @@ const detachedAtOnce = 25
 // detach takes a portion of the batch's files out of the store, in the order of their IDs. A
 // file that is not there any more counts as done, so doing it again does no harm.
 func (r *Reconciler) detach(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch, seen *batch.Observation) error {
-	files, err := batchFiles(ctx, client, b)
+	files, err := r.batchFiles(ctx, client, b)
 	if err != nil {
 		return err
 	}
@@ -47,7 +50,7 @@ func detaches(b *v1alpha1.VectorStoreFileBatch) int {
 }
 
 // batchFiles are the files of the batch: those of the spec, or those that an adopted batch has.
-func batchFiles(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
+func (r *Reconciler) batchFiles(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
 	if batch.Adopted(b) {
 		files, err := client.Files(ctx, batch.Ref(b))
 		if notFound(err) {
@@ -55,11 +58,27 @@ func batchFiles(ctx context.Context, client upstream.Client, b *v1alpha1.VectorS
 		}
 		return files, err
 	}
-	request, err := batch.Request(b)
+	whole, err := r.whole(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	request, err := batch.Request(whole)
 	if err != nil {
 		return nil, &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
 	}
 	return slices.Clone(batch.FileIDs(request)), nil
+}
+
+// whole gives the object with all that Trim took out of it.
+func (r *Reconciler) whole(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, error) {
+	current := &v1alpha1.VectorStoreFileBatch{}
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), current); err != nil {
+		return nil, fmt.Errorf("reading the batch's files: %w", err)
+	}
+	if current.UID != b.UID {
+		return nil, errors.New("reading the batch's files: the object has been replaced by another one of the same name")
+	}
+	return current, nil
 }
 
 // detachedBefore is how many files earlier passes took out. The list of an adopted batch may
