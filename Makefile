@@ -15,7 +15,9 @@ export CGO_ENABLED ?= 0
 # With a workspace, go refuses -modfile.
 export GOWORK := off
 
-BUILD := go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)'
+# Without its pages of traces, gRPC links no templates, and the linker can leave out the methods
+# that nobody calls: the manager takes 10 MB less memory.
+BUILD := go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
 MODULES := . hack/controlplane hack/tools hack/tools/golangci
 # The directory with etcd, kube-apiserver and kubectl. A variable that make expands only

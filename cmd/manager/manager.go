@@ -77,6 +77,7 @@ func managerOptions(o *options) ctrl.Options {
 		Scheme:                 scheme,
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
+		PprofBindAddress:       o.pprofAddress,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
 			ByObject:          controller.CachedObjects(),

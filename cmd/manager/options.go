@@ -27,6 +27,7 @@ type options struct {
 	metricsSecure           bool
 	metricsCertDir          string
 	probeAddress            string
+	pprofAddress            string
 	leaderElect             bool
 	leaderElectionNamespace string
 	concurrency             int
@@ -42,6 +43,7 @@ func defaultOptions() *options {
 		metricsAddress: ":8443",
 		metricsSecure:  true,
 		probeAddress:   ":8081",
+		pprofAddress:   "0",
 		concurrency:    64,
 		rules:          batch.DefaultRules(),
 		limits:         budget.DefaultLimits(),
@@ -53,6 +55,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "Serve metrics over HTTPS, to those only whom the cluster lets get the URL /metrics.")
 	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "The `folder` with tls.crt and tls.key for the metrics; without it, a self-signed certificate is made.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "The `address` that serves /healthz and /readyz; 0 turns them off.")
+	flags.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "The `address`, on loopback, that serves profiles below /debug/pprof/; 0 turns them off.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease, so that several replicas can run.")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the lease; the Pod's own by default.")
 	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "How many objects are worked on at a time. Most of that is waiting for the upstream.")
@@ -79,6 +82,7 @@ func (o *options) validate() error {
 	}
 	refuse(!servable(o.metricsAddress), "--metrics-bind-address is %q: it must be host:port or :port, or 0", o.metricsAddress)
 	refuse(!servable(o.probeAddress), "--health-probe-bind-address is %q: it must be host:port or :port, or 0", o.probeAddress)
+	refuse(!servable(o.pprofAddress) || o.pprofAddress != "0" && !loopback(o.pprofAddress), "--pprof-bind-address is %q: it must be host:port with a host on loopback, such as 127.0.0.1:6060, or 0; anybody who reaches it can read the memory", o.pprofAddress)
 	refuse(o.metricsCertDir != "" && !o.metricsSecure, "--metrics-cert-dir is given, and --metrics-secure is off: there is no use for a certificate")
 	for _, file := range certificateFiles(o.metricsCertDir) {
 		_, err := os.Stat(file)
@@ -114,6 +118,12 @@ func servable(address string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// loopback reports whether an address can be reached from this machine, or this Pod, only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // certificateFiles are the files that a folder for a certificate must have.
