@@ -51,12 +51,12 @@ type DialedClient interface {
 type Connections struct {
 	reader client.Reader
 	dial   func(upstream.Connection) (DialedClient, error)
-	clock  clock.PassiveClock
+	clock  clock.WithDelayedExecution
 
-	mu      sync.Mutex
-	secrets map[types.NamespacedName]*secret
-	dialed  map[upstream.Connection]*dialed
-	sweptAt time.Time
+	mu       sync.Mutex
+	secrets  map[types.NamespacedName]*secret
+	dialed   map[upstream.Connection]*dialed
+	sweeping bool
 }
 
 // secret is what is known of a Secret. Its lock is held while it is being read, so that a
@@ -93,7 +93,7 @@ type dialed struct {
 
 // NewConnections makes Connections that read Secrets with reader. It must not be a cached one:
 // the operator may get Secrets, but not list or watch them.
-func NewConnections(reader client.Reader, dial func(upstream.Connection) (DialedClient, error), c clock.PassiveClock) *Connections {
+func NewConnections(reader client.Reader, dial func(upstream.Connection) (DialedClient, error), c clock.WithDelayedExecution) *Connections {
 	return &Connections{
 		reader: reader, dial: dial, clock: c,
 		secrets: make(map[types.NamespacedName]*secret),
@@ -219,15 +219,8 @@ func (c *Connections) drop(connection upstream.Connection) {
 	}
 }
 
-// secret gives what is known of a Secret, and forgets those that no object asks for any more.
+// secret gives what is known of a Secret.
 func (c *Connections) secret(name types.NamespacedName) *secret {
-	now := c.clock.Now()
-	unused := c.sweep(now)
-	for _, s := range unused {
-		s.mu.Lock()
-		c.forsake(s)
-		s.mu.Unlock()
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.secrets[name]
@@ -235,24 +228,42 @@ func (c *Connections) secret(name types.NamespacedName) *secret {
 		s = &secret{}
 		c.secrets[name] = s
 	}
-	s.usedAt = now
+	s.usedAt = c.clock.Now()
+	c.sweepLater()
 	return s
 }
 
-// sweep takes out the Secrets that have not been asked for in a while.
-func (c *Connections) sweep(now time.Time) []*secret {
+func (c *Connections) sweepLater() {
+	if !c.sweeping {
+		c.sweeping = true
+		c.clock.AfterFunc(idleLifetime/2, c.sweep)
+	}
+}
+
+// sweep forgets the Secrets that no object asks for any more, and with them their clients. It
+// comes again as long as there are any: once all objects are finished, nobody asks.
+func (c *Connections) sweep() {
+	for _, s := range c.unused(c.clock.Now()) {
+		s.mu.Lock()
+		c.forsake(s)
+		s.mu.Unlock()
+	}
+}
+
+// unused takes out the Secrets that have not been asked for in a while.
+func (c *Connections) unused(now time.Time) []*secret {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.sweptAt) < idleLifetime {
-		return nil
-	}
-	c.sweptAt = now
 	var unused []*secret
 	for name, s := range c.secrets {
 		if now.Sub(s.usedAt) >= idleLifetime {
 			delete(c.secrets, name)
 			unused = append(unused, s)
 		}
+	}
+	c.sweeping = false
+	if len(c.secrets) > 0 {
+		c.sweepLater()
 	}
 	return unused
 }

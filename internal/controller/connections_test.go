@@ -5,6 +5,7 @@ package controller_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,11 +28,18 @@ import (
 type switchboard struct {
 	*world
 	*controller.Connections
-	clock *clocktesting.FakePassiveClock
+	clock alarmClock
 	reads atomic.Int32
 
 	mu   sync.Mutex
 	open map[string]int
+}
+
+// alarmClock calls back without its lock, as a real clock does.
+type alarmClock struct{ *clocktesting.FakeClock }
+
+func (c alarmClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	return c.FakeClock.AfterFunc(d, func() { go f() })
 }
 
 // line is a client that nobody calls.
@@ -43,7 +52,7 @@ func (l line) Close() { l.close() }
 
 func newSwitchboard(t *testing.T) *switchboard {
 	t.Helper()
-	s := &switchboard{world: worldWithoutSecret(t), clock: clocktesting.NewFakePassiveClock(time.Now()), open: make(map[string]int)}
+	s := &switchboard{world: worldWithoutSecret(t), clock: alarmClock{clocktesting.NewFakeClock(time.Now())}, open: make(map[string]int)}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
 		s.count(connection.APIKey, 1)
 		return line{close: func() { s.count(connection.APIKey, -1) }}, nil
@@ -168,10 +177,24 @@ func TestAClientGoesWhenNobodyAsksForItAnyMore(t *testing.T) {
 	s.mustUse(s.object("one"))
 	s.mustUse(s.object("other"))
 	for range 3 {
-		s.clock.SetTime(s.clock.Now().Add(7 * time.Minute))
+		s.clock.Step(7 * time.Minute)
 		s.mustUse(s.object("other"))
 	}
-	s.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
+	s.poll(func() bool { return s.opened("key-1") == 0 }, func() string { return "for the client to be closed" })
+	s.wantOpen(map[string]int{"key-2": 1})
+}
+
+func TestAllClientsGoWhenNobodyAsksForAnythingAnyMore(t *testing.T) {
+	s := newSwitchboard(t)
+	for i := range 3 {
+		s.put(fmt.Sprint("secret-", i), fmt.Sprint("key-", i))
+		s.mustUse(s.object(fmt.Sprint("secret-", i)))
+	}
+	s.clock.Step(5 * time.Minute)
+	s.poll(s.clock.HasWaiters, func() string { return "for the next time that it is looked for clients in vain" })
+	s.wantOpen(map[string]int{"key-0": 1, "key-1": 1, "key-2": 1})
+	s.clock.Step(5 * time.Minute)
+	s.poll(func() bool { return s.opened("key-0")+s.opened("key-1")+s.opened("key-2") == 0 }, func() string { return "for the clients to be closed" })
 }
 
 func TestAMissingSecretSaysWhatToDoAndIsLookedForAgain(t *testing.T) {
