@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -128,6 +131,69 @@ func TestACancelCannotBeTakenBack(t *testing.T) {
 	}
 }
 
+func TestACancelThatDoesNotEndTheBatchIsToldWithItsAge(t *testing.T) {
+	p := run(followed(wantsCancel, edited), batch.Memory{}, epoch)
+	writes := 0
+	told := map[string]bool{}
+	for p.next.Before(epoch.Add(25 * time.Hour)) {
+		before := p.object.Status
+		if p = p.again(); p.did() != "Retrieve" || p.reason() != v1alpha1.ReasonCancelling {
+			t.Fatalf("did %q: %s: %s", p.did(), p.reason(), p.message())
+		}
+		if diff := cmp.Diff(before, p.object.Status); diff != "" {
+			writes++
+		}
+		_, age, _ := strings.Cut(p.message(), "more than ")
+		told[strings.TrimSuffix(age, " ago, and has not ended it yet: it may be stuck there")] = true
+	}
+	want := map[string]bool{"": true, "a minute": true, "10 minutes": true, "an hour": true, "a day": true}
+	if diff := cmp.Diff(want, told); diff != "" || writes != 4 {
+		t.Errorf("%d writes of the status; told ages (-want +got):\n%s", writes, diff)
+	}
+}
+
+func TestACancelThatCouldNotBeStoredIsNotSentAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		b      *object
+		did    string
+		action batch.Action
+	}{
+		"spec.cancel":           {followed(wantsCancel, edited), "Retrieve", batch.Rest},
+		"spec.cancel, unset":    {followed(edited), "Retrieve", batch.Rest},
+		"deadline":              {followed(deadline(time.Hour)), "Retrieve", batch.Rest},
+		"deletion":              {followed(deletedAt(epoch)), "", batch.Release},
+		"deletion, DetachFiles": {followed(policy("DetachFiles"), deletedAt(epoch)), "", batch.Rest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			taken := batch.Memory{CancelledID: "batch_1", CancelledAt: epoch}
+			p := run(test.b, taken, epoch.Add(10*time.Second))
+			if p.did() != test.did || p.final.Action != test.action {
+				t.Errorf("did %q, then %s", p.did(), p.final.Action)
+			}
+			if latch := p.object.Status.CancelRequestedAt; test.action == batch.Rest && !latch.Time.Equal(epoch) {
+				t.Errorf("the status tells of a cancel at %s, want %s", latch, epoch)
+			}
+			if lost := run(test.b, batch.Memory{CancelledID: "batch_9", CancelledAt: epoch}, epoch.Add(10*time.Second)); name != "spec.cancel, unset" && lost.did() != "Cancel" {
+				t.Errorf("did %q with the cancel of another batch in mind", lost.did())
+			}
+		})
+	}
+}
+
+func TestAnObjectThatWasReleasedIsLeftAlone(t *testing.T) {
+	for name, b := range map[string]*object{
+		"Cancel": followed(deletedAt(epoch)), "DetachFiles": followed(detaching, latched, deletedAt(epoch)), "never created": fresh(held, deletedAt(epoch)),
+	} {
+		p := run(b, batch.Memory{Released: true}, epoch)
+		if p.did() != "" || p.final.Action != batch.Rest || p.final.After != 0 || len(p.told) != 0 {
+			t.Errorf("%s: did %q, then %s after %s", name, p.did(), p.final.Action, p.final.After)
+		}
+		if diff := cmp.Diff(b.Status, p.final.Status); diff != "" {
+			t.Errorf("%s: the status is written (-before +after):\n%s", name, diff)
+		}
+	}
+}
+
 func TestACancelUnsetBeforeTheUpstreamTookItIsForgotten(t *testing.T) {
 	p := run(followed(wantsCancel, edited), batch.Memory{}, epoch, fails(upstream.Transient))
 	p.object.Spec.Cancel = nil
@@ -147,7 +213,8 @@ func TestDeletion(t *testing.T) {
 		"runs":                          {followed(now), nil, "Cancel"},
 		"completed meanwhile":           {followed(now), []result{{batch: answer(upstream.Completed)}}, "Cancel"},
 		"cancel refused, as it is over": {followed(now), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Retrieve"},
-		"batch gone":                    {created(now), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Retrieve"},
+		"batch gone":                    {followed(now), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Retrieve"},
+		"adopted batch never was there": {fresh(held, adopted, policy("Cancel"), now), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Retrieve"},
 		"over":                          {run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Completed)}).object, nil, ""},
 		"cancel taken already":          {followed(latched, now), nil, ""},
 		"orphaned":                      {followed(policy("Orphan"), now), nil, ""},
@@ -173,11 +240,19 @@ func TestDeletion(t *testing.T) {
 }
 
 func TestDeletionOfAYoungBatchDoesNotBelieveA404(t *testing.T) {
-	b := created(deletedAt(epoch))
-	b.CreationTimestamp.Time = epoch.Add(-time.Second)
-	p := run(b, batch.Memory{}, epoch, fails(upstream.NotFound), fails(upstream.NotFound))
-	if p.final.Action != batch.Rest || p.reason() != v1alpha1.ReasonDeleting || p.final.After <= 0 {
-		t.Errorf("%s: %s", p.final.Action, p.message())
+	for name, b := range map[string]*object{
+		"of a young object":                 created(deletedAt(epoch), func(b *object) { b.CreationTimestamp.Time = epoch.Add(-time.Second) }),
+		"of an old object":                  followed(deletedAt(epoch), func(b *object) { b.Status.CreatedAt = &metav1.Time{Time: epoch.Add(-time.Second)} }),
+		"of which the status tells nothing": created(deletedAt(epoch)),
+	} {
+		p := run(b, batch.Memory{}, epoch, fails(upstream.NotFound), fails(upstream.NotFound))
+		if p.final.Action != batch.Rest || p.reason() != v1alpha1.ReasonDeleting || p.final.After <= 0 {
+			t.Errorf("%s: %s: %s", name, p.final.Action, p.message())
+		}
+		p = run(p.object, p.memory, epoch.Add(time.Minute), fails(upstream.NotFound), fails(upstream.NotFound))
+		if p.final.Action != batch.Release {
+			t.Errorf("%s: %s a minute later", name, p.final.Action)
+		}
 	}
 }
 

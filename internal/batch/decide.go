@@ -120,8 +120,6 @@ type Observation struct {
 	Waiting, Held bool
 	// Batch is the newest answer about the batch in this pass; nil where there was none.
 	Batch *upstream.Batch
-	// CancelTaken tells that the upstream took a cancel in this pass.
-	CancelTaken bool
 	// FailedFiles are what ListFailedFiles gave.
 	FailedFiles []upstream.FailedFile
 	// Attached tells whether Probe found files attached since the create was started.
@@ -149,7 +147,7 @@ func (o Observation) last() Action {
 }
 
 // Memory is what the process remembers of an object between two passes. It can be lost at any
-// time, and then costs no more than an early look at the batch.
+// time, and then costs no more than an early look at the batch, or a cancel that is repeated.
 type Memory struct {
 	// NextCall is when the next call to the upstream is due. Zero means now.
 	NextCall time.Time
@@ -164,8 +162,16 @@ type Memory struct {
 	NotFound int
 	// CreatedID is the ID of the batch that was created, until it is stored.
 	CreatedID string
-	// DetachedUpTo is the last file, in the order of their IDs, that is out of the store.
+	// CancelledID is the ID of the batch for which the upstream took a cancel, and CancelledAt
+	// when, until that is stored.
+	CancelledID string
+	CancelledAt time.Time
+	// Released tells that a deleted object was let go: what is still seen of it is out of date.
+	Released bool
+	// DetachedUpTo is the last file, in the order of their IDs, that is out of the store, and
+	// DetachedAt when it was taken out.
 	DetachedUpTo string
+	DetachedAt   time.Time
 	// CreateAnswered tells that a create of unknown outcome was answered, if only with an
 	// error: no request of it can still be under way.
 	CreateAnswered bool
@@ -226,6 +232,13 @@ type view struct {
 	b    *v1alpha1.VectorStoreFileBatch
 	seen Observation
 	now  time.Time
+}
+
+// cancelTaken reports whether the upstream took a cancel of the batch that the status may not
+// tell of yet.
+func (v view) cancelTaken() bool {
+	id := ID(v.b)
+	return id != "" && v.seen.Memory.CancelledID == id
 }
 
 // due reports whether an action may be taken now. A changed spec is always looked at. A cancel

@@ -15,7 +15,7 @@ import (
 // it go. It never waits for the cancellation to end, and never for good.
 func (v view) deleting() Decision {
 	switch {
-	case !Held(v.b):
+	case !Held(v.b) || v.seen.Memory.Released:
 		return Decision{Action: Rest, Status: v.b.Status, Reset: true}
 	case deletionPolicy(v.b) == v1alpha1.DeletionPolicyOrphan:
 		return v.release()
@@ -27,7 +27,7 @@ func (v view) deleting() Decision {
 		return v.deletingUnborn()
 	case v.seen.Err != nil:
 		return v.deletionFailed(v.seen.Err)
-	case v.seen.CancelTaken, v.seen.Batch != nil && v.seen.Batch.Status.Terminal():
+	case v.cancelTaken(), v.seen.Batch != nil && v.seen.Batch.Status.Terminal():
 		return v.letGo()
 	case v.seen.Batch != nil:
 		return v.retryDeletion(Cancel, "the upstream did not take the cancel, and the batch still runs", 0)
@@ -51,7 +51,7 @@ func (v view) letGo() Decision {
 		return v.release()
 	}
 	s := state{v1alpha1.ReasonDeleting, "the batch is stopped; its files are about to be taken out of the vector store"}
-	return v.rest(s, Memory{}, detachAtOnce, 0)
+	return v.rest(s, v.detached(), detachAtOnce, 0)
 }
 
 // Files are taken out of the store in portions, so that a pass stays short, and other objects
@@ -72,13 +72,18 @@ func (v view) detaching() Decision {
 		return v.release()
 	case v.seen.took(Detach):
 		s := state{v1alpha1.ReasonDeleting, fmt.Sprintf("%d of %d files were taken out of the vector store", v.seen.Detached, v.seen.Detached+v.seen.Left)}
-		memory := Memory{DetachedUpTo: v.seen.Memory.DetachedUpTo, CreateAnswered: v.seen.Memory.CreateAnswered}
-		return v.rest(s, memory, detachPause, 0)
+		return v.rest(s, v.detached(), detachPause, 0)
 	case !v.due(Detach):
 		return v.wait()
 	default:
 		return v.do(Detach)
 	}
+}
+
+// detached is what the next portion has to know.
+func (v view) detached() Memory {
+	seen := v.seen.Memory
+	return Memory{DetachedUpTo: seen.DetachedUpTo, DetachedAt: seen.DetachedAt, CreateAnswered: seen.CreateAnswered}
 }
 
 // deletingUnborn lets an object without a batch go, unless a create of it may be under way.
@@ -116,11 +121,15 @@ func (v view) deletionFailed(err *upstream.Error) Decision {
 // retryDeletion tries again later, and not before a time, until the time for it is over.
 func (v view) retryDeletion(action Action, why string, notBefore time.Duration) Decision {
 	memory := v.failureMemory(action)
-	left := v.givesUpAt().Sub(v.now)
+	if action == Detach && v.b.Status.DetachedFiles > 0 && memory.DetachedAt.IsZero() {
+		// Another process was getting on until now, and when it did so last was lost with it.
+		memory.DetachedAt = v.now
+	}
+	left := v.givesUpAt(memory).Sub(v.now)
 	if left <= 0 {
 		return v.release(Event{
 			Warning: true, Reason: v1alpha1.ReasonDeleting,
-			Message: fmt.Sprintf("gave up after %s: %s: %s", v.FinalizeTimeout, v.leftBehind(action), why),
+			Message: fmt.Sprintf("gave up after %s without progress: %s: %s", v.FinalizeTimeout, v.leftBehind(action), why),
 		})
 	}
 	undone := "the batch could not be cancelled"
@@ -147,17 +156,24 @@ func (v view) leftBehind(action Action) string {
 	}
 }
 
-// givesUpAt is when a deletion is not tried any longer.
-func (v view) givesUpAt() time.Time { return v.b.DeletionTimestamp.Add(v.FinalizeTimeout) }
+// givesUpAt is when a deletion is not tried any longer. As long as files are being taken out of
+// the store it gets on, however many there are.
+func (v view) givesUpAt(memory Memory) time.Time {
+	since := v.b.DeletionTimestamp.Time
+	if memory.DetachedAt.After(since) {
+		since = memory.DetachedAt
+	}
+	return since.Add(v.FinalizeTimeout)
+}
 
 // lastTry reports whether a deletion that failed so far must be tried now or never.
 func (v view) lastTry() bool {
-	return !v.b.DeletionTimestamp.IsZero() && v.seen.Memory.Failures > 0 && !v.now.Before(v.givesUpAt())
+	return !v.b.DeletionTimestamp.IsZero() && v.seen.Memory.Failures > 0 && !v.now.Before(v.givesUpAt(v.seen.Memory))
 }
 
 // beforeGivingUp makes sure that a deletion's last try does not come late.
 func (v view) beforeGivingUp(d Decision) Decision {
-	if left := v.givesUpAt().Sub(v.now); d.Action == Rest && d.After > 0 && left > 0 {
+	if left := v.givesUpAt(d.Memory).Sub(v.now); d.Action == Rest && d.After > 0 && left > 0 {
 		d.By = left
 	}
 	return d

@@ -138,6 +138,49 @@ func TestDetachingGivesUpNamingWhatMayBeLeft(t *testing.T) {
 	}
 }
 
+func TestDetachingThatGetsOnDoesNotGiveUp(t *testing.T) {
+	p, last := run(followed(detaching, latched, deleted), batch.Memory{}, epoch, result{detached: 1, left: 99}), epoch
+	for done := 2; done < 20; done++ { // a file at a time, for hours
+		for range 9 {
+			last = p.next
+			p = p.again(fails(upstream.RateLimited))
+		}
+		if p.final.Action != batch.Rest {
+			t.Fatalf("gave up after %s, with %d files taken out: %+v", last.Sub(epoch), done-1, p.told)
+		}
+		last = p.next
+		p = p.again(result{detached: done, left: 100 - done})
+	}
+	if last.Before(epoch.Add(time.Hour)) {
+		t.Fatalf("it took %s only", last.Sub(epoch))
+	}
+	progress := last
+	for p.final.Action == batch.Rest {
+		last = p.next
+		p = p.again(fails(upstream.RateLimited))
+	}
+	if got := last.Sub(progress); got != rules.FinalizeTimeout || !strings.Contains(p.warned(v1alpha1.ReasonDeleting), "of which 19 were taken out") {
+		t.Errorf("gave up %s after the last progress, telling %+v", got, p.told)
+	}
+}
+
+func TestAnotherProcessGoesOnDetachingAndGivesUpAFinalizeTimeoutLater(t *testing.T) {
+	started := epoch.Add(time.Hour)
+	b := followed(detaching, latched, deleted, func(b *object) { b.Status.DetachedFiles = 7 })
+	p, last := run(b, batch.Memory{}, started, fails(upstream.Transient)), started
+	for p.final.Action == batch.Rest {
+		last = p.next
+		p = p.again(fails(upstream.Transient))
+	}
+	if got := last.Sub(started); got != rules.FinalizeTimeout {
+		t.Errorf("gave up %s after the start", got)
+	}
+	b.Status.DetachedFiles = 0
+	if p = run(b, batch.Memory{}, started, fails(upstream.Transient)); p.final.Action != batch.Release {
+		t.Errorf("%s, though nothing got on since the deletion, an hour ago", p.final.Action)
+	}
+}
+
 // TestTheLastTryOfADeletionIsNotLate: a waiting time may be stretched, but not beyond the end.
 func TestTheLastTryOfADeletionIsNotLate(t *testing.T) {
 	stretched := batch.Memory{NextCall: epoch.Add(rules.FinalizeTimeout + time.Minute), Failed: batch.Cancel, Failures: 9}

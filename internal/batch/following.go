@@ -38,7 +38,7 @@ func (v view) following() Decision {
 // cancelPending reports whether a cancel is wanted, by the spec or by its deadline, that the
 // upstream has not taken.
 func (v view) cancelPending() bool {
-	if v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken {
+	if v.b.Status.CancelRequestedAt != nil || v.cancelTaken() {
 		return false
 	}
 	over := upstream.Status(v.b.Status.Status).Terminal() // and only its failed files are unknown
@@ -47,7 +47,7 @@ func (v view) cancelPending() bool {
 
 // cancelling reports whether there is a cancel to be followed to its end.
 func (v view) cancelling() bool {
-	return CancelWanted(v.b) || v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken
+	return CancelWanted(v.b) || v.b.Status.CancelRequestedAt != nil || v.cancelTaken()
 }
 
 // waitForBatch ends a pass that came before the next look at the batch was due.
@@ -94,7 +94,7 @@ const cancelAttempts = 3
 // blamed is the action whose next try has to wait after a failure: a cancel that was refused
 // has failed, even where it was the look at the batch thereafter that went wrong.
 func (v view) blamed() Action {
-	if v.seen.took(Cancel) && !v.seen.CancelTaken {
+	if v.seen.took(Cancel) && !v.cancelTaken() {
 		return Cancel
 	}
 	return v.seen.last()
@@ -118,12 +118,17 @@ func (v view) notFound() Decision {
 	return v.rest(s, memory, backoff(stalledBackoff, maxStalledBackoff, memory.NotFound), v.seen.Err.RetryAfter)
 }
 
-// knownSince is when the batch was created, as far as is known.
+// knownSince is when the batch was created, or by when at the latest where its status is lost
+// and it is being deleted: nothing is created after that.
 func (v view) knownSince() time.Time {
-	if v.b.Status.CreatedAt != nil {
+	switch {
+	case v.b.Status.CreatedAt != nil:
 		return v.b.Status.CreatedAt.Time
+	case !v.b.DeletionTimestamp.IsZero() && !Adopted(v.b):
+		return v.b.DeletionTimestamp.Time
+	default:
+		return v.b.CreationTimestamp.Time
 	}
-	return v.b.CreationTimestamp.Time
 }
 
 // sawBatch decides after the upstream showed the batch.
@@ -153,7 +158,7 @@ func (v view) settle(batch upstream.Batch) Decision {
 	if batch.Status.Terminal() {
 		return v.end(v.outcome(v.mirrored()))
 	}
-	if v.seen.took(Cancel) && !v.seen.CancelTaken {
+	if v.seen.took(Cancel) && !v.cancelTaken() {
 		return v.cancelRefused()
 	}
 	memory := Memory{Interval: v.interval(v.seen.Memory.Interval, batch)}

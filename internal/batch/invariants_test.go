@@ -36,7 +36,7 @@ func checkDecision(q question, d batch.Decision) error {
 		if err := checkStatus(q.b, d.Status); err != nil {
 			return err
 		}
-		if q.seen.CancelTaken && d.Status.CancelRequestedAt == nil {
+		if cancelTaken(q) && d.Status.CancelRequestedAt == nil {
 			return fmt.Errorf("the upstream took a cancel, and the status does not say so")
 		}
 		if err := checkSuspension(q, d); err != nil {
@@ -116,7 +116,7 @@ func over(q question) bool {
 // leftAlone reports whether the upstream must hear nothing about an object.
 func leftAlone(q question) bool {
 	return batch.Suspended(q.b) && !batch.CancelWanted(q.b) && q.b.DeletionTimestamp.IsZero() &&
-		(q.b.Status.CancelRequestedAt == nil || batch.ID(q.b) == "")
+		(q.b.Status.CancelRequestedAt == nil && !cancelTaken(q) || batch.ID(q.b) == "")
 }
 
 func detaches(b *object) bool { return b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyDetachFiles }
@@ -129,17 +129,37 @@ func tookAway(q question) bool {
 // seenGone reports whether this pass was told that there is no batch, and may believe it.
 func seenGone(q question) bool {
 	since := q.b.CreationTimestamp.Time
-	if q.b.Status.CreatedAt != nil {
+	switch {
+	case q.b.Status.CreatedAt != nil:
 		since = q.b.Status.CreatedAt.Time
+	case !q.b.DeletionTimestamp.IsZero() && !batch.Adopted(q.b):
+		since = q.b.DeletionTimestamp.Time // it may have been created just before
 	}
 	return slices.Contains(q.seen.Took, batch.Retrieve) && q.seen.Err != nil && q.seen.Err.Kind == upstream.NotFound &&
 		q.now.Sub(since) >= rules.NotFoundGrace
 }
 
+// cancelTaken reports whether the upstream took a cancel, as far as this process knows.
+func cancelTaken(q question) bool {
+	id := batch.ID(q.b)
+	return id != "" && q.seen.Memory.CancelledID == id
+}
+
+// givesUpAt is when a deletion must end: it may take longer only while files are taken out, or
+// where an earlier process took some out and nobody knows when.
+func givesUpAt(q question) time.Time {
+	since := later(q.b.DeletionTimestamp.Time, q.seen.Memory.DetachedAt)
+	failed := slices.Contains(q.seen.Took, batch.Detach) && q.seen.Err != nil
+	if failed && q.b.Status.DetachedFiles > 0 && q.seen.Memory.DetachedAt.IsZero() {
+		since = later(since, q.now)
+	}
+	return since.Add(rules.FinalizeTimeout)
+}
+
 // secondEffect reports whether an action may change the upstream once more in a pass: a cancel
 // that was answered with a 404 has changed nothing.
 func secondEffect(q question, action batch.Action) bool {
-	failed := action == batch.Detach && !q.seen.CancelTaken && seenGone(q)
+	failed := action == batch.Detach && !cancelTaken(q) && seenGone(q)
 	return changesUpstream(action) && slices.ContainsFunc(q.seen.Took, changesUpstream) && !failed
 }
 
@@ -176,7 +196,7 @@ func checkCall(q question, action batch.Action) error {
 		if q.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(q.b) && !pastDeadline(q) {
 			return fmt.Errorf("cancelled though nobody asked for it")
 		}
-		if q.b.Status.CancelRequestedAt != nil {
+		if q.b.Status.CancelRequestedAt != nil || cancelTaken(q) {
 			return fmt.Errorf("cancelled again")
 		}
 	case batch.Detach:
@@ -213,7 +233,7 @@ func checkRelease(q question, d batch.Decision) error {
 	_, intent := batch.CreateStartedAt(q.b, q.now)
 	nothing := batch.ID(q.b) == "" && q.seen.Memory.CreatedID == "" && (!intent || batch.Finished(q.b))
 	warned := slices.ContainsFunc(d.Events, func(e batch.Event) bool { return e.Warning && strings.Contains(e.Message, "may be ") })
-	gaveUp := warned && !q.now.Before(q.b.DeletionTimestamp.Add(rules.FinalizeTimeout))
+	gaveUp := warned && !q.now.Before(givesUpAt(q))
 	if detaches(q.b) && !tookAway(q) && !nothing && !gaveUp {
 		return fmt.Errorf("let go with files in the store, without a word")
 	}
@@ -264,7 +284,7 @@ func checkBy(q question, d batch.Decision) error {
 func lastMoment(q question, d batch.Decision) (at time.Time, set bool) {
 	switch {
 	case !q.b.DeletionTimestamp.IsZero():
-		return q.b.DeletionTimestamp.Add(rules.FinalizeTimeout), true
+		return givesUpAt(q), true
 	case batch.ID(q.b) == "" || d.After <= 0 || meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished):
 		return time.Time{}, false
 	}
@@ -296,7 +316,7 @@ func checkCreate(q question) error {
 // pass has not tried, and that does not wait for its own failures.
 func cancelForgotten(q question) bool {
 	waits := q.seen.Memory.Failed == batch.Cancel && q.seen.Memory.Failures > 0 && q.now.Before(q.seen.Memory.NextCall)
-	return (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil &&
+	return (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !cancelTaken(q) &&
 		!slices.Contains(q.seen.Took, batch.Cancel) && !waits
 }
 
@@ -462,11 +482,11 @@ func leastWait(q question) time.Duration {
 	if q.seen.Err != nil {
 		least := q.seen.Err.RetryAfter
 		if !q.b.DeletionTimestamp.IsZero() {
-			least = min(least, q.b.DeletionTimestamp.Add(rules.FinalizeTimeout).Sub(q.now))
+			least = min(least, givesUpAt(q).Sub(q.now))
 		}
 		return least
 	}
-	cancelPending := (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !q.seen.CancelTaken
+	cancelPending := (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !cancelTaken(q)
 	if q.seen.Batch == nil || !q.b.DeletionTimestamp.IsZero() || cancelPending {
 		return 0
 	}

@@ -22,8 +22,8 @@ func (v view) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	if id := ID(v.b); id != "" {
 		status.BatchID = id
 	}
-	if v.seen.CancelTaken && status.CancelRequestedAt == nil {
-		status.CancelRequestedAt = &metav1.Time{Time: v.now.Truncate(time.Second)}
+	if v.cancelTaken() && status.CancelRequestedAt == nil {
+		status.CancelRequestedAt = &metav1.Time{Time: v.seen.Memory.CancelledAt.Truncate(time.Second)}
 	}
 	if batch := v.seen.Batch; batch != nil {
 		// The upstream's created_at differs by a second between answers: the first one stays.

@@ -177,14 +177,17 @@ func apply(b *object, seen batch.Observation, action batch.Action, r result, now
 		seen.Attached = r.attached
 	case batch.Retrieve, batch.Cancel:
 		if r.err == nil {
-			seen.Batch, seen.CancelTaken = r.batch, seen.CancelTaken || action == batch.Cancel
+			seen.Batch = r.batch
+			if action == batch.Cancel {
+				seen.Memory.CancelledID, seen.Memory.CancelledAt = batch.ID(b), now
+			}
 		}
 	case batch.ListFailedFiles:
 		seen.FailedFiles = r.files
 	case batch.Detach:
 		seen.Detached, seen.Left = r.detached, r.left
-		if r.detached > 0 {
-			seen.Memory.DetachedUpTo = fmt.Sprintf("file-%03d", r.detached)
+		if upTo := fmt.Sprintf("file-%03d", r.detached); r.detached > int(b.Status.DetachedFiles) {
+			seen.Memory.DetachedUpTo, seen.Memory.DetachedAt = upTo, now
 		}
 	case batch.Rest, batch.Delete, batch.Release:
 		panic("not an action to take in the middle of a pass: " + action.String())

@@ -126,14 +126,14 @@ func (v view) currentState() state {
 
 // running is the state of a batch, or of one to be, that goes on undisturbed.
 func (v view) running() state {
-	latched := v.b.Status.CancelRequestedAt != nil || v.seen.CancelTaken
+	latched := v.b.Status.CancelRequestedAt != nil || v.cancelTaken()
 	switch {
 	case latched && v.cancelledByDeadline(v.mirrored()):
 		return state{v1alpha1.ReasonCancelling, "spec.activeDeadlineSeconds is over, and the upstream was asked to cancel the batch"}
 	case latched && !CancelWanted(v.b):
-		return state{v1alpha1.ReasonCancelling, "the upstream was asked to cancel the batch; unsetting spec.cancel does not take that back"}
+		return state{v1alpha1.ReasonCancelling, "the upstream was asked to cancel the batch" + v.overdue() + "; unsetting spec.cancel does not take that back"}
 	case latched:
-		return state{v1alpha1.ReasonCancelling, "the upstream was asked to cancel the batch"}
+		return state{v1alpha1.ReasonCancelling, "the upstream was asked to cancel the batch" + v.overdue()}
 	case CancelWanted(v.b):
 		return state{v1alpha1.ReasonCancelling, "the upstream is about to be asked to cancel the batch"}
 	case ID(v.b) == "":
@@ -143,6 +143,21 @@ func (v view) running() state {
 	default:
 		return state{v1alpha1.ReasonInProgress, fmt.Sprintf("the upstream is processing the files of batch %s", ID(v.b))}
 	}
+}
+
+// overdue says for how long the upstream has not ended a batch that it was asked to cancel, in
+// steps, so that the status is not written each time somebody looks.
+func (v view) overdue() string {
+	latch := v.mirrored().CancelRequestedAt
+	for _, step := range []struct {
+		time.Duration
+		name string
+	}{{24 * time.Hour, "a day"}, {time.Hour, "an hour"}, {10 * time.Minute, "10 minutes"}, {time.Minute, "a minute"}} {
+		if v.now.Sub(latch.Time) >= step.Duration {
+			return " more than " + step.name + " ago, and has not ended it yet: it may be stuck there"
+		}
+	}
+	return ""
 }
 
 // outcome is the state of a batch that is over.

@@ -38,6 +38,16 @@ func remembering(name string, memory batch.Memory) option {
 	return option{name, func(_ *object, m *batch.Memory) { *m = memory }}
 }
 
+// rememberingCancel is that the upstream took a cancel, which could not be stored. Nobody
+// remembers that of an object that is over, as its status was stored.
+func rememberingCancel(name, id string) option {
+	return option{name, func(b *object, m *batch.Memory) {
+		if !batch.Finished(b) {
+			*m = batch.Memory{CancelledID: id, CancelledAt: epoch.Add(-5 * time.Second)}
+		}
+	}}
+}
+
 // mirroring is a status that an earlier pass left: the upstream's word, and the conditions.
 func mirroring(word, reason string, failed int32) option {
 	return opt(word+"/"+reason, func(b *object) {
@@ -128,6 +138,9 @@ var dimensions = [][]option{
 		remembering("listing failed", batch.Memory{Failed: batch.ListFailedFiles, Failures: 9}),
 		remembering("create answered", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Create, Failures: 2, CreateAnswered: true}),
 		remembering("created", batch.Memory{CreatedID: "batch_1"}),
+		rememberingCancel("cancel taken", "batch_1"),
+		rememberingCancel("cancel taken of another", "batch_9"),
+		remembering("detached lately", batch.Memory{DetachedUpTo: "file-001", DetachedAt: epoch.Add(-5 * time.Second)}),
 		remembering("detaches later", batch.Memory{NextCall: epoch.Add(time.Minute), Failed: batch.Detach, Failures: 3, DetachedUpTo: "file-001"}),
 	},
 }

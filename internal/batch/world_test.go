@@ -407,7 +407,10 @@ func (w *world) ask(b *object, action batch.Action, seen *batch.Observation) {
 		seen.Err = &upstream.Error{Kind: upstream.Rejected, StatusCode: 400, Message: "it is over"} // as some servers have it
 		return
 	}
-	seen.CancelTaken = seen.CancelTaken || action == batch.Cancel
+	if action == batch.Cancel {
+		seen.Memory.CancelledID, seen.Memory.CancelledAt = r.id, w.now
+		w.memory = seen.Memory
+	}
 	seen.Batch = w.shown(r)
 }
 
@@ -433,7 +436,7 @@ func (w *world) detach(b *object, seen *batch.Observation) (died bool) {
 		}
 		delete(w.inStore, file)
 		w.tell("upstream: detached %s", file)
-		seen.Memory.DetachedUpTo = file
+		seen.Memory.DetachedUpTo, seen.Memory.DetachedAt = file, w.now
 		seen.Detached, seen.Left = seen.Detached+1, seen.Left-1
 		if w.dies() {
 			return true

@@ -118,7 +118,9 @@ func (r *Reconciler) callWith(ctx context.Context, client upstream.Client, b *v1
 		if err != nil {
 			return err
 		}
-		seen.Batch, seen.CancelTaken = &answer, true
+		// Somebody else's write may end the pass before this is stored.
+		seen.Batch, seen.Memory.CancelledID, seen.Memory.CancelledAt = &answer, batch.ID(b), r.Clock.Now()
+		r.memories.keep(b.UID, seen.Memory)
 		return nil
 	case batch.ListFailedFiles:
 		files, err := client.FailedFiles(ctx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
@@ -201,7 +203,7 @@ func (r *Reconciler) probe(ctx context.Context, client upstream.Client, b *v1alp
 	ids := batch.FileIDs(request)
 	for _, id := range ids[:min(len(ids), probedFiles)] {
 		file, err := client.File(ctx, b.Spec.VectorStoreID, id)
-		if known := upstream.AsError(err); known != nil && known.Kind == upstream.NotFound {
+		if notFound(err) {
 			continue
 		}
 		if err != nil {

@@ -34,7 +34,7 @@ func (r *Reconciler) detach(ctx context.Context, client upstream.Client, b *v1al
 		if err := client.Detach(ctx, b.Spec.VectorStoreID, file); err != nil && !notFound(err) {
 			return err
 		}
-		seen.Memory.DetachedUpTo = file
+		seen.Memory.DetachedUpTo, seen.Memory.DetachedAt = file, r.Clock.Now()
 		seen.Detached++
 		seen.Left--
 	}

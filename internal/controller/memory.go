@@ -33,6 +33,17 @@ func (m *memories) keep(uid types.UID, memory batch.Memory) {
 	m.byUID[uid] = memory
 }
 
+// release remembers that an object was let go, until the watch tells that it is gone: before
+// that, the cache may show it as it was. Where it told that already, there is nothing to do.
+func (m *memories) release(uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if memory, known := m.byUID[uid]; known {
+		memory.Released = true
+		m.byUID[uid] = memory
+	}
+}
+
 func (m *memories) forget(uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

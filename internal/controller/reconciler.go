@@ -98,7 +98,7 @@ func (r *Reconciler) conclude(ctx context.Context, b *v1alpha1.VectorStoreFileBa
 // store writes what a pass came to.
 func (r *Reconciler) store(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, decision batch.Decision) error {
 	if decision.Action == batch.Release {
-		return r.patchMetadata(ctx, b, released(b))
+		return r.release(ctx, b)
 	}
 	if decision.Action != batch.Delete {
 		return r.storeStatus(ctx, b, decision.Status)
@@ -111,11 +111,23 @@ func (r *Reconciler) store(ctx context.Context, b *v1alpha1.VectorStoreFileBatch
 	return nil
 }
 
+// release lets a deleted object go.
+func (r *Reconciler) release(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
+	r.memories.keep(b.UID, r.memories.recall(b.UID))
+	if err := r.patchMetadata(ctx, b, released(b)); err != nil {
+		return err
+	}
+	r.memories.release(b.UID)
+	return nil
+}
+
 // nextPass remembers what the next pass has to know, and says when it is due.
 func (r *Reconciler) nextPass(b *v1alpha1.VectorStoreFileBatch, decision batch.Decision) ctrl.Result {
 	priority := queuePriority(b)
 	if decision.After <= 0 {
-		r.memories.forget(b.UID)
+		if decision.Action != batch.Release && !decision.Memory.Released {
+			r.memories.forget(b.UID)
+		}
 		return ctrl.Result{Priority: &priority}
 	}
 	after := decision.After
@@ -137,6 +149,7 @@ func (r *Reconciler) interrupted(ctx context.Context, b *v1alpha1.VectorStoreFil
 	switch {
 	case apierrors.IsNotFound(err):
 		r.turns.leave(callerFor(b))
+		r.memories.forget(b.UID)
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("The object was changed in the middle of a pass, looking again")

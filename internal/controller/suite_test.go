@@ -5,6 +5,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -63,7 +64,7 @@ const workers = 32
 // The control plane that all tests share, and what the manager wrote to it.
 var (
 	k8s    client.Client
-	writes = &writeCounter{counts: make(map[string]int)}
+	writes = &writeCounter{counts: make(map[string]int), lost: make(map[string]int)}
 )
 
 func TestMain(m *testing.M) {
@@ -159,28 +160,60 @@ func (s *synced) String() string {
 	return s.text.String()
 }
 
-// writeCounter counts the writes of the manager by the path of what was written.
+// writeCounter counts the writes of the manager by the path of what was written, and keeps
+// those from the API server that a test wants to be lost.
 type writeCounter struct {
 	mu     sync.Mutex
 	counts map[string]int
+	lost   map[string]int
 }
 
 func (w *writeCounter) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		if request.Method != http.MethodGet {
-			w.mu.Lock()
-			w.counts[strings.TrimSuffix(request.URL.Path, "/status")]++
-			w.mu.Unlock()
+			path := strings.TrimSuffix(request.URL.Path, "/status")
+			if w.count(path) {
+				return nil, errors.New("the API server is away")
+			}
 		}
 		return next.RoundTrip(request)
 	})
+}
+
+// count counts a write, and reports whether it is to be lost.
+func (w *writeCounter) count(path string) (lost bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[path]++
+	if lost = w.lost[path] > 0; lost {
+		w.lost[path]--
+	}
+	return lost
+}
+
+// lose makes the next writes to an object fail, as those to an API server that is away.
+func (w *writeCounter) lose(b *v1alpha1.VectorStoreFileBatch, number int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost[pathOf(b)] = number
+}
+
+// losing is how many of them are still to come.
+func (w *writeCounter) losing(b *v1alpha1.VectorStoreFileBatch) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lost[pathOf(b)]
+}
+
+func pathOf(b *v1alpha1.VectorStoreFileBatch) string {
+	return fmt.Sprintf("/apis/vector-store-operator.dev/v1alpha1/namespaces/%s/vectorstorefilebatches/%s", b.Namespace, b.Name)
 }
 
 // to is how often an object was written, its status included.
 func (w *writeCounter) to(b *v1alpha1.VectorStoreFileBatch) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.counts[fmt.Sprintf("/apis/vector-store-operator.dev/v1alpha1/namespaces/%s/vectorstorefilebatches/%s", b.Namespace, b.Name)]
+	return w.counts[pathOf(b)]
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
