@@ -97,6 +97,7 @@ func (s *Server) adminRoutes() http.Handler {
 		"GET /health":                     func(*http.Request) (any, int, error) { return ok() },
 		"GET /calls":                      s.adminCalls,
 		"DELETE /calls":                   func(*http.Request) (any, int, error) { s.ClearCalls(); return ok() },
+		"GET /call_counts":                func(*http.Request) (any, int, error) { return s.CallCounts(), http.StatusOK, nil },
 		"GET /batches":                    func(*http.Request) (any, int, error) { return s.Batches(), http.StatusOK, nil },
 		"GET /batches/{id}":               s.adminBatch,
 		"PUT /batches/{id}":               s.adminSetBatch,

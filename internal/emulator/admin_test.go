@@ -29,6 +29,21 @@ func admin[T any](b *bench, method, path string, body any) T {
 	return v
 }
 
+func TestAdminCountsCallsThatItForgot(t *testing.T) {
+	b := newBench(t, emulator.Settings{})
+	path, _ := b.create("file-a")
+	b.do(http.MethodGet, path, nil)
+	b.do(http.MethodGet, path, nil)
+	b.do(http.MethodGet, path+"0", nil)
+	admin[any](b, "DELETE", "/calls", nil)
+
+	got := admin[map[emulator.Operation]map[int]int](b, "GET", "/call_counts", nil)
+	equal(t, "counts", got, map[emulator.Operation]map[int]int{
+		emulator.Create:   {http.StatusOK: 1},
+		emulator.Retrieve: {http.StatusOK: 2, http.StatusNotFound: 1},
+	})
+}
+
 func TestAdminShowsCalls(t *testing.T) {
 	b := newBench(t, emulator.Settings{})
 	path, id := b.create("file-a")

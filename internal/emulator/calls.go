@@ -3,7 +3,10 @@
 
 package emulator
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Call is one request that the API received.
 type Call struct {
@@ -38,6 +41,10 @@ func (s *Server) conclude(x *exchange, status int, fault string) {
 	s.mu.Lock()
 	x.call.Status, x.call.Fault = status, fault
 	c := *x.call
+	if s.counts[c.Operation] == nil {
+		s.counts[c.Operation] = map[int]int{}
+	}
+	s.counts[c.Operation][status]++
 	s.mu.Unlock()
 	s.log(c)
 }
@@ -63,6 +70,18 @@ func wanted(o Operation, operations []Operation) bool {
 		}
 	}
 	return len(operations) == 0
+}
+
+// CallCounts says how many requests were answered since the Server was made, by operation and
+// HTTP status. Unlike Calls it forgets none, and costs the same however many there were.
+func (s *Server) CallCounts() map[Operation]map[int]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[Operation]map[int]int, len(s.counts))
+	for operation, byStatus := range s.counts {
+		counts[operation] = maps.Clone(byStatus)
+	}
+	return counts
 }
 
 // ClearCalls forgets the requests received so far. Batches and their counts stay.

@@ -53,6 +53,7 @@
 //	GET    health
 //	GET    calls                      requests received; ?operation= &vector_store= &batch=
 //	DELETE calls                      forget them
+//	GET    call_counts                how many there were ever, by operation and HTTP status
 //	GET    batches                    every batch, with its files and how often it was asked for
 //	GET    batches/{id}
 //	PUT    batches/{id}               {"status": "failed"}: see Server.SetBatchStatus

@@ -39,8 +39,10 @@ type Server struct {
 	setOrder []string
 	attached window
 	calls    []*Call
-	faults   []*activeFault
-	faultID  int
+	// counts outlive calls: they are of all requests that were answered.
+	counts  map[Operation]map[int]int
+	faults  []*activeFault
+	faultID int
 }
 
 // New makes a Server.
@@ -49,7 +51,7 @@ func New(options Options) *Server {
 	s := &Server{
 		options: options, settings: options.Settings, ids: newIdentities(options.Seed),
 		stores: map[string]*store{}, files: map[string]*file{}, batches: map[string]*batch{},
-		fileSets: map[string]*FileSet{},
+		fileSets: map[string]*FileSet{}, counts: map[Operation]map[int]int{},
 	}
 	s.admin = s.adminRoutes()
 	for _, id := range options.VectorStores {
