@@ -1,6 +1,6 @@
 # Every tool is pinned in a Go module of its own: hack/tools (generators), hack/tools/golangci
-# (the linter) and hack/controlplane (the API server of the demo and the tests). Go and make
-# are all that has to be there.
+# (the linter), hack/tools/prometheus, and hack/controlplane (the API server of the demo and
+# the tests). Go and make are all that has to be there.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ export GOWORK := off
 # that nobody calls: the manager takes 10 MB less memory.
 BUILD := go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
-MODULES := . hack/controlplane hack/tools hack/tools/golangci
+MODULES := . hack/controlplane hack/tools hack/tools/golangci hack/tools/prometheus
 # The directory with etcd, kube-apiserver and kubectl. A variable that make expands only
 # where a recipe uses it.
 ASSETS = assets=$$(hack/controlplane/assets) && export KUBEBUILDER_ASSETS=$$assets
@@ -66,6 +66,10 @@ test: build ## Run every test, against a real API server.
 .PHONY: test-faults
 test-faults: ## Kill the built manager, and break its connections, at every step of every scenario. ARGS are its flags.
 	$(ASSETS) && go run ./test/faults $(ARGS)
+
+.PHONY: test-telemetry
+test-telemetry: build bin/promtool bin/prometheus ## Try the alerts, the dashboard and the traces with a real Prometheus and a receiver of traces.
+	$(ASSETS) && go test -count=1 -timeout=15m ./test/telemetry
 
 .PHONY: test-race
 test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.
@@ -118,4 +122,10 @@ clean: ## Remove what was built, the control plane too.
 bin/golangci-lint: $(wildcard hack/tools/golangci/*)
 	@echo "building golangci-lint with its plugins: a few minutes, and only when its versions change" >&2
 	go build -C hack/tools/golangci -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' .
+	@touch $@
+
+# Without the discovery of targets in clouds, which no test needs, it takes a third of the time.
+bin/prometheus bin/promtool: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
+	@echo "building $(@F): some minutes, and only when its version changes" >&2
+	go build -C hack/tools/prometheus -trimpath -tags remove_all_sd -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/$(@F)
 	@touch $@
