@@ -95,6 +95,10 @@ dist: manifests ## Write all of config/default into the one file that installs i
 	mkdir -p dist
 	$(TOOL) kustomize build config/default >dist/install.yaml
 
+.PHONY: docs
+docs: manifests ## Write what the docs say of fields, names and flags, and the patch of Argo CD's ConfigMap, from the code.
+	go run ./hack/docs
+
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the Go code.
 	bin/golangci-lint fmt
@@ -112,7 +116,7 @@ tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate dist bin/golangci-lint ## Generate, tidy and lint; then demand a clean tree with nothing untracked.
+verify: generate dist docs bin/golangci-lint ## Generate, tidy and lint; then demand a clean tree with nothing untracked.
 	hack/verify $(MODULES)
 
 .PHONY: clean

@@ -1,0 +1,38 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command docs writes what can be told from the code, so that nobody has to keep it in step:
+// docs/reference.md, from the CRD, the names of the API and the manager's --help, and
+// config/argocd/argocd-cm.yaml, from the scripts beside it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+)
+
+func main() {
+	if err := run(controlplane.Root()); err != nil {
+		fmt.Fprintln(os.Stderr, "docs:", err)
+		os.Exit(1)
+	}
+}
+
+func run(root string) error {
+	for path, generate := range map[string]func(root string) (string, error){
+		"docs/reference.md":            reference,
+		"config/argocd/argocd-cm.yaml": argoConfigMap,
+	} {
+		text, err := generate(root)
+		if err != nil {
+			return fmt.Errorf("generating %s: %w", path, err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil { //nolint:gosec // a file of the repository, for everyone to read
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+	}
+	return nil
+}

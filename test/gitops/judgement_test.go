@@ -1,0 +1,55 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gitops_test
+
+import (
+	"testing"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// TestJudgements brings an object into each state, and asks each tool about it.
+func TestJudgements(t *testing.T) {
+	objects, states := produce(t)
+	exprs := expressions(t)
+	for _, state := range states {
+		t.Run(state.name, func(t *testing.T) {
+			object := objects[state.name]
+			result, err := status.Compute(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Status != state.kstatus {
+				t.Errorf("kstatus says %s (%s), want %s", result.Status, result.Message, state.kstatus)
+			}
+			result, err = exprs.Evaluate(t.Context(), object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := wantFlux(state); result.Status != want {
+				t.Errorf("the healthCheckExprs of config/flux say %s, want %s", result.Status, want)
+			}
+			got := judge(t, object.Object)
+			if got.Status != state.argo {
+				t.Errorf("Argo CD's health check says %s (%s), want %s", got.Status, got.Message, state.argo)
+			}
+			if want := messageOf(object); got.Message != want && state.name != "unvisited" && state.name != "edited" {
+				t.Errorf("its message is %q, want that of Ready: %q", got.Message, want)
+			}
+		})
+	}
+	t.Run("test data of Argo CD", func(t *testing.T) { checkTestData(t, objects, states) })
+}
+
+// messageOf is the message of the condition Ready.
+func messageOf(object *unstructured.Unstructured) string {
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, condition := range conditions {
+		if c := condition.(map[string]any); c["type"] == "Ready" {
+			return c["message"].(string)
+		}
+	}
+	return ""
+}
