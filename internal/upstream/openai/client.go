@@ -47,6 +47,7 @@ type Options struct {
 type Client struct {
 	batches   sdk.VectorStoreFileBatchService
 	files     sdk.VectorStoreFileService
+	uploads   sdk.FileService
 	transport *http.Transport
 	timeout   time.Duration
 	maxBytes  int64
@@ -78,6 +79,7 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 		// tenant's settings may stand.
 		batches:   sdk.NewVectorStoreFileBatchService(requestOptions...),
 		files:     sdk.NewVectorStoreFileService(requestOptions...),
+		uploads:   sdk.NewFileService(requestOptions...),
 		transport: transport,
 		timeout:   options.RequestTimeout,
 		maxBytes:  options.MaxResponseBytes,
