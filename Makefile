@@ -23,6 +23,8 @@ MODULES := . hack/controlplane hack/tools hack/tools/golangci hack/tools/prometh
 # The directory with etcd, kube-apiserver and kubectl. A variable that make expands only
 # where a recipe uses it.
 ASSETS = assets=$$(hack/controlplane/assets) && export KUBEBUILDER_ASSETS=$$assets
+# The same with the program that deletes namespaces.
+ASSETS_WITH_CONTROLLERS = assets=$$(hack/controlplane/assets --with kube-controller-manager) && export KUBEBUILDER_ASSETS=$$assets
 
 .PHONY: help
 help: ## Say what there is to make.
@@ -61,7 +63,7 @@ uninstall: ## Remove the admission policy and the CRD, and with it every VectorS
 
 .PHONY: test
 test: build ## Run every test, against a real API server.
-	$(ASSETS) && go test -timeout=20m ./...
+	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
 
 .PHONY: test-faults
 test-faults: ## Kill the built manager, and break its connections, at every step of every scenario. ARGS are its flags.

@@ -46,7 +46,8 @@ func run(m *testing.M) int {
 	if shared, err = stage.Open(ctx); err == nil {
 		code = m.Run()
 	}
-	if err = errors.Join(err, endRestarted(), shared.Close()); err != nil {
+	// An API server without etcd does not end by itself.
+	if err = errors.Join(err, endRestarted(apiServer), shared.Close(), endRestarted(etcd)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -105,6 +105,26 @@ func (s *Stage) connect() error {
 	return nil
 }
 
+// StartControllerManager starts some of the controllers that a cluster has. They end with the
+// test, which is skipped where they were not built.
+func (s *Stage) StartControllerManager(t *testing.T, controllers string) {
+	t.Helper()
+	const name = "kube-controller-manager"
+	program := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), name)
+	if _, err := os.Stat(program); err != nil {
+		t.Skipf("there is no %s: make test builds it", name)
+	}
+	log, err := os.CreateTemp(s.folder, name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, name, log.Name(), program, nil,
+		"--kubeconfig="+s.Plane.Kubeconfig, "--controllers="+controllers, "--leader-elect=false", "--secure-port=0")
+}
+
 // Eventually waits until a condition holds.
 func Eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

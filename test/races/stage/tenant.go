@@ -41,8 +41,11 @@ type Tenant struct {
 	step Step
 }
 
-// Store is the vector store of every tenant.
-const Store = "vs_races"
+// Store is the vector store of every tenant, and APIKey the key in its Secrets.
+const (
+	Store  = "vs_races"
+	APIKey = "sk-races-5b1e0c"
+)
 
 // NewTenant makes a tenant, whose namespace has the Secret that objects name by default.
 func (s *Stage) NewTenant(t *testing.T, options emulator.Options) *Tenant {
@@ -62,7 +65,7 @@ func (n *Tenant) AddSecret(t *testing.T, name string) {
 	t.Helper()
 	n.MustCreate(t, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: name},
-		StringData: map[string]string{v1alpha1.SecretKeyAPIKey: "sk-races", v1alpha1.SecretKeyBaseURL: n.url + "/v1"},
+		StringData: map[string]string{v1alpha1.SecretKeyAPIKey: APIKey, v1alpha1.SecretKeyBaseURL: n.url + "/v1"},
 	})
 }
 
