@@ -20,10 +20,14 @@ type patched struct {
 	} `json:"metadata"`
 }
 
-// classifyWrite names a write to an object of our kind by what it does, with the batch whose ID
-// it stores; any other request to the API server has no name.
-func classifyWrite(r *http.Request, body []byte) (op, batchID string) {
-	if r.Method == http.MethodGet || !strings.Contains(r.URL.Path, "/vectorstorefilebatches/") {
+// classifyRequest names a request to the API server: a write to an object of our kind by what it
+// does, with the batch whose ID it stores, and the reads on which the manager depends. Any other
+// has no name.
+func classifyRequest(r *http.Request, body []byte) (op, batchID string) {
+	if r.Method == http.MethodGet {
+		return classifyRead(r), ""
+	}
+	if !strings.Contains(r.URL.Path, "/vectorstorefilebatches/") {
 		return "", ""
 	}
 	if r.Method == http.MethodDelete {
@@ -51,6 +55,22 @@ func classifyWrite(r *http.Request, body []byte) (op, batchID string) {
 		return "api.hold", ""
 	}
 	return "api.release", ""
+}
+
+// reads are the operations that read from the API server.
+var reads = []string{"api.secret", "api.list", "api.watch"}
+
+func classifyRead(r *http.Request) string {
+	switch {
+	case strings.Contains(r.URL.Path, "/secrets/"):
+		return "api.secret"
+	case !strings.HasSuffix(r.URL.Path, "/vectorstorefilebatches"):
+		return ""
+	case r.URL.Query().Has("watch"):
+		return "api.watch"
+	default:
+		return "api.list"
+	}
 }
 
 // classifyCall names a call to the upstream.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,9 @@ type fault struct {
 	forward bool
 	// kills says that it ends the managers.
 	kills bool
+	// streams says that it can meet a watch although it lets the server have it; writes, that it
+	// meets no read.
+	streams, writes bool
 	// answer is what the manager gets in place of the server's answer, which is empty where the
 	// request was not forwarded.
 	answer func(x *exchange)
@@ -59,7 +63,7 @@ var faults = []fault{
 	{name: "429-date", only: []string{"up."}, answer: func(x *exchange) {
 		x.slowDown(time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat))
 	}},
-	{name: "truncated", only: []string{"up."}, forward: true, answer: (*exchange).truncate},
+	{name: "truncated", only: []string{"up.", "api.secret", "api.list"}, forward: true, answer: (*exchange).truncate},
 	{name: "foreign-body", only: []string{"up."}, forward: true, answer: (*exchange).foreignBody},
 	{name: "unknown-status", only: bodied, forward: true, answer: (*exchange).unknownStatus},
 	{name: "html", only: []string{"up."}, forward: true, answer: func(x *exchange) {
@@ -69,7 +73,16 @@ var faults = []fault{
 		x.send(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, "<html><body>Please sign in.</body></html>")
 	}},
 	{name: "500", only: []string{"api."}, answer: func(x *exchange) { x.refuse(http.StatusInternalServerError, "InternalError") }},
-	{name: "conflict", only: []string{"api."}, answer: func(x *exchange) { x.refuse(http.StatusConflict, "Conflict") }},
+	{name: "conflict", only: []string{"api."}, writes: true, answer: func(x *exchange) { x.refuse(http.StatusConflict, "Conflict") }},
+	{name: "429", only: reads, answer: func(x *exchange) {
+		x.w.Header().Set("Retry-After", "1")
+		x.refuse(http.StatusTooManyRequests, "TooManyRequests")
+	}},
+	{name: "stale", only: []string{"api.list"}, answer: (*exchange).stale},
+	{name: "cut-in-event", only: []string{"api.watch"}, streams: true, answer: func(x *exchange) { x.stream(watching{truncate: true}) }},
+	{name: "cut-after-event", only: []string{"api.watch"}, streams: true, answer: func(x *exchange) { x.stream(watching{cut: true}) }},
+	{name: "late", only: []string{"api.watch"}, streams: true, answer: func(x *exchange) { x.stream(watching{lag: watchLag}) }},
+	{name: "expired", only: []string{"api.watch"}, answer: (*exchange).expire},
 }
 
 // rendezvous holds a write of the intent back until another manager comes with one: both have
@@ -98,8 +111,13 @@ func (x *exchange) await(op string, number int) {
 	}
 }
 
-// meets reports whether the fault can meet a point.
+// meets reports whether the fault can meet a point. A watch has no end, so it cannot be forwarded
+// before it is answered.
 func (f fault) meets(point string) bool {
+	reading := slices.ContainsFunc(reads, func(op string) bool { return strings.HasPrefix(point, op) })
+	if reading && f.writes || strings.HasPrefix(point, "api.watch") && f.forward {
+		return false
+	}
 	for _, prefix := range f.only {
 		if strings.HasPrefix(point, prefix) {
 			return true

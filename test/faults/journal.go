@@ -42,8 +42,12 @@ type journal struct {
 	inFlight int
 	// killedAt are the lengths of entries at which the managers were killed.
 	killedAt []int
-	moved    time.Time
-	changed  chan struct{}
+	// restartedAt is the length of entries at which the managers that work now were started.
+	restartedAt int
+	// since is the resourceVersion that the API server had before there was the object.
+	since   string
+	moved   time.Time
+	changed chan struct{}
 }
 
 func newJournal(faults []injection) *journal {
@@ -82,6 +86,24 @@ func (j *journal) conclude() { j.note(func() { j.inFlight-- }) }
 
 // killed says that the managers were killed.
 func (j *journal) killed() { j.note(func() { j.killedAt = append(j.killedAt, len(j.entries)) }) }
+
+// restarted says that other managers are at work from now on.
+func (j *journal) restarted() { j.note(func() { j.restartedAt = len(j.entries) }) }
+
+// begunAt is the resourceVersion that the API server had before there was the object.
+func (j *journal) begunAt() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.since
+}
+
+// lastLife are copies of the entries since the managers that work now were started.
+func (j *journal) lastLife() []entry {
+	entries, _ := j.all()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return entries[j.restartedAt:]
+}
 
 // stir wakes those who wait for something to happen. It needs the lock.
 func (j *journal) stir() {

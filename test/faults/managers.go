@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,9 +21,11 @@ import (
 type managers struct {
 	program string
 	args    []string
-	number  int
-	journal *journal
-	folder  string
+	// environment is added to what the processes have.
+	environment []string
+	number      int
+	journal     *journal
+	folder      string
 
 	mu      sync.Mutex
 	closed  bool
@@ -35,6 +38,8 @@ type managers struct {
 type process struct {
 	command *exec.Cmd
 	log     string
+	// metrics is the address that serves its metrics.
+	metrics string
 	ended   chan struct{}
 }
 
@@ -42,8 +47,14 @@ type process struct {
 func (m *managers) start() error {
 	for range m.number {
 		m.started++
+		metrics, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		args := append(slices.Clone(m.args), "--metrics-bind-address="+metrics, "--metrics-secure=false")
 		p := &process{
-			command: exec.Command(m.program, m.args...), //nolint:noctx // it is killed when its run ends, or a fault wants it
+			metrics: metrics,
+			command: exec.Command(m.program, args...), //nolint:noctx // it is killed when its run ends, or a fault wants it
 			log:     filepath.Join(m.folder, fmt.Sprintf("manager-%d.log", m.started)),
 			ended:   make(chan struct{}),
 		}
@@ -52,7 +63,7 @@ func (m *managers) start() error {
 			return fmt.Errorf("making the log of a manager: %w", err)
 		}
 		p.command.Stdout, p.command.Stderr = log, log
-		p.command.Env = []string{"PATH=" + os.Getenv("PATH")}
+		p.command.Env = append([]string{"PATH=" + os.Getenv("PATH")}, m.environment...)
 		p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the suite, which ends it
 		if err := errors.Join(p.command.Start(), log.Close()); err != nil {
 			return fmt.Errorf("starting %s: %w", m.program, err)
@@ -82,6 +93,7 @@ func (m *managers) restart() {
 	}
 	m.kill()
 	m.journal.killed()
+	m.journal.restarted()
 	m.err = errors.Join(m.err, m.start())
 }
 
@@ -119,6 +131,7 @@ func (m *managers) terminate(answer func()) {
 		}
 	}
 	m.kill()
+	m.journal.restarted()
 	m.err = errors.Join(m.err, m.start())
 }
 

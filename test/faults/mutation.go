@@ -61,6 +61,20 @@ var mutations = []mutation{
 		runs:   "complete/api.keep.1/",
 	},
 	{
+		name: "no-count", does: "a batch that is made again is not counted",
+		file:   "internal/controller/act.go",
+		before: "if slices.Contains(seen.Took, batch.Probe) {",
+		after:  "if slices.Contains(seen.Took, batch.Detach) {",
+		runs:   "lost-create/reference",
+	},
+	{
+		name: "no-remembered-cancel", does: "a cancel that could not be stored is forgotten",
+		file:   "internal/controller/act.go",
+		before: "seen.Batch, seen.Memory.CancelledID, seen.Memory.CancelledAt = &answer, batch.ID(b), r.Clock.Now()\n		r.memories.keep(b.UID, seen.Memory)",
+		after:  "seen.Batch, seen.Memory.CancelledID, seen.Memory.CancelledAt = &answer, batch.ID(b), r.Clock.Now()",
+		runs:   "delete/api.release.1/(outage|conflict)",
+	},
+	{
 		name: "no-grace", does: "a shutdown interrupts a create that is under way",
 		file:   "internal/controller/act.go",
 		before: "	ctx = context.WithoutCancel(ctx)\n	storing, cancel",

@@ -41,6 +41,8 @@ type evidence struct {
 	files    []string
 	entries  []entry
 	killedAt []int
+	// lastLife are the entries since the managers that work now were started.
+	lastLife []entry
 	unmet    []string
 	batches  []emulator.Batch
 	attached []emulator.AttachedFile
@@ -63,7 +65,11 @@ func (r *run) gather(ctx context.Context, faults int, settled error) (evidence, 
 		e.adopted = 1
 	}
 	e.entries, e.killedAt = r.journal.all()
+	e.lastLife = r.journal.lastLife()
 	var err error
+	if e.texts["the metrics"], err = r.managers.scrape(ctx); err != nil && settled == nil {
+		return e, err
+	}
 	if e.object, err = r.get(ctx); err != nil {
 		return e, err
 	}
@@ -115,6 +121,7 @@ type oracle struct {
 var oracles = []oracle{
 	{"end", "the object ends as in the reference run, or is gone as there", checkEnd},
 	{"creates", "one batch is made; a second one only where the answer was lost, and an Event says so", checkCreations},
+	{"told", "a batch that is made again is counted by the process that does so", checkTold},
 	{"files", "every file is attached once by every batch, or detached where the policy says so", checkFiles},
 	{"cancels", "every batch that should be is cancelled, once, and repeated only where a fault hid that it was", checkCancels},
 	{"writes", "status writes are bounded, and each changes something", checkWrites},
@@ -163,18 +170,17 @@ func (e evidence) outage() bool {
 	})
 }
 
-// repeats is how often a cancel may be repeated: once for each fault, and with each pass that
-// cannot store that it was taken, while the API server is away.
+// repeats is how often a cancel may be repeated: once for each fault that hid the answer, or ended
+// the process that remembered it. An API server that is away is no reason.
 func (e evidence) repeats() int {
-	if e.outage() {
-		return outagePasses
+	repeats := 0
+	for _, one := range e.entries {
+		if one.Fault != "" && (one.Op == "up.cancel" || one.Fault == "terminate" || strings.HasPrefix(one.Fault, "kill-")) {
+			repeats++
+		}
 	}
-	return e.faults
+	return repeats
 }
-
-// outagePasses is how many passes fit into an outage of the API server: they begin 100 ms apart,
-// and the pause between them doubles.
-const outagePasses = 10
 
 func checkCreations(e evidence, _ outcome) error {
 	allowed := 0

@@ -89,9 +89,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, f := p.journal.receive(op, id)
+	x := &exchange{proxy: p, w: w, r: r, body: body, entry: e}
+	if op == "api.watch" && (f.answer == nil || f.streams) {
+		p.journal.conclude()
+		x.watch(f)
+		return
+	}
 	defer p.journal.conclude()
 	p.received(r.Context(), e.Point)
-	x := &exchange{proxy: p, w: w, r: r, body: body, entry: e}
 	if f.answer == nil || f.forward {
 		if err := x.forward(r.Context()); err != nil {
 			x.cut()
@@ -105,6 +110,16 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.answer(x)
 }
 
+// watch hands a watch on, with a fault of streams where there is one.
+func (x *exchange) watch(f fault) {
+	if f.answer != nil {
+		f.answer(x)
+		return
+	}
+	x.r.Body = io.NopCloser(bytes.NewReader(x.body))
+	x.proxy.pass.ServeHTTP(x.w, x.r)
+}
+
 // down reports whether there is an outage. Requests that come then are not written down.
 func (p *proxy) down() bool {
 	p.journal.mu.Lock()
@@ -116,14 +131,9 @@ func (p *proxy) down() bool {
 func (x *exchange) forward(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
-	request := x.r.Clone(ctx)
-	request.URL.Scheme, request.URL.Host = x.proxy.target.Scheme, x.proxy.target.Host
-	request.Host, request.RequestURI = "", ""
-	request.Header.Del("Accept-Encoding")
-	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(x.body)), int64(len(x.body))
-	response, err := x.proxy.transport.RoundTrip(request)
+	response, err := x.open(ctx)
 	if err != nil {
-		return fmt.Errorf("forwarding: %w", err)
+		return err
 	}
 	defer response.Body.Close()
 	x.answer = answer{status: response.StatusCode, header: response.Header}

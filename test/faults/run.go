@@ -77,7 +77,7 @@ func (w *world) begin(ctx context.Context, s *scenario, name string, faults []in
 	if err != nil {
 		return r, err
 	}
-	r.managers = &managers{program: w.manager, number: max(1, s.managers), journal: r.journal, folder: r.folder}
+	r.managers = &managers{program: w.manager, environment: s.environment, number: max(1, s.managers), journal: r.journal, folder: r.folder}
 	if r.proxied, err = r.serve(ctx, newProxy(proxy{
 		journal: r.journal, classify: classifyCall, target: direct.url, transport: &http.Transport{},
 		managers: r.managers, received: r.received, store: "/v1/vector_stores/" + r.store,
@@ -85,7 +85,7 @@ func (w *world) begin(ctx context.Context, s *scenario, name string, faults []in
 		return r, err
 	}
 	apiServer, err := r.serve(ctx, newProxy(proxy{
-		journal: r.journal, classify: classifyWrite, target: w.apiServer, transport: w.asManager,
+		journal: r.journal, classify: classifyRequest, target: w.apiServer, transport: w.asManager,
 		managers: r.managers, received: r.received,
 	}))
 	if err != nil {
@@ -121,13 +121,17 @@ func (r *run) prepare(ctx context.Context, direct *server) error {
 	if err := r.world.client.Create(ctx, namespace); err != nil {
 		return fmt.Errorf("making the namespace: %w", err)
 	}
+	r.journal.note(func() { r.journal.since = namespace.ResourceVersion })
 	if !r.scenario.withoutSecret {
 		if err := r.createSecret(ctx); err != nil {
 			return err
 		}
 	}
 	r.files = r.scenario.spec.FileIDs
-	if !r.scenario.adopts {
+	switch {
+	case r.scenario.early:
+		return r.createObject(ctx)
+	case !r.scenario.adopts:
 		return nil
 	}
 	r.files = threeStuck
@@ -159,7 +163,7 @@ func (r *run) startManagers(apiServer *server) error {
 	}
 	r.managers.args = []string{
 		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + r.namespace,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--allow-insecure-endpoints",
+		"--health-probe-bind-address=0", "--allow-insecure-endpoints",
 		"--poll-interval-min=200ms", "--poll-interval-max=1s", "--request-timeout=" + requestTimeout.String(),
 		"--zap-log-level=debug",
 	}

@@ -25,6 +25,10 @@ type scenario struct {
 	adopts bool
 	// withoutSecret leaves the Secret to drive.
 	withoutSecret bool
+	// early makes the object before there is a manager.
+	early bool
+	// environment is added to what the managers have.
+	environment []string
 	// managers is how many work at the same time; one, where it is zero.
 	managers int
 	// points are those that faults meet; all of them, where it is empty.
@@ -162,6 +166,12 @@ var scenarios = []scenario{
 			}
 			return r.createSecret(ctx)
 		},
+	},
+	{
+		name: "listed", does: "find the object in a list, as from an API server that streams none", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, early: true,
+		environment: []string{"KUBE_FEATURE_WatchListClient=false"},
+		points:      []string{"api.list.1", "api.watch.1", "api.secret.1"},
 	},
 	{
 		name: "lost-create", does: "recover from a create whose answer is lost", reason: v1alpha1.ReasonCompleted, statusWrites: 4,

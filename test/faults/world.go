@@ -151,7 +151,9 @@ func (w *world) perform(ctx context.Context, s *scenario, name string, faults []
 			return e, r, err
 		}
 	}
-	err = r.createObject(ctx)
+	if !s.early {
+		err = r.createObject(ctx)
+	}
 	if err == nil && s.drive != nil {
 		err = s.drive(ctx, r)
 	}
