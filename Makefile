@@ -11,15 +11,32 @@ KUBECTL ?= kubectl
 KEEP ?=
 ARGS ?=
 
+# The image: what its name begins with, up to and with the last slash; the tag; and for what.
+REGISTRY ?=
+TAG ?= dev
+PLATFORMS ?= linux/amd64,linux/arm64
+PUSH ?=
+# The commit and its time, so that the same commit gives the same image.
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+# For a real cluster: the command that loads an archive into its nodes, and the one that
+# restarts a kubelet.
+LOAD ?=
+KUBELET_RESTART ?=
+
 export CGO_ENABLED ?= 0
 # With a workspace, go refuses -modfile.
 export GOWORK := off
 
 # Without its pages of traces, gRPC links no templates, and the linker can leave out the methods
 # that nobody calls: the manager takes 10 MB less memory.
-BUILD := go build -trimpath -tags=grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)'
+TAGS := grpcnotrace
+BUILD := go build -trimpath -tags=$(TAGS) -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
-MODULES := . hack/controlplane hack/tools hack/tools/golangci hack/tools/prometheus
+MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/prometheus
+IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
+	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
+PROGRAMS = $(wildcard ./cmd/*)
 # The directory with etcd, kube-apiserver and kubectl. A variable that make expands only
 # where a recipe uses it.
 ASSETS = assets=$$(hack/controlplane/assets) && export KUBEBUILDER_ASSETS=$$assets
@@ -30,7 +47,7 @@ ASSETS_WITH_CONTROLLERS = assets=$$(hack/controlplane/assets --with kube-control
 help: ## Say what there is to make.
 	@awk 'BEGIN { FS = ":.*## "; printf "make TARGET\n" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Try
 
@@ -44,6 +61,14 @@ demo: build ## Run the operator against a real API server and a stand-in for the
 .PHONY: build
 build: ## Build every program of cmd/ into bin/.
 	$(BUILD) -o bin/ ./cmd/...
+
+.PHONY: image
+image: bin/image ## Build the image of the manager, an archive and a bill of materials. PLATFORMS, REGISTRY, TAG, PUSH=1.
+	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms '$(PLATFORMS)'
+
+.PHONY: sbom
+sbom: image ## Write the bill of materials of the image, which is in SPDX.
+	@ls bin/images/vector-store-operator-*.spdx.json
 
 .PHONY: run
 run: build ## Run the operator against the cluster of the current kubeconfig. ARGS are its flags.
@@ -72,6 +97,19 @@ test-faults: ## Kill the built manager, and break its connections, at every step
 .PHONY: test-telemetry
 test-telemetry: build bin/promtool bin/prometheus ## Try the alerts, the dashboard and the traces with a real Prometheus and a receiver of traces.
 	$(ASSETS) && go test -count=1 -timeout=15m ./test/telemetry
+
+.PHONY: test-image
+test-image: ## Test what makes the image: twice the same, nothing else in it, and everything accounted for.
+	go -C hack/image test -count=1 ./...
+
+# The platform of the cluster's nodes is taken to be this machine's.
+.PHONY: test-node
+test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the command that loads an archive; or else REGISTRY.
+	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
+	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
+	$(call IMAGE,vector-store-operator-probe,./test/node/probe) -platforms linux/$$(go env GOARCH)
+	go test -count=1 -v -timeout=20m ./test/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
+		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: test-race
 test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.
@@ -113,17 +151,28 @@ lint: bin/golangci-lint ## Lint the Go code.
 lint-fix: bin/golangci-lint ## Lint the Go code, and mend what can be mended.
 	bin/golangci-lint run --fix
 
+.PHONY: licenses
+licenses: ## Check the licences of everything that is linked into the programs of cmd/.
+	go run -C hack/image ./licenses -root '$(CURDIR)' -tags '$(TAGS)' -platforms linux/amd64,darwin/arm64,windows/amd64 $(PROGRAMS)
+
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for known vulnerabilities in what the programs of cmd/ call. GOVULNDB names another database.
+	hack/vulnerabilities $(PROGRAMS)
+
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate dist docs bin/golangci-lint ## Generate, tidy and lint; then demand a clean tree with nothing untracked.
+verify: generate dist docs licenses vulnerabilities bin/golangci-lint ## Generate, tidy, lint, and check what is linked; then demand a clean tree with nothing untracked.
 	hack/verify $(MODULES)
 
 .PHONY: clean
 clean: ## Remove what was built, the control plane too.
 	rm -rf bin
+
+bin/image: $(wildcard hack/image/*.go hack/image/*/*.go hack/image/go.*)
+	go build -C hack/image -o '$(CURDIR)/$@' .
 
 bin/golangci-lint: $(wildcard hack/tools/golangci/*)
 	@echo "building golangci-lint with its plugins: a few minutes, and only when its versions change" >&2

@@ -1,0 +1,24 @@
+# Copyright The vector-store-operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# The image for those who build with Docker. `make image` makes a like one without it, and the
+# same one each time; releases are made with that.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /source
+COPY . .
+ARG TARGETOS=linux TARGETARCH=amd64 VERSION=dev
+ENV CGO_ENABLED=0
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags=grpcnotrace \
+    -ldflags="-s -w -X main.version=$VERSION" -o /image/manager ./cmd/manager
+RUN go run -C hack/image ./licenses -root /source -tags grpcnotrace -platforms $TARGETOS/$TARGETARCH -o /image/licenses ./cmd/manager
+RUN chown -R 0:0 /image && chmod -R a-w /image
+
+FROM scratch
+ARG VERSION=dev
+LABEL org.opencontainers.image.title=vector-store-operator \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.source=https://github.com/vector-store-operator/vector-store-operator
+COPY --from=build /image /
+USER 65532:65532
+ENTRYPOINT ["/manager"]
