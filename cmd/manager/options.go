@@ -63,7 +63,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.rules.PollMin, "poll-interval-min", o.rules.PollMin, "The shortest time between two looks at a batch in progress.")
 	flags.DurationVar(&o.rules.PollMax, "poll-interval-max", o.rules.PollMax, "The longest time between two looks at a batch in progress.")
 	flags.DurationVar(&o.rules.RequestTimeout, "request-timeout", o.rules.RequestTimeout, "How long one call to the upstream may take. The Pod's termination grace period must be longer.")
-	flags.DurationVar(&o.rules.FinalizeTimeout, "finalize-timeout", o.rules.FinalizeTimeout, "How long the deletion of an object is retried before it is let go, with a warning of what may be left upstream.")
+	flags.DurationVar(&o.rules.FinalizeTimeout, "finalize-timeout", o.rules.FinalizeTimeout, "How long the deletion of an object is retried without getting on before it is let go, with a warning of what may be left upstream.")
 	flags.Float64Var(&o.limits.RequestsPerSecond, "requests-per-second", o.limits.RequestsPerSecond, "How many requests a second are sent with the same credentials. Cancels do not wait for it.")
 	flags.IntVar(&o.limits.CreatesPerWindow, "creates-per-minute", o.limits.CreatesPerWindow, "How many batches a minute are created in one vector store.")
 	flags.IntVar(&o.limits.FilesPerWindow, "files-per-minute", o.limits.FilesPerWindow, "How many files a minute are attached with the same credentials.")

@@ -21,7 +21,8 @@ type Rules struct {
 	RequestTimeout time.Duration
 	// NotFoundGrace is how long after its creation a batch may seem not to exist.
 	NotFoundGrace time.Duration
-	// FinalizeTimeout is how long a deletion is retried before the object is let go.
+	// FinalizeTimeout is how long a deletion is retried, without getting on, before the object is
+	// let go. Files that are taken out of the store are progress.
 	FinalizeTimeout time.Duration
 }
 

@@ -5,14 +5,15 @@ package main
 
 import (
 	"flag"
-	"math/rand/v2"
 	"os"
 	"testing"
+
+	"github.com/vector-store-operator/vector-store-operator/test/seed"
 )
 
 var (
 	sampleSize = flag.Int("faults.sample", 30, "how many runs TestFaultSample makes")
-	sampleSeed = flag.Uint64("faults.seed", rand.Uint64(), "the seed of its lot")
+	sampleSeed = flag.Uint64("faults.seed", seed.OfCommit(), "the seed of its lot; by default, one that follows from the commit")
 )
 
 func TestFaultSample(t *testing.T) {

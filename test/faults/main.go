@@ -46,6 +46,7 @@ func command(ctx context.Context, args []string) error {
 	flags.Uint64Var(&o.seed, "seed", rand.Uint64(), "The `seed` of the lot and of the order.") //nolint:gosec // nothing secret depends on it
 	flags.IntVar(&o.parallel, "parallel", 10, "Make `so many` runs at a time.")
 	flags.StringVar(&o.folder, "logs", "", "The `folder` for the logs of runs that failed; a new one in the system's folder for temporary files by default.")
+	flags.BoolVar(&o.markdown, "markdown", false, "Write the table, and the line of figures above it, as Markdown.")
 	flags.BoolVar(&o.keep, "keep", false, "Keep the logs of all runs.")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -88,12 +89,13 @@ func perform(ctx context.Context, o options) (r report, err error) {
 	if r, err = s.run(ctx); err != nil {
 		return r, err
 	}
-	if err := r.write(o.out); err != nil {
-		return r, err
+	r.took = time.Since(began)
+	if o.markdown {
+		err = r.writeMarkdown(o.out)
+	} else {
+		err = r.writeTable(o.out)
 	}
-	_, err = fmt.Fprintf(o.out, "\n%d of %d possible runs with a fault, and %d without, seed %d, in %s\n",
-		len(r.results)-r.references, r.possible, r.references, o.seed, time.Since(began).Round(time.Second))
-	return r, err
+	return r, errors.Join(err, r.writeFailures(o.out), r.writeSum(o.out))
 }
 
 // logFolder makes the folder for the logs.

@@ -30,13 +30,12 @@ var nextPort = func() *atomic.Int64 {
 
 // freeAddress is an address on loopback that nobody listens on.
 func freeAddress() (string, error) {
-	var config net.ListenConfig
 	var errs []error
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(firstPort+nextPort.Add(1)%ports, 10))
-		listener, err := config.Listen(context.Background(), "tcp", address)
+		address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(firstPort + nextPort.Add(1)%ports)}
+		listener, err := net.ListenTCP("tcp", address)
 		if err == nil {
-			return address, listener.Close()
+			return address.String(), listener.Close()
 		}
 		errs = append(errs, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // report is what came of all runs.
@@ -19,6 +20,8 @@ type report struct {
 	possible int
 	// references are the runs without a fault.
 	references int
+	// took is how long all that was.
+	took time.Duration
 }
 
 func (r *report) add(one result) { r.results = append(r.results, one) }
@@ -28,26 +31,62 @@ func (r *report) failed() []result {
 	return slices.DeleteFunc(slices.Clone(r.results), func(one result) bool { return len(one.failures) == 0 })
 }
 
-// write shows the table, and each failure with the command that repeats it.
-func (r *report) write(out io.Writer) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+// table is the header, a row for each scenario, and one for all.
+func (r *report) table() [][]string {
 	header := []string{"scenario", "points", "runs", "2 batches"}
 	for _, o := range oracles {
 		header = append(header, o.name)
 	}
-	lines := []string{strings.Join(header, "\t") + "\t"}
+	rows := [][]string{header}
 	for i := range scenarios {
-		if line := r.line(scenarios[i].name); line != "" {
-			lines = append(lines, line)
+		if row := r.row(scenarios[i].name); row != nil {
+			rows = append(rows, row)
 		}
 	}
-	lines = append(lines, r.line(""))
-	if _, err := fmt.Fprintln(table, strings.Join(lines, "\n")); err != nil {
+	return append(rows, r.row(""))
+}
+
+// writeTable shows the table to people.
+func (r *report) writeTable(out io.Writer) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range r.table() {
+		if _, err := fmt.Fprintln(table, strings.Join(row, "\t")+"\t"); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+// writeMarkdown writes the figures and the table as docs/reliability.md has them.
+func (r *report) writeMarkdown(out io.Writer) error {
+	rows := r.table()
+	all := rows[len(rows)-1]
+	_, err := fmt.Fprintf(out, "\n%s points, %s runs with the references, in %s (`make test-faults ARGS='-seed %d'`).\n\n",
+		all[1], all[2], r.took.Round(time.Minute), r.seed)
+	if err != nil {
 		return err
 	}
-	if err := table.Flush(); err != nil {
-		return err
+	for i, row := range rows {
+		for j := range row {
+			if i == 0 && j >= 4 {
+				row[j] = "`" + row[j] + "`"
+			}
+		}
+		if _, err := fmt.Fprintln(out, "| "+strings.Join(row, " | ")+" |"); err != nil {
+			return err
+		}
+		if i > 0 {
+			continue
+		}
+		if _, err := fmt.Fprintln(out, "|---|"+strings.Repeat("---:|", len(row)-1)); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// writeFailures shows each failure with the command that repeats it.
+func (r *report) writeFailures(out io.Writer) error {
 	for _, one := range r.failed() {
 		name := one.name()
 		if one.point == "reference" {
@@ -69,8 +108,15 @@ func (r *report) write(out io.Writer) error {
 	return nil
 }
 
-// line is a scenario's line of the table, or that of all together.
-func (r *report) line(scenario string) string {
+// writeSum says in a line what was done.
+func (r *report) writeSum(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "\n%d of %d possible runs with a fault, and %d without, seed %d, in %s\n",
+		len(r.results)-r.references, r.possible, r.references, r.seed, r.took.Round(time.Second))
+	return err
+}
+
+// row is a scenario's row of the table, or that of all together; nil where it had no run.
+func (r *report) row(scenario string) []string {
 	points := map[string]bool{}
 	runs, twice := 0, 0
 	held := make([]int, len(oracles))
@@ -92,7 +138,7 @@ func (r *report) line(scenario string) string {
 		}
 	}
 	if runs == 0 {
-		return ""
+		return nil
 	}
 	if scenario == "" {
 		scenario = "all"
@@ -101,5 +147,5 @@ func (r *report) line(scenario string) string {
 	for _, n := range held {
 		cells = append(cells, fmt.Sprint(n))
 	}
-	return strings.Join(cells, "\t") + "\t"
+	return cells
 }

@@ -32,7 +32,9 @@ type options struct {
 	// folder holds the logs of runs in which an oracle did not hold.
 	folder string
 	// keep leaves the logs of all runs.
-	keep     bool
+	keep bool
+	// markdown writes the table as a document has it.
+	markdown bool
 	mutation *mutation
 	out      io.Writer
 }

@@ -29,13 +29,14 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 	"github.com/vector-store-operator/vector-store-operator/test/races/stage"
+	seeds "github.com/vector-store-operator/vector-store-operator/test/seed"
 )
 
 // How many objects there are, and how many specs are applied to each.
 const sequences, steps = 120, 8
 
 var (
-	seed   = flag.Uint64("seed", 0, "The seed of the specs; 0 chooses one.")
+	seed   = flag.Uint64("seed", seeds.OfCommit(), "The seed of the specs; by default, one that follows from the commit.")
 	shared *stage.Stage
 )
 
@@ -44,9 +45,6 @@ func TestMain(m *testing.M) {
 	if testing.Short() {
 		fmt.Fprintln(os.Stderr, "skipped: it runs a real process for minutes")
 		return
-	}
-	if *seed == 0 {
-		*seed = rand.Uint64()
 	}
 	os.Exit(run(m))
 }

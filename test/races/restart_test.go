@@ -128,7 +128,7 @@ func find(t *testing.T, name string) (*os.Process, []string) {
 func restart(t *testing.T, name string, arguments []string) {
 	t.Helper()
 	stage.Eventually(t, name+" to start", func() bool {
-		command := exec.Command(arguments[0], arguments[1:]...) //nolint:noctx // it outlives the test, to be killed in the end
+		command := exec.Command(arguments[0], arguments[1:]...)
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := command.Start(); err != nil {
 			return false
