@@ -9,6 +9,7 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 KUBECTL ?= kubectl
 KEEP ?=
+SCALE ?= full
 ARGS ?=
 
 # The image: what its name begins with, up to and with the last slash; the tag; and for what.
@@ -110,6 +111,11 @@ test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the 
 	$(call IMAGE,vector-store-operator-probe,./test/node/probe) -platforms linux/$$(go env GOARCH)
 	go test -count=1 -v -timeout=20m ./test/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
 		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
+
+.PHONY: bench
+bench: ## Measure the built manager beside a yardstick, SCALE=full in half an hour or SCALE=small in minutes. ARGS are its flags.
+	go build -o bin/ ./test/bench
+	$(ASSETS) && exec bin/bench -scale=$(SCALE) $(ARGS)
 
 .PHONY: test-race
 test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.

@@ -51,7 +51,7 @@ func New(options Options) *Server {
 	s := &Server{
 		options: options, settings: options.Settings, ids: newIdentities(options.Seed),
 		stores: map[string]*store{}, files: map[string]*file{}, batches: map[string]*batch{},
-		fileSets: map[string]*FileSet{}, counts: map[Operation]map[int]int{},
+		fileSets: map[string]*FileSet{}, counts: make(map[Operation]map[int]int),
 	}
 	s.admin = s.adminRoutes()
 	for _, id := range options.VectorStores {

@@ -1,0 +1,183 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+)
+
+// filesOfFinished is how many files an object has that is over.
+const filesOfFinished = 100
+
+// finished measures what objects cost that are over.
+func (b *bench) finished(ctx context.Context) error {
+	s, err := b.newStand(ctx, crowdStores)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	empty, err := s.memoryAtRest(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.target("the manager's memory without objects", fmt.Sprintf("%s, of it %s pages of the program's file", mebibytes(empty.resident), mebibytes(empty.file)), "< 50 MiB", empty.resident < 50<<20)
+	template, err := s.finishedObject(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.note("One object is brought to its end by the operator, and the others are written like it.")
+	made := 1
+	for _, n := range b.scale.finished {
+		b.say("  making %s objects that are over", thousands(n))
+		from := made
+		if err := inParallel(ctx, n-from, workers, func(ctx context.Context, i int) error { return s.finishedLike(ctx, template, from+i) }); err != nil {
+			return err
+		}
+		made = n
+		if err := s.leftAlone(ctx, n, empty); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memory is what a manager holds when it has come to rest, in bytes.
+type memory struct {
+	resident, file int64
+	// heap are the objects that were reachable at the last collection of garbage.
+	heap float64
+}
+
+// memoryAtRest starts a manager and measures its memory.
+func (s *stand) memoryAtRest(ctx context.Context) (memory, error) {
+	if err := s.startAndWait(ctx); err != nil {
+		return memory{}, err
+	}
+	defer s.stop()
+	return s.memory(ctx)
+}
+
+// memory has the manager collect its garbage, and measures what is left.
+func (s *stand) memory(ctx context.Context) (memory, error) {
+	if err := s.manager.collect(ctx); err != nil {
+		return memory{}, err
+	}
+	u, err := s.manager.usage()
+	if err != nil {
+		return memory{}, err
+	}
+	m, err := s.manager.metrics(ctx)
+	return memory{u.resident, u.file, m.sum("go_memstats_heap_alloc_bytes", nil)}, err
+}
+
+// finishedObject lets the operator bring one object to its end.
+func (s *stand) finishedObject(ctx context.Context) (*v1alpha1.VectorStoreFileBatch, error) {
+	if err := s.startAndWait(ctx, fast()...); err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	done, err := s.arrivals(ctx, "completed")
+	if err != nil {
+		return nil, err
+	}
+	defer done.stop()
+	object := s.object(finishedName(0), 0, finishedSpec(0))
+	if err := s.client.Create(ctx, object); err != nil {
+		return nil, fmt.Errorf("making an object: %w", err)
+	}
+	if _, err := done.await(ctx, 1); err != nil {
+		return nil, err
+	}
+	if err := s.writesSettle(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.client.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+		return nil, fmt.Errorf("reading the object that is over: %w", err)
+	}
+	return object, nil
+}
+
+func finishedName(i int) string { return fmt.Sprintf("finished-%05d", i) }
+
+func finishedSpec(i int) v1alpha1.VectorStoreFileBatchSpec {
+	return v1alpha1.VectorStoreFileBatchSpec{FileIDs: fileIDs(fmt.Sprintf("file-0123456789abcd%05d", i), filesOfFinished)}
+}
+
+// finishedLike writes an object as the operator leaves one that is over. No manager may run.
+func (s *stand) finishedLike(ctx context.Context, template *v1alpha1.VectorStoreFileBatch, i int) error {
+	object := s.object(finishedName(i), i, finishedSpec(i))
+	id := template.Status.BatchID[:len(template.Status.BatchID)-5] + fmt.Sprintf("%05d", i)
+	object.Annotations, object.Finalizers = maps.Clone(template.Annotations), template.Finalizers
+	for key, value := range object.Annotations {
+		object.Annotations[key] = strings.ReplaceAll(value, template.Status.BatchID, id)
+	}
+	if err := s.client.Create(ctx, object); err != nil {
+		return fmt.Errorf("making object %s: %w", object.Name, err)
+	}
+	status := template.Status.DeepCopy()
+	status.BatchID = id
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return fmt.Errorf("encoding a status: %w", err)
+	}
+	if err := s.client.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("writing the status of %s: %w", object.Name, err)
+	}
+	return nil
+}
+
+// leftAlone starts a manager with n objects that are over, and sees that it does nothing.
+func (s *stand) leftAlone(ctx context.Context, n int, empty memory) error {
+	before := reading{at: time.Now()}
+	var err error
+	if before.writes, err = s.writes(ctx); err != nil {
+		return err
+	}
+	if before.calls, err = s.upstream.counts(ctx); err != nil {
+		return err
+	}
+	if err := s.startAndWait(ctx); err != nil {
+		return err
+	}
+	defer s.stop()
+	err = eventuallyEvery(ctx, settled/4, "the manager to have seen all objects", func() (bool, error) {
+		passes, err := s.manager.passes(ctx)
+		return passes >= n, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := pause(ctx, s.scale.quiet); err != nil {
+		return err
+	}
+	spell, err := s.since(ctx, before)
+	if err != nil {
+		return err
+	}
+	held, err := s.memory(ctx)
+	if err != nil {
+		return err
+	}
+	r, name := s.report, thousands(n)+" objects: "
+	made, calls := spell.writes.total(), spell.calls.of(emulator.AnyOperation)
+	r.never(name+fmt.Sprintf("upstream calls, from the manager's start until %s after its last pass", s.scale.quiet), calls)
+	r.never(name+"API writes in the same time", made)
+	r.add(figure{what: name + "the manager's processor time, with the start", value: seconds(spell.after.usage.processor)})
+	r.add(figure{what: name + "the manager's memory", value: fmt.Sprintf("%s, at its peak %s", mebibytes(held.resident), mebibytes(spell.after.usage.peak))})
+	each := float64(held.resident-empty.resident) / float64(n)
+	r.target(name+"resident memory an object", kibibytes(each), "≤ 6 KiB", each <= 6<<10)
+	r.add(figure{what: name + "heap an object", value: kibibytes((held.heap - empty.heap) / float64(n))})
+	return nil
+}
