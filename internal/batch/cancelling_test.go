@@ -185,7 +185,7 @@ func TestAnObjectThatWasReleasedIsLeftAlone(t *testing.T) {
 		"Cancel": followed(deletedAt(epoch)), "DetachFiles": followed(detaching, latched, deletedAt(epoch)), "never created": fresh(held, deletedAt(epoch)),
 	} {
 		p := run(b, batch.Memory{Released: true}, epoch)
-		if p.did() != "" || p.final.Action != batch.Rest || p.final.After != 0 || len(p.told) != 0 {
+		if p.did() != "" || p.final.Action != batch.Rest || p.final.After != 0 || len(p.told) != 0 || !p.final.Memory.Released {
 			t.Errorf("%s: did %q, then %s after %s", name, p.did(), p.final.Action, p.final.After)
 		}
 		if diff := cmp.Diff(b.Status, p.final.Status); diff != "" {

@@ -16,7 +16,7 @@ import (
 func (v view) deleting() Decision {
 	switch {
 	case !Held(v.b) || v.seen.Memory.Released:
-		return Decision{Action: Rest, Status: v.b.Status, Reset: true}
+		return Decision{Action: Rest, Status: v.b.Status, Memory: v.seen.Memory, Reset: true}
 	case deletionPolicy(v.b) == v1alpha1.DeletionPolicyOrphan:
 		return v.release()
 	case ID(v.b) != "" && (v.stopped() || v.seen.took(Detach)):
