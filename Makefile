@@ -1,6 +1,7 @@
 # Every tool is pinned in a Go module of its own: hack/tools (generators), hack/tools/golangci
-# (the linter), hack/tools/prometheus, and hack/controlplane (the API server of the demo and
-# the tests). Go and make are all that has to be there.
+# (the linter), hack/tools/helm (Helm and kubeconform), hack/tools/prometheus, and
+# hack/controlplane (the API server of the demo and the tests). Go and make are all that has to
+# be there.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ export GOWORK := off
 TAGS := grpcnotrace
 BUILD := go build -trimpath -tags=$(TAGS) -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
-MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/prometheus
+MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/helm hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
 PROGRAMS = $(wildcard ./cmd/*)
@@ -88,7 +89,7 @@ uninstall: ## Remove the admission policy and the CRD, and with it every VectorS
 ##@ Test
 
 .PHONY: test
-test: build ## Run every test, against a real API server.
+test: build bin/helm bin/kubeconform ## Run every test, against a real API server.
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
 
 .PHONY: test-faults
@@ -189,4 +190,11 @@ bin/golangci-lint: $(wildcard hack/tools/golangci/*)
 bin/prometheus bin/promtool: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
 	@echo "building $(@F): some minutes, and only when its version changes" >&2
 	go build -C hack/tools/prometheus -trimpath -tags remove_all_sd -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+bin/helm: package := helm.sh/helm/v4/cmd/helm
+bin/kubeconform: package := github.com/yannh/kubeconform/cmd/kubeconform
+bin/helm bin/kubeconform: $(wildcard hack/tools/helm/*)
+	@echo "building $@: a few minutes, and only when its version changes" >&2
+	go build -C hack/tools/helm -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' $(package)
 	@touch $@
