@@ -36,6 +36,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 		return openai.Dial(connection, openai.Options{
 			RequestTimeout: o.rules.RequestTimeout,
 			Endpoints:      o.endpoints,
+			CABundle:       o.authorities,
 			UserAgent:      "vector-store-operator/" + version,
 		})
 	}

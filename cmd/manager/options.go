@@ -36,6 +36,9 @@ type options struct {
 	limits                  budget.Limits
 	endpoints               upstream.EndpointPolicy
 	allowedEndpoints        list
+	extraCADir              string
+	// authorities are the certificates of extraCADir, in PEM.
+	authorities string
 }
 
 func defaultOptions() *options {
@@ -70,6 +73,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.limits.Window, "limits-minute", o.limits.Window, "How long the minute is, in which --creates-per-minute and --files-per-minute count; for servers that count in another time.")
 	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Let Secrets name http:// endpoints. Keys then cross the network unencrypted.")
 	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "The `hosts` that Secrets may name in OPENAI_BASE_URL, separated by commas: host, host:port or *.domain; any by default.")
+	flags.StringVar(&o.extraCADir, "extra-ca-dir", "", "The `folder` of certificate authorities to trust beside the system's when calling the upstream; each file in it has PEM-encoded ones.")
 }
 
 // validate refuses settings that cannot work, naming the flag.
@@ -104,6 +108,8 @@ func (o *options) validate() error {
 	endpoints, err := upstream.ParseAllowed(o.allowedEndpoints)
 	refuse(err != nil, "--allowed-endpoints: %w", err)
 	o.endpoints.Allowed = endpoints
+	o.authorities, err = readAuthorities(o.extraCADir)
+	refuse(err != nil, "--extra-ca-dir: %w", err)
 	return errors.Join(errs...)
 }
 

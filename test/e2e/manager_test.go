@@ -55,7 +55,7 @@ func TestHelpListsTheFlags(t *testing.T) {
 		}
 	}
 	want := []string{
-		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "finalize-timeout", "health-probe-bind-address",
+		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "extra-ca-dir", "finalize-timeout", "health-probe-bind-address",
 		"leader-elect", "leader-election-namespace", "metrics-bind-address", "metrics-cert-dir", "metrics-secure",
 		"poll-interval-max", "poll-interval-min", "request-timeout", "watch-namespaces",
 	}
@@ -83,6 +83,8 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		{[]string{"--metrics-secure=maybe"}, `invalid boolean value "maybe" for -metrics-secure`},
 		{[]string{"--zap-log-level=loud"}, "-zap-log-level"},
 		{[]string{"--kubeconfig=/nonexistent/kubeconfig"}, "/nonexistent/kubeconfig"},
+		{[]string{"--extra-ca-dir=/nonexistent"}, "--extra-ca-dir: open /nonexistent"},
+		{[]string{"--extra-ca-dir=."}, "_test.go contains no PEM-encoded certificate"},
 		{[]string{"--metrics-bind-address=nowhere"}, `--metrics-bind-address is "nowhere"`},
 		{[]string{"--metrics-bind-address="}, `--metrics-bind-address is ""`},
 		{[]string{"--metrics-bind-address=:65536"}, `--metrics-bind-address is ":65536"`},

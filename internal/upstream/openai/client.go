@@ -39,6 +39,9 @@ type Options struct {
 	MaxResponseBytes int64
 	// Endpoints says which endpoints may be called.
 	Endpoints upstream.EndpointPolicy
+	// CABundle is certificate authorities, in PEM, to trust beside the system's and those of a
+	// connection. Empty for none.
+	CABundle string
 	// UserAgent is sent with every request; empty sends the SDK's.
 	UserAgent string
 }
@@ -62,7 +65,7 @@ var _ upstream.Client = (*Client)(nil)
 // errors are *upstream.Error, of kind NoCredentials where there is no key and of kind
 // Unauthorized otherwise, and name the key of the Secret that has to change, never its value.
 func Dial(connection upstream.Connection, options Options) (*Client, error) {
-	settings, err := check(connection, options.Endpoints)
+	settings, err := check(connection, options)
 	if err != nil {
 		return nil, err
 	}

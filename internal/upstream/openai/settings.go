@@ -24,7 +24,7 @@ type settings struct {
 }
 
 // check also trims the values: what is pasted into a Secret often ends with a newline.
-func check(connection upstream.Connection, endpoints upstream.EndpointPolicy) (settings, error) {
+func check(connection upstream.Connection, options Options) (settings, error) {
 	s := settings{
 		key:          strings.TrimSpace(connection.APIKey),
 		organization: strings.TrimSpace(connection.Organization),
@@ -44,23 +44,33 @@ func check(connection upstream.Connection, endpoints upstream.EndpointPolicy) (s
 	if baseURL == "" {
 		baseURL = upstream.DefaultBaseURL
 	}
-	if err := endpoints.Check(baseURL); err != nil {
+	if err := options.Endpoints.Check(baseURL); err != nil {
 		return settings{}, unusable(err.Error())
 	}
 	var err error
 	if s.baseURL, err = url.Parse(baseURL); err != nil {
 		return settings{}, unusable("OPENAI_BASE_URL is not a valid URL") // err may repeat a password
 	}
-	if strings.TrimSpace(connection.CABundle) == "" {
-		return s, nil
+	s.authorities, err = authorities(connection.CABundle, options.CABundle)
+	return s, err
+}
+
+// authorities are the system's, a connection's and the operator's; nil where that is the system's
+// alone.
+func authorities(ofConnection, ofOperator string) (*x509.CertPool, error) {
+	ofConnection = strings.TrimSpace(ofConnection)
+	if ofConnection == "" && ofOperator == "" {
+		return nil, nil
 	}
-	if s.authorities, err = x509.SystemCertPool(); err != nil {
-		s.authorities = x509.NewCertPool() // an image without any is no reason to refuse the bundle
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // an image without any is no reason to refuse the others
 	}
-	if !s.authorities.AppendCertsFromPEM([]byte(connection.CABundle)) {
-		return settings{}, unusable("ca.crt contains no PEM-encoded certificate")
+	pool.AppendCertsFromPEM([]byte(ofOperator))
+	if ofConnection != "" && !pool.AppendCertsFromPEM([]byte(ofConnection)) {
+		return nil, unusable("ca.crt contains no PEM-encoded certificate")
 	}
-	return s, nil
+	return pool, nil
 }
 
 func (s settings) requestOptions(transport http.RoundTripper, userAgent string) []option.RequestOption {

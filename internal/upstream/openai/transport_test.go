@@ -144,6 +144,10 @@ func TestPrivateAuthorityIsTrustedOnceGiven(t *testing.T) {
 	if _, err := trusting.Create(t.Context(), testCreate); err != nil {
 		t.Errorf("Create with the authority: %v", err)
 	}
+	byTheOperator := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{CABundle: authority(e)})
+	if _, err := byTheOperator.Create(t.Context(), testCreate); err != nil {
+		t.Errorf("Create with the operator's authority: %v", err)
+	}
 	e.requests.Store(0)
 	doubting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{})
 	for name, call := range calls {
