@@ -35,6 +35,11 @@ export GOWORK := off
 TAGS := grpcnotrace
 BUILD := go build -trimpath -tags=$(TAGS) -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
+CHART := charts/vector-store-operator
+# What the chart takes from config/, word for word.
+CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefilebatches.yaml) \
+	$(addprefix rbac/, role.yaml leader_election.yaml metrics_auth.yaml metrics_reader.yaml user_roles.yaml) \
+	$(addprefix policy/, attributes.yaml)
 MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/helm hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
@@ -146,6 +151,13 @@ dist: manifests ## Write all of config/default into the one file that installs i
 docs: manifests ## Write what the docs say of fields, names and flags, and the patch of Argo CD's ConfigMap, from the code.
 	go run ./hack/docs
 
+.PHONY: chart
+chart: manifests ## Copy into the chart what it has in common with config/.
+	rm -rf $(CHART)/files
+	for file in $(CHART_FILES); do \
+		mkdir -p "$(CHART)/files/$$(dirname $$file)" && cp config/$$file $(CHART)/files/$$file || exit; \
+	done
+
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the Go code.
 	bin/golangci-lint fmt
@@ -171,7 +183,7 @@ tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate dist docs licenses vulnerabilities bin/golangci-lint ## Generate, tidy, lint, and check what is linked; then demand a clean tree with nothing untracked.
+verify: generate dist chart docs licenses vulnerabilities bin/golangci-lint ## Generate, tidy, lint, and check what is linked; then demand a clean tree with nothing untracked.
 	hack/verify $(MODULES)
 
 .PHONY: clean

@@ -1,0 +1,181 @@
+{{/* The stem of all names: the release's name, with the chart's where that is not in it already. */}}
+{{- define "vector-store-operator.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What tells this release's Pods from all others. It cannot be changed once it is installed. */}}
+{{- define "vector-store-operator.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: manager
+{{- end -}}
+
+{{/* The labels of every object. */}}
+{{- define "vector-store-operator.labels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "vector-store-operator.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (printf "%s-manager" (include "vector-store-operator.fullname" .)) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name: which ServiceAccount is it, if the chart makes none?" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "vector-store-operator.image" -}}
+{{- with .Values.image -}}
+{{- with .registry }}{{ . }}/{{ end -}}
+{{- .repository -}}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The operator's account, as the subject of a binding.
+*/}}
+{{- define "vector-store-operator.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "vector-store-operator.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/*
+The rules of a role that stands in files/, given as (list . FILE KIND NAME). files/ is a copy of
+config/, made by `make chart`.
+*/}}
+{{- define "vector-store-operator.rules" -}}
+{{- $root := index . 0 -}}
+{{- $file := index . 1 -}}
+{{- $found := dict -}}
+{{- range splitList "\n---\n" (printf "\n%s" ($root.Files.Get (printf "files/%s" $file))) -}}
+{{- $object := fromYaml . -}}
+{{- if and (eq (toString $object.kind) (index $ 2)) (eq (toString (dig "metadata" "name" "" $object)) (index $ 3)) -}}
+{{- $_ := set $found "rules" $object.rules -}}
+{{- end -}}
+{{- end -}}
+{{- required (printf "%s has no %s %s" $file (index . 2) (index . 3)) $found.rules | toYaml -}}
+{{- end -}}
+
+{{/* Seconds that Pods are given to end: the preStop hook, a request, and the writes around it. */}}
+{{- define "vector-store-operator.gracePeriod" -}}
+{{- add .Values.requestTimeoutSeconds 45 -}}
+{{- end -}}
+
+{{/* The manager's flags. */}}
+{{- define "vector-store-operator.args" -}}
+{{- if .Values.leaderElection.enabled }}
+- --leader-elect
+{{- end }}
+{{- with .Values.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- with .Values.allowedEndpoints }}
+- {{ printf "--allowed-endpoints=%s" (join "," .) | quote }}
+{{- end }}
+{{- if .Values.extraCAs }}
+- --extra-ca-dir=/etc/vector-store-operator/ca
+{{- end }}
+{{- if .Values.allowInsecureEndpoints }}
+- --allow-insecure-endpoints
+{{- end }}
+{{- if ne (int .Values.requestTimeoutSeconds) 30 }}
+- --request-timeout={{ int .Values.requestTimeoutSeconds }}s
+{{- end }}
+{{- if ne (toString .Values.logLevel) "info" }}
+- --zap-log-level={{ .Values.logLevel }}
+{{- end }}
+{{- if not .Values.metrics.enabled }}
+- --metrics-bind-address=0
+{{- else if not .Values.metrics.secure }}
+- --metrics-secure=false
+{{- else if .Values.metrics.certificateSecret }}
+- --metrics-cert-dir=/etc/vector-store-operator/metrics
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* The manager's environment. */}}
+{{- define "vector-store-operator.env" -}}
+{{- with .Values.proxy }}
+{{- with .http }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .https }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- if or .http .https }}
+# The API server is asked directly, by the address that the kubelet puts in here.
+- name: NO_PROXY
+  value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" ".svc" ".cluster.local") .noProxy | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the manager finds its files. */}}
+{{- define "vector-store-operator.volumeMounts" -}}
+{{- if .Values.extraCAs }}
+- name: ca
+  mountPath: /etc/vector-store-operator/ca
+  readOnly: true
+{{- end }}
+{{- if and .Values.metrics.enabled .Values.metrics.secure .Values.metrics.certificateSecret }}
+- name: metrics
+  mountPath: /etc/vector-store-operator/metrics
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "vector-store-operator.volumes" -}}
+{{- if .Values.extraCAs }}
+- name: ca
+  projected:
+    sources:
+    {{- range $index, $source := .Values.extraCAs }}
+    {{- range $kind, $ref := $source }}
+    - {{ $kind }}:
+        name: {{ $ref.name }}
+        items:
+        - key: {{ $ref.key | quote }}
+          # Two sources may have the same key.
+          path: {{ $index }}.crt
+    {{- end }}
+    {{- end }}
+{{- end }}
+{{- if and .Values.metrics.enabled .Values.metrics.secure .Values.metrics.certificateSecret }}
+- name: metrics
+  secret:
+    secretName: {{ .Values.metrics.certificateSecret }}
+{{- end }}
+{{- end -}}
+
+{{/* Each constraint with the selector of this release's Pods, where it has none of its own. */}}
+{{- define "vector-store-operator.topologySpreadConstraints" -}}
+{{- $selector := include "vector-store-operator.selector" . | fromYaml -}}
+{{- $constraints := list -}}
+{{- range .Values.topologySpreadConstraints -}}
+{{- $constraints = append $constraints (merge (dict) . (dict "labelSelector" (dict "matchLabels" $selector))) -}}
+{{- end -}}
+{{- toYaml $constraints -}}
+{{- end -}}
