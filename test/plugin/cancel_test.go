@@ -1,0 +1,121 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl"
+)
+
+// slow is a pace at which no batch ends within a test.
+var slow = emulator.Options{Settings: emulator.Settings{Pace: time.Hour}}
+
+func TestACancelOutlivesAnApplyWithoutIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	text := manifest("handbook", []string{"file-a", "file-b"})
+	w.apply("kustomize-controller", text)
+	w.await("handbook", v1alpha1.ReasonInProgress)
+	if output := w.vsfb("cancel", "handbook", "--wait", "--timeout=1m"); output != "vectorstorefilebatch.vector-store-operator.dev/handbook cancel requested\n" {
+		t.Errorf("it printed %s", output)
+	}
+	w.apply("kustomize-controller", text)
+	w.apply("kustomize-controller", text, "--force-conflicts")
+	w.apply("somebody-else", text)
+	b := w.object("handbook")
+	if b.Spec.Cancel == nil || !*b.Spec.Cancel {
+		t.Errorf("spec.cancel is %v after another manager applied the manifest without it", b.Spec.Cancel)
+	}
+	// Flux takes out of an object what a manager has set whose name begins so.
+	if strings.HasPrefix(kubectl.CancelManager, "kubectl") {
+		t.Errorf("Flux would undo what %s sets", kubectl.CancelManager)
+	}
+}
+
+func TestACancelOwnsNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	w.apply("git", manifest("handbook", []string{"file-a"}, "  cancel: false"))
+	w.vsfb("cancel", "handbook")
+	text := w.kubectl("get", "vsfb", "handbook", "--show-managed-fields", "-o", `jsonpath={.metadata.managedFields[?(@.manager=="vsfb-cancel")].fieldsV1}`)
+	if text != `{"f:spec":{"f:cancel":{}}}` {
+		t.Errorf("%s owns %s", kubectl.CancelManager, text)
+	}
+	operation := w.kubectl("get", "vsfb", "handbook", "--show-managed-fields", "-o", `jsonpath={.metadata.managedFields[?(@.manager=="vsfb-cancel")].operation}`)
+	if operation != string(metav1.ManagedFieldsOperationApply) {
+		t.Errorf("the operation is %q", operation)
+	}
+	if b := w.object("handbook"); b.Spec.Cancel == nil || !*b.Spec.Cancel {
+		t.Error("a cancel that says false was not overruled")
+	}
+}
+
+func TestASelectorCancelsWhatIsNotOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{})
+	w.apply("git", manifest("done", []string{"file-a"}))
+	w.await("done", v1alpha1.ReasonCompleted)
+	w.upstream.Configure(func(s *emulator.Settings) { s.Pace = time.Hour })
+	w.apply("git", manifest("one", []string{"file-b"}))
+	w.apply("git", manifest("two", []string{"file-c"}))
+	w.apply("git", strings.Replace(manifest("other", []string{"file-d"}), "team: docs", "team: legal", 1))
+	for _, name := range []string{"one", "two", "other"} {
+		w.await(name, v1alpha1.ReasonInProgress)
+	}
+	if output := w.vsfb("cancel", "-l", "team=docs", "--dry-run=server", "-o", "name"); strings.Count(output, "\n") != 2 {
+		t.Errorf("the dry run printed\n%s", output)
+	}
+	w.vsfb("cancel", "-l", "team=docs", "--wait", "--timeout=1m")
+	got := map[string]string{}
+	for _, name := range []string{"done", "one", "two", "other"} {
+		b := w.object(name)
+		got[name] = b.Status.Status
+		if (b.Spec.Cancel != nil) != (name == "one" || name == "two") {
+			t.Errorf("spec.cancel of %s is %v", name, b.Spec.Cancel)
+		}
+	}
+	want := map[string]string{"done": "completed", "one": "cancelled", "two": "cancelled", "other": "in_progress"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if output := w.vsfb("cancel", "done"); output != "vectorstorefilebatch.vector-store-operator.dev/done is over already\n" {
+		t.Errorf("it printed %s", output)
+	}
+}
+
+func TestAWaitEndsInTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{Settings: emulator.Settings{Pace: time.Hour, CancelDelay: time.Hour}})
+	w.apply("git", manifest("handbook", []string{"file-a"}))
+	w.await("handbook", v1alpha1.ReasonInProgress)
+	if complaint := w.refused("cancel", "handbook", "--wait", "--timeout=2s"); !strings.Contains(complaint, "handbook is not over after 2s") {
+		t.Errorf("it says %s", complaint)
+	}
+}
+
+func TestCancelAsksWhichBatches(t *testing.T) {
+	t.Parallel()
+	w := worldWithoutSecret(t, emulator.Options{})
+	for says, args := range map[string][]string{
+		"say which batches":          {},
+		"exclude each other":         {"a", "-l", "team=docs"},
+		"--timeout goes with --wait": {"a", "--timeout=1s"},
+		`"missing" not found`:        {"missing"},
+	} {
+		if complaint := w.refused(append([]string{"cancel"}, args...)...); !strings.Contains(complaint, says) {
+			t.Errorf("%q: it says %s, want %q in it", args, complaint, says)
+		}
+	}
+	if there := w.kubectl("get", "vsfb"); there != "" {
+		t.Errorf("cancelling what is missing has made\n%s", there)
+	}
+}
