@@ -116,9 +116,10 @@ type Observation struct {
 	Took []Action
 	// Err is what came of the last of them; nil where it succeeded.
 	Err *upstream.Error
-	// Waiting tells that the last action was not taken, since its call has to wait for its turn,
-	// and Held that all calls on the connection do, as the upstream asked to slow down.
-	Waiting, Held bool
+	// Waiting tells that the last action was not taken, since its call has to wait for its turn;
+	// Paced, that the upstream's limits are what it waits for; and Held, that all calls on the
+	// connection wait, as the upstream asked to slow down.
+	Waiting, Paced, Held bool
 	// Batch is the newest answer about the batch in this pass; nil where there was none.
 	Batch *upstream.Batch
 	// FailedFiles are what ListFailedFiles gave.

@@ -12,8 +12,8 @@ import (
 const (
 	// askAgain is how long an object waits that is not told of its turn.
 	askAgain = time.Minute
-	// waitingIsShown is how long a create waits before the status says so. Most wait for less,
-	// and every write of a status costs something.
+	// waitingIsShown is how long a create waits for limits before the status says so. Most wait for
+	// less, and every write of a status costs something.
 	waitingIsShown = 2 * time.Second
 )
 
@@ -29,7 +29,7 @@ func (v view) waitingForTurn() Decision {
 	switch early := waitingIsShown - v.now.Sub(memory.WaitingSince); {
 	case !v.b.DeletionTimestamp.IsZero():
 		return v.beforeGivingUp(d)
-	case v.seen.last() != Create || intent:
+	case v.seen.last() != Create || intent || !v.seen.Paced && !v.seen.Held:
 		return v.beforeDeadline(d)
 	case early > 0:
 		d.After = early

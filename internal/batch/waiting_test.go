@@ -30,12 +30,15 @@ func TestACallThatWaitsForItsTurnChangesNothing(t *testing.T) {
 		"probe":                 {fresh(intendedAt(epoch)), []batch.Action{batch.Probe}},
 		"create once more":      {fresh(intendedAt(epoch)), []batch.Action{batch.Probe, batch.Create}},
 		"create, a short while": {fresh(), []batch.Action{batch.Create}},
+		"create, for others":    {fresh(), []batch.Action{batch.Create}},
 		"detach":                {followed(deletedAt(epoch), policy("DetachFiles")), []batch.Action{batch.Detach}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			memory := batch.Memory{Interval: time.Minute, Failed: batch.Create, Failures: 2}
-			d := rules.Decide(test.object, waitsFor(memory, test.took...), epoch)
+			seen := waitsFor(memory, test.took...)
+			seen.Paced = name != "create, for others"
+			d := rules.Decide(test.object, seen, epoch)
 			if diff := cmp.Diff(test.object.Status, d.Status); diff != "" || len(d.Events) != 0 || d.Action != batch.Rest {
 				t.Errorf("%s, %v (-stored +decided):\n%s", d.Action, d.Events, diff)
 			}
@@ -55,7 +58,7 @@ func TestACreateThatWaitsForLongSaysSo(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			b := fresh()
 			seen := waitsFor(batch.Memory{}, batch.Create)
-			seen.Held = held
+			seen.Held, seen.Paced = held, !held
 			d := rules.Decide(b, seen, epoch)
 			seen.Memory = d.Memory
 			later := epoch.Add(d.After)

@@ -21,13 +21,13 @@ func BenchmarkTurn(b *testing.B) {
 			limits.RequestsPerSecond, limits.Window = 1e6, time.Hour
 			pace := budget.New(limits, clock.RealClock{}, func(int, budget.Class) {}).Of(connection)
 			for who := range waiting + limits.FilesPerWindow {
-				if call := create(fmt.Sprint("vs_", who%1000), 1); pace.Ask(who, call) {
+				if call := create(fmt.Sprint("vs_", who%1000), 1); pace.Ask(who, call) == budget.Granted {
 					pace.Done(who, budget.Outcome{})
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if !pace.Ask(-1, look) {
+				if pace.Ask(-1, look) != budget.Granted {
 					b.Fatal("it has to wait")
 				}
 				pace.Done(-1, budget.Outcome{})

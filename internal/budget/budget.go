@@ -67,6 +67,20 @@ type Call struct {
 	Files         int
 }
 
+// Verdict answers who asks for a turn.
+type Verdict int
+
+const (
+	// Granted lets the call be made at once.
+	Granted Verdict = iota
+	// Busy makes it wait for other calls to end.
+	Busy
+	// Paced makes it wait for the limits.
+	Paced
+	// Held makes it wait since the upstream asked to slow down.
+	Held
+)
+
 // Outcome is what became of a call.
 type Outcome struct {
 	// Unsent tells that no request was sent after all.
@@ -187,14 +201,15 @@ func (b *Budget[K]) widest(class Class) float64 {
 	return max(1, float64(all)*3/4)
 }
 
-// Ask asks for a turn. Where it is granted, the call may be made at once, and Done must be called
-// then. Where it is not, the caller stands in line from now on, keeps its place however often it
-// asks again, and is woken when its turn has come.
-func (b *Budget[K]) Ask(who K, call Call) (granted bool) {
+// Ask asks for a turn. Where it is granted, Done must be called once the call was made. Where it
+// is not, the caller stands in line from now on, keeps its place however often it asks again, and
+// is woken when its turn has come.
+func (b *Budget[K]) Ask(who K, call Call) (verdict Verdict) {
 	b.locked(func(now time.Time) {
 		t := b.tickets[who]
-		if t != nil && t.line == nil {
-			return // its call is under way
+		if t != nil && t.line == nil { // its call is under way
+			verdict = Busy
+			return
 		}
 		if t != nil && t.call != call {
 			b.drop(t)
@@ -204,12 +219,26 @@ func (b *Budget[K]) Ask(who K, call Call) (granted bool) {
 			t = b.join(who, call)
 		}
 		b.proceed(now, t)
-		if t.line == &b.called {
+		verdict = b.verdict(t, now)
+		if verdict == Granted {
 			t.leave()
-			granted = true
 		}
 	})
-	return granted
+	return verdict
+}
+
+// verdict says what somebody waits for.
+func (b *Budget[K]) verdict(t *ticket[K], now time.Time) Verdict {
+	switch {
+	case t.line == &b.called:
+		return Granted
+	case now.Before(b.heldUntil):
+		return Held
+	case t.line == &b.lines[t.call.Class] && b.affordableAt(b.first(t.line), now).Equal(now):
+		return Busy
+	default:
+		return Paced
+	}
 }
 
 // Done says what became of a call that was granted.
@@ -251,13 +280,6 @@ func (b *Budget[K]) Report(outcome Outcome) {
 		b.report(now, classes, outcome)
 		b.proceed(now, nil)
 	})
-}
-
-// Held reports whether everything waits since the upstream asked to slow down.
-func (b *Budget[K]) Held() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.clock.Now().Before(b.heldUntil)
 }
 
 // locked calls a function with the lock held, and then gives back the places that it freed.

@@ -72,15 +72,17 @@ func (d *desk) wantWoken(want ...string) {
 
 func (d *desk) mustGo(who string, call budget.Call) {
 	d.Helper()
-	if !d.Ask(who, call) {
-		d.Fatalf("%s has to wait", who)
+	if verdict := d.Ask(who, call); verdict != budget.Granted {
+		d.Fatalf("%s has to wait: %d", who, verdict)
 	}
 }
 
-func (d *desk) mustWait(who string, call budget.Call) {
+func (d *desk) mustWait(who string, call budget.Call) { d.Helper(); d.mustBe(budget.Paced, who, call) }
+
+func (d *desk) mustBe(want budget.Verdict, who string, call budget.Call) {
 	d.Helper()
-	if d.Ask(who, call) {
-		d.Fatalf("%s need not wait", who)
+	if verdict := d.Ask(who, call); verdict != want {
+		d.Fatalf("%s is told %d, want %d", who, verdict, want)
 	}
 }
 
@@ -115,7 +117,7 @@ func TestCreatesInAStoreWaitForItsLimitAndForNoOtherStores(t *testing.T) {
 func TestABacklogOfOneStoreDoesNotDelayTheOthers(t *testing.T) {
 	at(t, func(l *budget.Limits) { l.FilesPerWindow, l.CreatesPerWindow = 100, 10 }, func(d *desk) {
 		for i := range 1000 {
-			if who := fmt.Sprint(i); d.Ask(who, create("vs_1", 1)) {
+			if who := fmt.Sprint(i); d.Ask(who, create("vs_1", 1)) == budget.Granted {
 				d.Done(who, budget.Outcome{})
 			}
 		}
@@ -257,13 +259,11 @@ func TestARateLimitHoldsTheWholeConnectionThenOneCallFindsOut(t *testing.T) {
 		d.mustGo("a", look)
 		d.mustGo("b", look)
 		d.Done("a", budget.Outcome{RateLimited: true, RetryAfter: 20 * time.Second})
-		d.mustWait("c", look)
-		d.mustWait("d", look)
-		d.mustWait("e", create("vs_1", 1))
+		d.mustBe(budget.Held, "c", look)
+		d.mustBe(budget.Held, "d", look)
+		d.mustBe(budget.Held, "e", create("vs_1", 1))
 		d.Done("b", budget.Outcome{}) // which was under way before
-		if !d.Held() {
-			d.Error("nothing is held")
-		}
+		d.mustBe(budget.Held, "e", create("vs_1", 1))
 		pass(20*time.Second - 1)
 		d.wantWoken()
 		pass(1)
@@ -283,7 +283,7 @@ func TestARateLimitWithoutATimeHoldsLongerEachTime(t *testing.T) {
 		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
 			d.mustGo("a", change)
 			d.Done("a", budget.Outcome{RateLimited: true})
-			d.mustWait("a", change)
+			d.mustBe(budget.Held, "a", change)
 			pass(time.Duration(seconds)*time.Second - 1)
 			d.wantWoken()
 			pass(1)
@@ -292,7 +292,7 @@ func TestARateLimitWithoutATimeHoldsLongerEachTime(t *testing.T) {
 		d.make("a", change)
 		d.mustGo("a", change)
 		d.Done("a", budget.Outcome{RateLimited: true})
-		d.mustWait("a", change)
+		d.mustBe(budget.Held, "a", change)
 		pass(time.Second)
 		d.wantWoken("a")
 	})
@@ -301,7 +301,7 @@ func TestARateLimitWithoutATimeHoldsLongerEachTime(t *testing.T) {
 func TestAHeldCancelHoldsTheOthersToo(t *testing.T) {
 	at(t, asDefault, func(d *desk) {
 		d.Report(budget.Outcome{RateLimited: true, RetryAfter: time.Minute})
-		d.mustWait("a", look)
+		d.mustBe(budget.Held, "a", look)
 	})
 }
 
@@ -311,13 +311,13 @@ func TestConnectionsShareThePlacesAndOneThatHangsIsLeftFew(t *testing.T) {
 		for i := range 6 {
 			d.mustGo(fmt.Sprint("hangs", i), look)
 		}
-		d.mustWait("hangs6", look) // a quarter of the places is left to others
+		d.mustBe(budget.Busy, "hangs6", look) // a quarter of the places is left to others
 		for i := range 2 {
-			if !other.Ask(fmt.Sprint("other", i), look) {
+			if other.Ask(fmt.Sprint("other", i), look) != budget.Granted {
 				d.Fatal("a connection that hangs has all places")
 			}
 		}
-		if other.Ask("other2", look) {
+		if other.Ask("other2", look) != budget.Busy {
 			d.Fatal("there are more calls than places")
 		}
 		d.mustGo("changes", change)
@@ -327,7 +327,7 @@ func TestConnectionsShareThePlacesAndOneThatHangsIsLeftFew(t *testing.T) {
 		d.wantWoken("other2")
 		d.Done("hangs5", budget.Outcome{Unanswered: true})
 		d.wantWoken("hangs6")
-		d.mustWait("hangs7", look)
+		d.mustBe(budget.Busy, "hangs7", look)
 	})
 }
 

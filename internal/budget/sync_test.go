@@ -49,7 +49,7 @@ func newCrowd(t *testing.T, calls []budget.Call) *crowd {
 
 // create brings one batch about; the way to the upstream and back takes up to three seconds.
 func (c *crowd) create(who int) {
-	for !c.budget.Ask(who, c.calls[who]) {
+	for c.budget.Ask(who, c.calls[who]) != budget.Granted {
 		<-c.woken[who]
 	}
 	ids := make([]string, c.calls[who].Files)

@@ -87,9 +87,9 @@ func (r *Reconciler) callInTurn(ctx context.Context, line *Line, b *v1alpha1.Vec
 		}
 	}
 	call, waits := r.toll(b, action, batch.FileCount(request), seen)
-	turn, held := r.turns.take(b, line.Connection, call, waits)
+	turn, verdict := r.turns.take(b, line.Connection, call, waits)
 	if turn == nil {
-		seen.Waiting, seen.Held = true, held
+		seen.Waiting, seen.Paced, seen.Held = true, verdict == budget.Paced, verdict == budget.Held
 		return nil
 	}
 	seen.Memory.WaitingSince = time.Time{}

@@ -85,13 +85,13 @@ func (t *turn) end(outcome budget.Outcome) {
 	t.over = true
 }
 
-// take gives an object its turn on a connection. It is nil where the object has to wait for it;
-// held tells that the whole connection does.
-func (t *turns) take(b *v1alpha1.VectorStoreFileBatch, connection upstream.Connection, call budget.Call, waits bool) (given *turn, held bool) {
+// take gives an object its turn on a connection. It is nil where the object has to wait for it,
+// and the verdict says what for.
+func (t *turns) take(b *v1alpha1.VectorStoreFileBatch, connection upstream.Connection, call budget.Call, waits bool) (*turn, budget.Verdict) {
 	who, pace := callerFor(b), t.budgets.Of(connection)
 	if !waits {
 		pace.Spend(call.Requests)
-		return &turn{budget: pace, who: who}, false
+		return &turn{budget: pace, who: who}, budget.Granted
 	}
 	t.mu.Lock()
 	before := t.waiting[who]
@@ -100,10 +100,10 @@ func (t *turns) take(b *v1alpha1.VectorStoreFileBatch, connection upstream.Conne
 	if before != nil && before != pace {
 		before.Leave(who)
 	}
-	if !pace.Ask(who, call) {
-		return nil, pace.Held()
+	if verdict := pace.Ask(who, call); verdict != budget.Granted {
+		return nil, verdict
 	}
-	return &turn{budget: pace, who: who, asked: true}, false
+	return &turn{budget: pace, who: who, asked: true}, budget.Granted
 }
 
 // leave takes an object out of the line that it stands in, if any.

@@ -59,19 +59,18 @@ func TestCreatesWaitForLimitsThatAllObjectsWithTheCredentialsShare(t *testing.T)
 	}
 }
 
-func TestWhoDoesNotWantToBeCreatedAnyMoreIsNotWaitedFor(t *testing.T) {
+func TestWhoWaitsToBeCreatedCanStillBeCancelledAndDeleted(t *testing.T) {
 	w := newWorld(t)
-	w.eventually(w.create(spec{FileIDs: numberedFiles("large", 2000)}), "for the batch", hasBatch)
-	cancelledOne := w.create(spec{FileIDs: numberedFiles("cancelled", 2000)})
-	deleted := w.create(spec{FileIDs: numberedFiles("deleted", 2000)})
-	last := w.create(spec{})
-	w.eventuallyRow(deleted, "Waiting", going)
+	w.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
+	w.eventuallyRow(w.create(spec{}), "RateLimited", going)
+	cancelledOne := w.create(spec{FileIDs: []string{"file-c"}})
+	deleted := w.create(spec{FileIDs: []string{"file-d"}})
+	w.eventuallyRow(deleted, "RateLimited", going)
 	w.patch(cancelledOne, `{"spec":{"cancel":true}}`)
 	w.eventuallyRow(cancelledOne, "Cancelled", cancelled)
 	w.deleteAndWait(deleted)
-	w.eventuallyRow(last, "Completed", succeeded)
-	if n := w.upstream.CreateCount(); n != 2 {
-		t.Errorf("%d batches were created", n)
+	if n := w.calls(); n != 1 {
+		t.Errorf("%d calls were made, want the one that was refused", n)
 	}
 }
 
