@@ -6,15 +6,20 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	// The image has no certificate authorities: these are used where the system has none.
 	_ "golang.org/x/crypto/x509roots/fallback"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 )
 
 // version is stamped in when the program is built.
@@ -40,7 +45,9 @@ func run() error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+	logger := zap.New(zap.UseFlagOptions(&logging))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger) // for what client-go says, such as on the election of a leader
 
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -50,16 +57,36 @@ func run() error {
 	config.UserAgent = "vector-store-operator/" + version
 	// The API server has its own priority and fairness; a limit of ours would only delay cancels.
 	config.QPS = -1
+	config.Wrap(telemetry.CountWrites)
+	return serve(ctrl.SetupSignalHandler(), config, o)
+}
 
+// lastTraces is how long the end of the process waits for a receiver of traces.
+const lastTraces = 5 * time.Second
+
+// serve runs the manager until the context ends.
+func serve(ctx context.Context, config *rest.Config, o *options) error {
+	if err := telemetry.ExposeVersion(version); err != nil {
+		return err
+	}
+	stopTracing, err := telemetry.StartTracing(ctx, os.Getenv, version, ctrl.Log.WithName("tracing"))
+	if err != nil {
+		return fmt.Errorf("setting up traces: %w", err)
+	}
 	mgr, err := newManager(config, o)
 	if err != nil {
 		return err
 	}
 	ctrl.Log.Info("Starting the manager", "version", version)
-	if err := mgr.Start(ctrl.SetupSignalHandler()); err != nil {
-		return fmt.Errorf("running: %w", err)
+	if err = mgr.Start(ctx); err != nil {
+		err = fmt.Errorf("running: %w", err)
 	}
-	return nil
+	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTraces)
+	defer cancel()
+	if stopErr := stopTracing(flushing); stopErr != nil {
+		ctrl.Log.Error(stopErr, "The last traces were not sent")
+	}
+	return err
 }
 
 func usage() {

@@ -4,7 +4,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
@@ -38,6 +41,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 			Endpoints:      o.endpoints,
 			CABundle:       o.authorities,
 			UserAgent:      "vector-store-operator/" + version,
+			Observer:       telemetry.Request,
 		})
 	}
 	reconciler := &controller.Reconciler{
@@ -52,13 +56,30 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	if err := reconciler.SetupWithManager(mgr, o.concurrency); err != nil {
 		return nil, err
 	}
+	// It answers as long as the process does. That passes wait for an upstream, or for an API
+	// server that is away, is nothing that a restart would mend.
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("adding the liveness probe: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+	if err := mgr.AddReadyzCheck("objects", objectsAreKnown(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness probe: %w", err)
 	}
 	return mgr, nil
+}
+
+// objectsAreKnown is ready once the process knows all objects, so that it can look after them,
+// or take over from another at once where that one leads.
+func objectsAreKnown(objects cache.Cache) healthz.Checker {
+	return func(request *http.Request) error {
+		informer, err := objects.GetInformer(request.Context(), &v1alpha1.VectorStoreFileBatch{}, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching VectorStoreFileBatches: %w", err)
+		}
+		if !informer.HasSynced() {
+			return errors.New("the VectorStoreFileBatches have not been listed yet")
+		}
+		return nil
+	}
 }
 
 func managerOptions(o *options) ctrl.Options {
@@ -81,7 +102,7 @@ func managerOptions(o *options) ctrl.Options {
 		PprofBindAddress:       o.pprofAddress,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
-			ByObject:          controller.CachedObjects(),
+			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),
 		},
 		// A pass sees what earlier passes wrote, so an ID that was stored is never missed.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
@@ -32,6 +33,7 @@ type options struct {
 	leaderElectionNamespace string
 	concurrency             int
 	watchNamespaces         list
+	watchLabelSelector      selector
 	rules                   batch.Rules
 	limits                  budget.Limits
 	endpoints               upstream.EndpointPolicy
@@ -63,6 +65,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the lease; the Pod's own by default.")
 	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "How many objects are worked on at a time. Most of that is waiting for the upstream.")
 	flags.Var(&o.watchNamespaces, "watch-namespaces", "The `namespaces` to watch, separated by commas; all of them by default.")
+	flags.Var(&o.watchLabelSelector, "watch-label-selector", "The `selector` of the labels of the objects to look after, as kubectl takes it; all objects by default. Installations with selectors that exclude each other split the work.")
 	flags.DurationVar(&o.rules.PollMin, "poll-interval-min", o.rules.PollMin, "The shortest time between two looks at a batch in progress.")
 	flags.DurationVar(&o.rules.PollMax, "poll-interval-max", o.rules.PollMax, "The longest time between two looks at a batch in progress.")
 	flags.DurationVar(&o.rules.RequestTimeout, "request-timeout", o.rules.RequestTimeout, "How long one call to the upstream may take. The Pod's termination grace period must be longer.")
@@ -153,5 +156,24 @@ func (l *list) Set(text string) error {
 			*l = append(*l, item)
 		}
 	}
+	return nil
+}
+
+// selector is a flag that selects objects by their labels; the zero value selects all.
+type selector struct{ labels.Selector }
+
+func (s *selector) String() string {
+	if s.Selector == nil {
+		return ""
+	}
+	return s.Selector.String()
+}
+
+func (s *selector) Set(text string) error {
+	parsed, err := labels.Parse(text)
+	if err != nil {
+		return err
+	}
+	s.Selector = parsed
 	return nil
 }

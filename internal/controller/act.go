@@ -16,6 +16,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/budget"
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -61,6 +62,9 @@ func (r *Reconciler) call(ctx context.Context, b *v1alpha1.VectorStoreFileBatch,
 	var known *upstream.Error
 	switch {
 	case err == nil:
+		if !seen.Waiting {
+			r.census.answered(b.UID, action)
+		}
 		return nil
 	case !errors.As(err, &known):
 		return err
@@ -91,6 +95,9 @@ func (r *Reconciler) callInTurn(ctx context.Context, line *Line, b *v1alpha1.Vec
 	if turn == nil {
 		seen.Waiting, seen.Paced, seen.Held = true, verdict == budget.Paced, verdict == budget.Held
 		return nil
+	}
+	if since := seen.Memory.WaitingSince; !since.IsZero() {
+		telemetry.BudgetWait.WithLabelValues(action.String()).Observe(r.Clock.Since(since).Seconds())
 	}
 	seen.Memory.WaitingSince = time.Time{}
 	if action == batch.Create {
@@ -156,7 +163,7 @@ func (r *Reconciler) create(ctx context.Context, client upstream.Client, b *v1al
 		return fmt.Errorf("writing that a create is started took %s, which is too long to send the request now", took)
 	}
 	if slices.Contains(seen.Took, batch.Probe) {
-		createOutcomeUnknown.WithLabelValues(strconv.FormatBool(seen.Attached)).Inc()
+		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(seen.Attached)).Inc()
 	}
 	answer, err := client.Create(ctx, request)
 	turn.end(outcomeOf(ctx, err))

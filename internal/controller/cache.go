@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,9 +17,10 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
-// CachedObjects says how the manager's cache keeps objects: without what the loop has no use for.
-func CachedObjects() map[client.Object]cache.ByObject {
-	return map[client.Object]cache.ByObject{&v1alpha1.VectorStoreFileBatch{}: {Transform: Trim}}
+// CachedObjects says which objects the manager's cache keeps, those that a selector takes, or all
+// where it is nil, and how: without what the loop has no use for.
+func CachedObjects(selector labels.Selector) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{&v1alpha1.VectorStoreFileBatch{}: {Label: selector, Transform: Trim}}
 }
 
 // Trim takes out of an object that comes from the API server what the loop has no use for. Once

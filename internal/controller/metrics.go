@@ -4,15 +4,78 @@
 package controller
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 )
 
-// createOutcomeUnknown counts batches that were created again since the answer to an earlier
-// request was lost. Where files were attached, the upstream has a batch that nobody follows.
-var createOutcomeUnknown = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "vectorstorefilebatch_create_outcome_unknown_total",
-	Help: "Batches that were created again since the answer to an earlier request was lost, by whether that request had attached files.",
-}, []string{"attached"})
+// kind is what conditions' metrics call our kind.
+const kind = "VectorStoreFileBatch"
 
-func init() { metrics.Registry.MustRegister(createOutcomeUnknown) }
+// measure counts what a pass has brought about, once it is stored: b is the object as it is
+// then, and before its status until then.
+func measure(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBatchStatus, decision batch.Decision) {
+	if decision.Action == batch.Release {
+		for _, event := range decision.Events { // there is one only where something may be left
+			telemetry.FinalizersAbandoned.WithLabelValues(event.Reason).Inc()
+		}
+		return
+	}
+	if before.FileCounts == nil && b.Status.FileCounts != nil {
+		origin := telemetry.Created
+		if batch.Adopted(b) {
+			origin = telemetry.Adopted
+		}
+		telemetry.Begun.WithLabelValues(origin).Inc()
+	}
+	if before.FinishedAt == nil && b.Status.FinishedAt != nil {
+		measureLife(b)
+	}
+	measureConditions(before, b.Status)
+}
+
+// measureLife counts a batch that is over.
+func measureLife(b *v1alpha1.VectorStoreFileBatch) {
+	lived := b.Status.FinishedAt.Sub(b.CreationTimestamp.Time)
+	telemetry.Duration.WithLabelValues(reasonOf(b.Status)).Observe(max(lived, 0).Seconds())
+	if counts := b.Status.FileCounts; counts != nil {
+		telemetry.Files.WithLabelValues(telemetry.FileCompleted).Add(float64(counts.Completed))
+		telemetry.Files.WithLabelValues(telemetry.FileFailed).Add(float64(counts.Failed))
+		telemetry.Files.WithLabelValues(telemetry.FileCancelled).Add(float64(counts.Cancelled))
+		telemetry.Files.WithLabelValues(telemetry.FileGivenUp).Add(float64(counts.InProgress))
+	}
+}
+
+// measureConditions counts the conditions that have changed their status.
+func measureConditions(before, after v1alpha1.VectorStoreFileBatchStatus) {
+	for _, condition := range after.Conditions {
+		earlier := meta.FindStatusCondition(before.Conditions, condition.Type)
+		if earlier != nil && earlier.Status == condition.Status {
+			continue
+		}
+		group := v1alpha1.GroupVersion.Group
+		telemetry.ConditionTransitions.WithLabelValues(group, kind, condition.Type, string(condition.Status), condition.Reason).Inc()
+		if earlier != nil {
+			lasted := condition.LastTransitionTime.Sub(earlier.LastTransitionTime.Time)
+			telemetry.ConditionTransition.WithLabelValues(group, kind, condition.Type, string(earlier.Status)).Observe(max(lasted, 0).Seconds())
+		}
+	}
+}
+
+// init makes counters begin at 0, so that their first increase is seen.
+func init() {
+	for _, action := range []batch.Action{batch.Create, batch.Probe, batch.Retrieve, batch.ListFailedFiles, batch.Detach} {
+		telemetry.BudgetWait.WithLabelValues(action.String())
+	}
+	for _, reason := range []string{v1alpha1.ReasonDeleting, v1alpha1.ReasonCreateOutcomeUnknown} {
+		telemetry.FinalizersAbandoned.WithLabelValues(reason)
+	}
+	for _, reason := range []string{
+		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonBatchFailed,
+		v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
+	} {
+		telemetry.Duration.WithLabelValues(reason)
+	}
+}

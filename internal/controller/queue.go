@@ -49,18 +49,22 @@ func queuePriority(b *v1alpha1.VectorStoreFileBatch) int {
 // SetupWithManager makes the manager run the reconciler, with so many passes at a time. Most
 // of a pass is waiting for the upstream, so they may be many more than there are processors.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
+	r.census = newCensus(r.Clock)
+	if err := r.census.setUp(mgr); err != nil {
+		return err
+	}
 	r.turns.waiting = make(map[caller]*budget.Budget[caller])
 	r.turns.budgets = budget.New(r.Limits.ForWorkers(concurrency), r.Clock, r.turns.wake)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("vectorstorefilebatch").
-		Watches(&v1alpha1.VectorStoreFileBatch{}, enqueue{&r.memories, &r.reads, &r.turns}).
+		Watches(&v1alpha1.VectorStoreFileBatch{}, enqueue{&r.memories, &r.reads, &r.turns, r.census}).
 		WatchesRawSource(source.Func(r.turns.start)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
 			// For failures of the API server only: those of the upstream are the rules' business.
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
 		}).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+		Complete(reconcile.AsReconciler(mgr.GetClient(), observed{r}))
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
@@ -73,6 +77,7 @@ type enqueue struct {
 	memories *memories
 	reads    *reads
 	turns    *turns
+	census   *census
 }
 
 var _ handler.EventHandler = enqueue{}
@@ -80,19 +85,25 @@ var _ handler.EventHandler = enqueue{}
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // Create enqueues an object that is new to this process.
-func (e enqueue) Create(_ context.Context, event event.CreateEvent, q queue) { e.add(event.Object, q) }
+func (e enqueue) Create(_ context.Context, event event.CreateEvent, q queue) {
+	e.census.saw(nil, ours(event.Object))
+	e.add(event.Object, q)
+}
 
 // Update enqueues an object that has changed. A cancel and a deletion do not wait for a look at
 // the batch that is under way.
 func (e enqueue) Update(_ context.Context, event event.UpdateEvent, q queue) {
+	after := ours(event.ObjectNew)
+	e.census.saw(ours(event.ObjectOld), after)
 	e.add(event.ObjectNew, q)
-	if b, ours := event.ObjectNew.(*v1alpha1.VectorStoreFileBatch); ours && batch.Urgent(b) {
-		e.reads.overtake(b.UID)
+	if after != nil && batch.Urgent(after) {
+		e.reads.overtake(after.UID)
 	}
 }
 
 // Delete forgets an object that is gone.
 func (e enqueue) Delete(_ context.Context, event event.DeleteEvent, _ queue) {
+	e.census.saw(ours(event.Object), nil)
 	e.memories.forget(event.Object.GetUID())
 	e.turns.leave(caller{client.ObjectKeyFromObject(event.Object), event.Object.GetUID()})
 }
@@ -102,11 +113,17 @@ func (e enqueue) Generic(_ context.Context, event event.GenericEvent, q queue) {
 	e.add(event.Object, q)
 }
 
+// ours gives an object as one of our kind, of which all are that are watched.
+func ours(object client.Object) *v1alpha1.VectorStoreFileBatch {
+	b, _ := object.(*v1alpha1.VectorStoreFileBatch)
+	return b
+}
+
 func (e enqueue) add(object client.Object, q queue) {
 	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
-	b, ours := object.(*v1alpha1.VectorStoreFileBatch)
+	b := ours(object)
 	prioritized, able := q.(priorityqueue.PriorityQueue[reconcile.Request])
-	if !ours || !able {
+	if b == nil || !able {
 		q.Add(request)
 		return
 	}

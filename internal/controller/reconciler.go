@@ -52,6 +52,7 @@ type Reconciler struct {
 	memories memories
 	reads    reads
 	turns    turns
+	census   *census
 }
 
 // StoreTimeout bounds a write to the API server that a shutdown must not cut off.
@@ -88,9 +89,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 func (r *Reconciler) conclude(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, decision batch.Decision) (ctrl.Result, error) {
 	storing, cancel := context.WithTimeout(context.WithoutCancel(ctx), StoreTimeout)
 	defer cancel()
+	before := b.Status
 	if err := r.store(storing, b, decision); err != nil {
 		return r.interrupted(ctx, b, err)
 	}
+	measure(b, before, decision)
 	r.tell(ctx, b, decision.Events)
 	return r.nextPass(b, decision), nil
 }

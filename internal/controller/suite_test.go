@@ -112,7 +112,7 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: controller.CachedObjects()},
+		Cache:   cache.Options{ByObject: controller.CachedObjects(nil)},
 		Client:  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	if err != nil {

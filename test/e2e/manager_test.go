@@ -57,7 +57,7 @@ func TestHelpListsTheFlags(t *testing.T) {
 	want := []string{
 		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "extra-ca-dir", "finalize-timeout", "health-probe-bind-address",
 		"leader-elect", "leader-election-namespace", "metrics-bind-address", "metrics-cert-dir", "metrics-secure",
-		"poll-interval-max", "poll-interval-min", "request-timeout", "watch-namespaces",
+		"poll-interval-max", "poll-interval-min", "request-timeout", "watch-label-selector", "watch-namespaces",
 	}
 	if diff := cmp.Diff(want, flags); diff != "" {
 		t.Errorf("flags (-want +got):\n%s\n%s", diff, output)
@@ -92,6 +92,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		{[]string{"--metrics-cert-dir=/nonexistent"}, "--metrics-cert-dir: stat /nonexistent/tls.crt"},
 		{[]string{"--metrics-cert-dir=/nonexistent", "--metrics-secure=false"}, "--metrics-cert-dir is given, and --metrics-secure is off"},
 		{[]string{"--watch-namespaces=default,No_Namespace"}, `--watch-namespaces has "No_Namespace"`},
+		{[]string{"--watch-label-selector=team in"}, `invalid value "team in" for flag -watch-label-selector`},
 		{[]string{"--leader-elect", "--leader-election-namespace=No_Namespace"}, `--leader-election-namespace is "No_Namespace"`},
 		{[]string{"--leader-elect"}, "please specify LeaderElectionNamespace"},
 		{[]string{"--no-such-flag"}, "flag provided but not defined: -no-such-flag"},

@@ -44,6 +44,8 @@ type Options struct {
 	CABundle string
 	// UserAgent is sent with every request; empty sends the SDK's.
 	UserAgent string
+	// Observer is told of every request; nil where nobody wants to know.
+	Observer upstream.Observer
 }
 
 // Client makes calls on one connection, over one pool of HTTP connections.
@@ -57,6 +59,8 @@ type Client struct {
 	host      string
 	// redact is a function and not a list, so that no way of printing a Client shows a key.
 	redact func(string) string
+	// observer is never nil.
+	observer upstream.Observer
 }
 
 var _ upstream.Client = (*Client)(nil)
@@ -75,6 +79,9 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 	if options.MaxResponseBytes <= 0 {
 		options.MaxResponseBytes = defaultMaxResponseBytes
 	}
+	if options.Observer == nil {
+		options.Observer = unobserved
+	}
 	transport := newTransport(settings.authorities)
 	requestOptions := settings.requestOptions(transport, options.UserAgent)
 	return &Client{
@@ -88,6 +95,7 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 		maxBytes:  options.MaxResponseBytes,
 		host:      settings.baseURL.Host,
 		redact:    redactor(settings.key, settings.organization, settings.project),
+		observer:  options.Observer,
 	}, nil
 }
 
@@ -109,7 +117,7 @@ func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (up
 	if err != nil {
 		return upstream.Batch{}, c.refusal(err)
 	}
-	x := &exchange{creates: true}
+	x := &exchange{operation: upstream.OperationCreate, creates: true}
 	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.batches.New(ctx, request.VectorStoreID, params, options...)
 		return err
@@ -122,21 +130,21 @@ func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (up
 
 // Retrieve implements upstream.Client.
 func (c *Client) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.onBatch(ctx, ref, c.batches.Get)
+	return c.onBatch(ctx, upstream.OperationRetrieve, ref, c.batches.Get)
 }
 
 // Cancel implements upstream.Client.
 func (c *Client) Cancel(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.onBatch(ctx, ref, c.batches.Cancel)
+	return c.onBatch(ctx, upstream.OperationCancel, ref, c.batches.Cancel)
 }
 
 type batchCall func(ctx context.Context, storeID, batchID string, options ...option.RequestOption) (*sdk.VectorStoreFileBatch, error)
 
-func (c *Client) onBatch(ctx context.Context, ref upstream.BatchRef, call batchCall) (upstream.Batch, error) {
+func (c *Client) onBatch(ctx context.Context, operation upstream.Operation, ref upstream.BatchRef, call batchCall) (upstream.Batch, error) {
 	if err := checkRef(ref); err != nil {
 		return upstream.Batch{}, c.refusal(err)
 	}
-	x := &exchange{}
+	x := &exchange{operation: operation}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := call(ctx, ref.VectorStoreID, ref.BatchID, options...)
 		return err
@@ -225,7 +233,7 @@ func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk
 }
 
 func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.VectorStoreFileBatchListFilesParams) (filePage, error) {
-	x := &exchange{}
+	x := &exchange{operation: listing(query.Filter)}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.batches.ListFiles(ctx, ref.VectorStoreID, ref.BatchID, query, options...)
 		return err
@@ -238,6 +246,14 @@ func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.Vect
 		return filePage{}, c.badAnswer(x, err)
 	}
 	return page, nil
+}
+
+// listing is what a list of files with that filter is for.
+func listing(filter sdk.VectorStoreFileBatchListFilesParamsFilter) upstream.Operation {
+	if filter == "" {
+		return upstream.OperationListFiles
+	}
+	return upstream.OperationListFailedFiles
 }
 
 func (c *Client) failedFile(file sdk.VectorStoreFile) upstream.FailedFile {
@@ -256,7 +272,7 @@ func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstre
 	if err := checkObjectID("file", fileID); err != nil {
 		return upstream.File{}, c.refusal(err)
 	}
-	x := &exchange{}
+	x := &exchange{operation: upstream.OperationReadFile}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.files.Get(ctx, vectorStoreID, fileID, options...)
 		return err
@@ -280,7 +296,7 @@ func (c *Client) Detach(ctx context.Context, vectorStoreID, fileID string) error
 		return c.refusal(err)
 	}
 	// What the answer says beside its status is of no interest: it is safe to repeat.
-	return c.do(ctx, &exchange{}, func(ctx context.Context, options ...option.RequestOption) error {
+	return c.do(ctx, &exchange{operation: upstream.OperationDetachFile}, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.files.Delete(ctx, vectorStoreID, fileID, options...)
 		return err
 	})

@@ -86,8 +86,13 @@ func (c *Client) errorOf(x *exchange, kind upstream.ErrorKind, message string) *
 		Kind:       kind,
 		StatusCode: x.status,
 		Message:    c.text(message, maxMessage),
-		RequestID:  c.text(x.header.Get("X-Request-Id"), maxCode),
+		RequestID:  c.requestID(x),
 	}
+}
+
+// requestID is the upstream's name for the request; empty where it gave none.
+func (c *Client) requestID(x *exchange) string {
+	return c.text(x.header.Get("X-Request-Id"), maxCode)
 }
 
 // explain says why there is no whole answer.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 // maxErrorBytes bounds what is read of the body of an answer that is an error.
@@ -26,6 +28,7 @@ var (
 // exchange is one request and what became of it: whether it may have been sent, which decides
 // about the outcome, and the whole of the answer, of which the SDK would keep only some.
 type exchange struct {
+	operation upstream.Operation
 	// creates says that the request must not take effect twice.
 	creates bool
 
@@ -46,6 +49,7 @@ type sender func(ctx context.Context, options ...option.RequestOption) error
 func (c *Client) do(ctx context.Context, x *exchange, send sender) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, done := c.observer(ctx, x.operation)
 	err := send(httptrace.WithClientTrace(ctx, x.trace()),
 		option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 			return x.roundTrip(request, next, c.maxBytes)
@@ -53,10 +57,33 @@ func (c *Client) do(ctx context.Context, x *exchange, send sender) error {
 		// The bytes, since the SDK would turn down a JSON body that is labelled as something
 		// else, and overlook one that is followed by garbage.
 		option.WithResponseBodyInto(&x.body))
-	if err != nil {
-		return c.failure(x, err)
+	if err == nil {
+		done(upstream.Outcome{StatusCode: x.status, RequestID: c.requestID(x)})
+		return nil
 	}
-	return nil
+	failure := c.failure(x, err)
+	done(outcome(x, failure, err))
+	return failure
+}
+
+// outcome is what an observer is told of a request that failed. Where an answer began well and
+// then broke off, its status says nothing.
+func outcome(x *exchange, failure *upstream.Error, err error) upstream.Outcome {
+	status := x.status
+	if x.succeeded() {
+		status = 0
+	}
+	return upstream.Outcome{
+		StatusCode: status,
+		RequestID:  failure.RequestID,
+		Canceled:   status == 0 && errors.Is(err, context.Canceled),
+		Error:      failure.Message,
+	}
+}
+
+// unobserved observes nothing.
+func unobserved(ctx context.Context, _ upstream.Operation) (context.Context, func(upstream.Outcome)) {
+	return ctx, func(upstream.Outcome) {}
 }
 
 // trace sees whether a request may have been sent, which errors do not say reliably. Having a

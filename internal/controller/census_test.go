@@ -1,0 +1,150 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+)
+
+func watched(uid types.UID, status, reason string) *v1alpha1.VectorStoreFileBatch {
+	b := &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{UID: uid, Finalizers: []string{v1alpha1.Finalizer}}}
+	b.Status.Status = status
+	if reason != "" {
+		finished := metav1.ConditionFalse
+		if reason == v1alpha1.ReasonCompleted {
+			finished = metav1.ConditionTrue
+		}
+		b.Status.Conditions = []metav1.Condition{
+			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: reason},
+			{Type: v1alpha1.ConditionFinished, Status: finished, Reason: reason},
+		}
+	}
+	return b
+}
+
+// gauges demands that the census exposes these lines, and no others of the same names.
+func gauges(t *testing.T, c *census, names []string, lines ...string) {
+	t.Helper()
+	var want strings.Builder
+	for _, line := range lines {
+		want.WriteString(line + "\n")
+	}
+	problems, err := testutil.CollectAndLint(c)
+	problems = slices.DeleteFunc(problems, func(p promlint.Problem) bool { return p.Metric == conditionsN }) // others chose that name
+	if err != nil || len(problems) > 0 {
+		t.Errorf("the metrics break a rule: %v, %v", problems, err)
+	}
+	families, err := testutil.CollectAndFormat(c, expfmt.TypeTextPlain, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for line := range strings.Lines(string(families)) {
+		if !strings.HasPrefix(line, "#") {
+			got.WriteString(line)
+		}
+	}
+	if got.String() != want.String() {
+		t.Errorf("it exposes\n%swant\n%s", got.String(), want.String())
+	}
+}
+
+const (
+	countName   = "vectorstorefilebatch_batches"
+	agesPrefix  = "vectorstorefilebatch_"
+	inProgress  = "in_progress"
+	stayed      = agesPrefix + "unchanged_seconds"
+	pollAge     = agesPrefix + "poll_age_seconds"
+	cancelAge   = agesPrefix + "pending_cancel_seconds"
+	conditionsN = "operator_status_condition_count"
+)
+
+func TestCensusCountsEachObjectOnce(t *testing.T) {
+	c := newCensus(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	c.saw(nil, watched("a", "", ""))
+	if count := testutil.CollectAndCount(c); count != 0 {
+		t.Errorf("a process that does not lead exposes %d values", count)
+	}
+	c.lead()
+	c.saw(nil, watched("b", inProgress, v1alpha1.ReasonInProgress))
+	c.saw(nil, watched("c", "somewhat_done", v1alpha1.ReasonInProgress))
+	gauges(t, c, []string{countName},
+		countName+`{reason="InProgress",status="in_progress"} 1`,
+		countName+`{reason="InProgress",status="other"} 1`,
+		countName+`{reason="none",status="none"} 1`)
+	c.saw(watched("a", "", ""), watched("a", inProgress, v1alpha1.ReasonInProgress))
+	c.saw(watched("b", inProgress, v1alpha1.ReasonInProgress), watched("b", "completed", v1alpha1.ReasonCompleted))
+	c.saw(watched("c", "somewhat_done", v1alpha1.ReasonInProgress), nil)
+	gauges(t, c, []string{countName},
+		countName+`{reason="Completed",status="completed"} 1`,
+		countName+`{reason="InProgress",status="in_progress"} 1`)
+	label := func(kind, reason, status string) string {
+		return conditionsN + `{group="vector-store-operator.dev",kind="VectorStoreFileBatch",reason="` + reason + `",status="` + status + `",type="` + kind + `"} 1`
+	}
+	gauges(t, c, []string{conditionsN},
+		label("Finished", "Completed", "True"), label("Ready", "Completed", "Unknown"),
+		label("Finished", "InProgress", "False"), label("Ready", "InProgress", "Unknown"))
+	if len(c.going) != 1 {
+		t.Errorf("it remembers %d batches that go on, want 1", len(c.going))
+	}
+}
+
+func TestCensusTellsTheGreatestAges(t *testing.T) {
+	start := time.Unix(1000, 0)
+	clock := clocktesting.NewFakePassiveClock(start)
+	c := newCensus(clock)
+	at := func(seconds int) { clock.SetTime(start.Add(time.Duration(seconds) * time.Second)) }
+	ages := func(unchanged, poll, cancel string) {
+		t.Helper()
+		// The names are exposed in the order of the alphabet.
+		gauges(t, c, []string{stayed, pollAge, cancelAge}, cancelAge+" "+cancel, pollAge+" "+poll, stayed+" "+unchanged)
+	}
+
+	a := watched("a", inProgress, v1alpha1.ReasonInProgress)
+	c.saw(nil, a)
+	at(10)
+	c.lead()
+	ages("10", "0", "0") // what was looked at before is not this process's business
+
+	at(30)
+	c.answered("a", batch.Retrieve)
+	at(35)
+	ages("35", "5", "0")
+
+	moved := a.DeepCopy()
+	moved.Status.FileCounts = &v1alpha1.FileCounts{Completed: 1, Total: 2}
+	c.saw(a, moved)
+	cancelled := moved.DeepCopy()
+	cancelled.Spec.Cancel = ptr.To(true)
+	at(40)
+	c.saw(moved, cancelled)
+	at(47)
+	ages("12", "17", "7")
+
+	took := cancelled.DeepCopy()
+	took.Status.CancelRequestedAt = ptr.To(metav1.Now())
+	c.answered("a", batch.Cancel)
+	c.saw(cancelled, took)
+	ages("12", "0", "0")
+
+	refused := watched("b", "", v1alpha1.ReasonCredentialsRejected)
+	c.saw(nil, refused)
+	c.saw(took, nil)
+	at(90)
+	ages("0", "0", "0") // what somebody has to mend is not stuck, and has an alert of its own
+}

@@ -1,0 +1,62 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
+)
+
+// observed makes a span of each pass, in the trace of its object, and logs it with V(3).
+type observed struct {
+	passes reconcile.ObjectReconciler[*v1alpha1.VectorStoreFileBatch]
+}
+
+// Reconcile implements reconcile.ObjectReconciler.
+func (o observed) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (ctrl.Result, error) {
+	ctx, span := otel.Tracer(telemetry.Scope).Start(telemetry.InLifeOf(ctx, b.UID), "pass", trace.WithNewRoot(), trace.WithAttributes(
+		attribute.String("k8s.namespace.name", b.Namespace),
+		attribute.String("vectorstorefilebatch.name", b.Name),
+		attribute.String("vectorstorefilebatch.uid", string(b.UID)),
+		attribute.Int64("vectorstorefilebatch.generation", b.Generation),
+		attribute.String("reconcile.id", string(controller.ReconcileIDFromContext(ctx))),
+	))
+	defer span.End()
+	if span.IsRecording() {
+		ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("traceID", span.SpanContext().TraceID().String()))
+	}
+	result, err := o.passes.Reconcile(ctx, b)
+	reason := reasonOf(b.Status)
+	span.SetAttributes(
+		attribute.String("vectorstorefilebatch.batch_id", batch.ID(b)),
+		attribute.String("vectorstorefilebatch.reason", reason),
+		attribute.Float64("vectorstorefilebatch.next_pass_seconds", result.RequeueAfter.Seconds()),
+	)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	log.FromContext(ctx).V(3).Info("Made a pass", "reason", reason, "batchID", batch.ID(b), "nextPassSeconds", result.RequeueAfter.Seconds())
+	return result, err
+}
+
+// reasonOf is the reason of the conditions; empty before the first visit.
+func reasonOf(status v1alpha1.VectorStoreFileBatchStatus) string {
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
