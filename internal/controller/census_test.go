@@ -5,6 +5,7 @@ package controller
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +148,30 @@ func TestCensusTellsTheGreatestAges(t *testing.T) {
 	c.saw(took, nil)
 	at(90)
 	ages("0", "0", "0") // what somebody has to mend is not stuck, and has an alert of its own
+}
+
+// BenchmarkScrapeOfManyBatches is what 50,000 batches in progress cost a scrape.
+func BenchmarkScrapeOfManyBatches(b *testing.B) {
+	c := newCensus(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	c.lead()
+	for i := range 50_000 {
+		c.saw(nil, watched(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
+	}
+	for b.Loop() {
+		if testutil.CollectAndCount(c) == 0 {
+			b.Fatal("nothing is exposed")
+		}
+	}
+}
+
+// BenchmarkEventOfManyBatches is what an event costs among 50,000 batches in progress.
+func BenchmarkEventOfManyBatches(b *testing.B) {
+	c := newCensus(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	object := watched("0", inProgress, v1alpha1.ReasonInProgress)
+	for i := range 50_000 {
+		c.saw(nil, watched(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
+	}
+	for b.Loop() {
+		c.saw(object, object)
+	}
 }

@@ -78,10 +78,10 @@ var (
 		"status", "reason")
 	// Unchanged is the age of what has not moved for the longest time.
 	Unchanged = gauge(prefix+"unchanged_seconds",
-		"The longest time for which a batch in progress has had neither a new state nor new counts of files, as far as this process has seen it; 0 where none is in progress.")
+		"The longest time for which a batch that is not over has had neither a new state nor new counts of files, as far as this process has seen it. Batches that something is known to be in the way of, and those that are suspended, do not count; 0 where there is none.")
 	// PollAge is the age of the oldest look.
 	PollAge = gauge(prefix+"poll_age_seconds",
-		"The longest time since the upstream was last asked for a batch in progress, or since this process began to lead; 0 where none is in progress.")
+		"The longest time since the upstream last answered for a batch in progress, or since this process began to lead. Batches that something is known to be in the way of do not count; 0 where there is none.")
 	// PendingCancel is the age of the oldest cancel that was not carried out.
 	PendingCancel = gauge(prefix+"pending_cancel_seconds",
 		"The longest time for which a cancel or a deletion has been asked for and not been carried out, since this process saw it; 0 where there is none.")

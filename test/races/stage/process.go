@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Process is a manager that runs.
+// Process is a program that runs, such as a manager.
 type Process struct {
 	name    string
 	command *exec.Cmd
@@ -22,8 +22,8 @@ type Process struct {
 	ended   chan struct{}
 }
 
-// launch starts a program, its output going into a file, and ends it with the test.
-func launch(t *testing.T, name, log, program string, environment []string, args ...string) *Process {
+// Launch starts a program, its output going into a file, and ends it with the test.
+func Launch(t *testing.T, name, log, program string, environment []string, args ...string) *Process {
 	t.Helper()
 	output, err := os.Create(log)
 	if err != nil {

@@ -100,6 +100,8 @@ type Setup struct {
 	// Stale gives what a list of objects is answered with, in place of the server's answer;
 	// nil, where it is nil or gives nil.
 	Stale func() []byte
+	// Kubeconfig is used in place of an administrator's through the proxy.
+	Kubeconfig string
 	// Environment is added to what the process has.
 	Environment []string
 	// Flags are added to those that all managers of tests have.
@@ -114,6 +116,25 @@ func (n *Tenant) Elected() []string {
 // Start starts a manager, which sees the tenant's namespace through a proxy of its own.
 func (n *Tenant) Start(t *testing.T, name string, setup Setup) *Process {
 	t.Helper()
+	folder, err := os.MkdirTemp(n.folder, name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := setup.Kubeconfig
+	if kubeconfig == "" {
+		kubeconfig = n.throughProxy(t, name, folder, setup)
+	}
+	args := append([]string{
+		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + n.Namespace, "--allow-insecure-endpoints",
+		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--zap-log-level=debug",
+		"--poll-interval-min=200ms", "--poll-interval-max=1s", "--request-timeout=2s",
+	}, setup.Flags...)
+	return Launch(t, name, filepath.Join(folder, "log"), n.program(), setup.Environment, args...)
+}
+
+// throughProxy writes a kubeconfig that leads through a proxy of its own.
+func (n *Tenant) throughProxy(t *testing.T, name, folder string, setup Setup) (kubeconfig string) {
+	t.Helper()
 	target, err := url.Parse(n.Plane.Config.Host)
 	if err != nil {
 		t.Fatal(err)
@@ -122,11 +143,7 @@ func (n *Tenant) Start(t *testing.T, name string, setup Setup) *Process {
 		manager: name, target: target, client: n.apiserver, step: n.take, watch: setup.Watch, stale: setup.Stale, seen: &n.seen,
 	})
 	t.Cleanup(server.CloseClientConnections)
-	folder, err := os.MkdirTemp(n.folder, name+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig := filepath.Join(folder, "kubeconfig")
+	kubeconfig = filepath.Join(folder, "kubeconfig")
 	err = clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: server.URL}},
 		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c"}},
@@ -135,12 +152,7 @@ func (n *Tenant) Start(t *testing.T, name string, setup Setup) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{
-		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + n.Namespace, "--allow-insecure-endpoints",
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--zap-log-level=debug",
-		"--poll-interval-min=200ms", "--poll-interval-max=1s", "--request-timeout=2s",
-	}, setup.Flags...)
-	return launch(t, name, filepath.Join(folder, "log"), n.program(), setup.Environment, args...)
+	return kubeconfig
 }
 
 // Object is an object of the tenant; its spec is filled up where it leaves the store out.
