@@ -150,6 +150,7 @@ dist: manifests ## Write all of config/default into the one file that installs i
 .PHONY: docs
 docs: manifests ## Write what the docs say of fields, names and flags, and the patch of Argo CD's ConfigMap, from the code.
 	go run ./hack/docs
+	go run ./hack/metricsdocs >docs/metrics.md
 
 .PHONY: chart
 chart: manifests ## Copy into the chart what it has in common with config/.

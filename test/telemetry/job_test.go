@@ -23,6 +23,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 	"github.com/vector-store-operator/vector-store-operator/test/races/stage"
 )
 
@@ -213,8 +214,8 @@ func (w watchedManager) scrape(t *testing.T, token string) (code int, body strin
 // labels by an operator.
 var metricNames = regexp.MustCompile(`\b(?:vectorstorefilebatch|operator|controller_runtime|workqueue|leader_election|process)_[a-z_]+`)
 
-// eachNameExists demands that Prometheus knows each metric that is named in an alert or in the
-// dashboard.
+// eachNameExists demands that Prometheus knows each metric that is named in an alert, in the
+// dashboard, or in docs/metrics.md.
 func (w watchedManager) eachNameExists(t *testing.T) {
 	t.Helper()
 	var known []string
@@ -228,6 +229,13 @@ func (w watchedManager) eachNameExists(t *testing.T) {
 		for _, target := range panel.Targets {
 			queries = append(queries, target.Expr)
 		}
+	}
+	for _, metric := range telemetry.Documented() {
+		name := metric.Name
+		if metric.Type == "histogram" {
+			name += "_bucket"
+		}
+		queries = append(queries, name)
 	}
 	for _, query := range queries {
 		names := metricNames.FindAllString(query, -1)
