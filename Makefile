@@ -63,6 +63,12 @@ demo: build ## Run the operator against a real API server and a stand-in for the
 	go build -o bin/ ./hack/demo
 	$(ASSETS) && exec bin/demo $(if $(KEEP),--keep) $(ARGS)
 
+.PHONY: picture
+picture: build ## Draw the README's picture, from a run of the demo.
+	go build -o bin/ ./hack/demo ./hack/picture
+	mkdir -p docs/images
+	$(ASSETS) && NO_COLOR=1 bin/demo | bin/picture >docs/images/demo.svg
+
 ##@ Build
 
 .PHONY: build

@@ -4,6 +4,7 @@
 package gitops_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -138,6 +139,30 @@ func TestFluxAndACancelByHand(t *testing.T) {
 			cancel := s.Read(t, "documents").Spec.Cancel
 			if remains := cancel != nil && *cancel; remains != test.remains {
 				t.Errorf("after Flux applied the manifest again, spec.cancel stands: %t, want %t", remains, test.remains)
+			}
+		})
+	}
+}
+
+// TestKubectlApplyLetsACancelStand applies a manifest again that does not name spec.cancel, as
+// kubectl does, and Argo CD with kubectl's code.
+func TestKubectlApplyLetsACancelStand(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"client-side": nil,
+		"server-side": {"--server-side", "--force-conflicts", "--field-manager=argocd-controller"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			manifest := filepath.Join(t.TempDir(), "documents.yaml")
+			text, err := yaml.Marshal(s.Object("documents", stuck))
+			s.must(err)
+			s.must(os.WriteFile(manifest, text, 0o600))
+			apply := append([]string{"apply", "-f", manifest}, flags...)
+			s.kubectl(apply...)
+			s.kubectl("patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+			s.kubectl(apply...)
+			if cancel := s.Read(t, "documents").Spec.Cancel; cancel == nil || !*cancel {
+				t.Error("spec.cancel does not stand")
 			}
 		})
 	}

@@ -4,10 +4,16 @@
 package gitops_test
 
 import (
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 )
 
 // TestJudgements brings an object into each state, and asks each tool about it.
@@ -41,6 +47,24 @@ func TestJudgements(t *testing.T) {
 		})
 	}
 	t.Run("test data of Argo CD", func(t *testing.T) { checkTestData(t, objects, states) })
+}
+
+// TestTheDocsSayWhatTheToolsSay holds the table in docs/gitops.md to the judgements.
+func TestTheDocsSayWhatTheToolsSay(t *testing.T) {
+	want := map[string][2]string{"": {"InProgress", "Progressing"}, "Creating": {"InProgress", "Progressing"}}
+	for _, state := range states {
+		want[state.reason] = [2]string{string(state.kstatus), state.argo}
+	}
+	got := map[string][2]string{}
+	row := regexp.MustCompile(`(?m)^\| [^|]+ \| ([^|]*)\| (\w+) \| (\w+) \|$`)
+	for _, match := range row.FindAllStringSubmatch(read(t, filepath.Join(controlplane.Root(), "docs", "gitops.md")), -1) {
+		for _, reason := range strings.Split(match[1], ",") {
+			got[strings.Trim(reason, " `")] = [2]string{match[2], match[3]}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("judgements (-tools +docs):\n%s", diff)
+	}
 }
 
 // messageOf is the message of the condition Ready.

@@ -4,6 +4,7 @@
 package gitops_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,10 @@ type state struct {
 	fleeting bool
 }
 
+// createsPerMinute is how many batches a minute the manager creates in a vector store: more
+// than the states need by themselves, so that only the one that is to wait does.
+const createsPerMinute = 6
+
 var stuck = spec{FileIDs: []string{"file-one", "file-stuck-two"}}
 
 var states = []state{
@@ -54,6 +59,16 @@ var states = []state{
 		happens: func(s *scene, b *v1alpha1.VectorStoreFileBatch) {
 			s.AddFault(emulator.Fault{VectorStoreID: b.Spec.VectorStoreID, Operation: emulator.Cancel, Status: 503})
 			s.must(s.Client.Delete(s.t.Context(), b))
+		},
+	},
+	{
+		name: "waiting", reason: "Waiting", kstatus: status.InProgressStatus, argo: "Progressing", spec: stuck,
+		arrange: func(s *scene, store string) {
+			for i := range createsPerMinute {
+				name := fmt.Sprintf("before-%d", i)
+				s.MustCreate(s.t, s.Object(name, spec{VectorStoreID: store, FileIDs: []string{"file-one"}}))
+				s.WaitReason(s.t, name, "Completed")
+			}
 		},
 	},
 	{name: "completed", reason: "Completed", kstatus: status.CurrentStatus, argo: "Healthy", spec: spec{FileIDs: []string{"file-one", "file-two"}}},
@@ -205,7 +220,7 @@ func produce(t *testing.T) (map[string]*unstructured.Unstructured, []state) {
 	objects["unvisited"] = s.raw("unvisited")
 	s.must(s.Client.Delete(t.Context(), object))
 
-	manager := s.Start(t, "gitops", stage.Setup{})
+	manager := s.Start(t, "gitops", stage.Setup{Flags: []string{fmt.Sprintf("--creates-per-minute=%d", createsPerMinute)}})
 	for _, state := range states {
 		store := storeOf(state.name)
 		if state.arrange != nil {

@@ -4,7 +4,6 @@
 package docs_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +17,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 )
 
-// TestOnACluster installs what the README says, tries every manifest and every command of it,
-// and uninstalls again. The parts follow upon each other: an API server takes its time.
+// TestOnACluster installs what the README says, tries every manifest and every command of the
+// docs, and uninstalls again. The parts follow upon each other: an API server takes its time.
 func TestOnACluster(t *testing.T) {
 	log.SetLogger(logr.Discard())
 	plane, err := controlplane.Start()
@@ -55,13 +54,16 @@ const finished = `{"status": {
 	"status": "completed", "observedGeneration": 1,
 	"failedFiles": [{"fileID": "file-x", "code": "invalid_file", "message": "empty"}],
 	"conditions": [
-		{"type": "Finished", "status": "True", "reason": "FilesFailed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"},
-		{"type": "Succeeded", "status": "False", "reason": "FilesFailed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}`
+		{"type": "Finished", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"},
+		{"type": "Succeeded", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}`
 
 // isForReaders are blocks that build the programs, or never end.
 var isForReaders = regexp.MustCompile(`(?m)^make (demo|test|run)\b`)
 
-// testCommands runs the README's commands as a person types them, after the samples were
+// tried are the pages whose commands are run, in this order.
+var tried = []string{readme, kindPage, gitops, runbook}
+
+// testCommands runs the commands of the docs as a person types them, after the samples were
 // applied and, as it seems, came to their end.
 func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
 	run := func(args ...string) string {
@@ -76,11 +78,13 @@ func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
 	for _, name := range strings.Fields(run("get", "vsfb", "-o", "name")) {
 		run("patch", name, "--subresource=status", "--type=merge", "-p", finished)
 	}
-	for _, block := range blocks(t, "sh") {
-		if isForReaders.MatchString(block) {
-			continue
+	run("-n", "argocd", "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com")
+	for _, page := range tried {
+		for _, block := range blocks(t, page, "sh") {
+			if !isForReaders.MatchString(block) {
+				runBlock(t, plane, block)
+			}
 		}
-		runBlock(t, plane, block)
 	}
 	key := run("get", "secret", "openai", "-o", "go-template={{.data.OPENAI_API_KEY | base64decode}}")
 	if key != "sk-typed" {
@@ -88,6 +92,9 @@ func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
 	}
 	if cancel := run("get", "vsfb", "archive", "-o", "jsonpath={.spec.cancel}"); cancel != "true" {
 		t.Errorf("spec.cancel is %q after the command that cancels", cancel)
+	}
+	if suspend := run("get", "vsfb", "scans", "-o", "jsonpath={.spec.suspend}"); suspend != "false" {
+		t.Errorf("spec.suspend is %q after the commands that suspend and resume", suspend)
 	}
 }
 
@@ -100,46 +107,5 @@ func runBlock(t *testing.T, plane *controlplane.ControlPlane, block string) {
 		"PATH="+os.Getenv("KUBEBUILDER_ASSETS")+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v of\n%s\nIt said:\n%s", err, block, output)
-	}
-}
-
-// testManifests sends every manifest of the README, and every sample, to a real API
-// server, which refuses what it does not know.
-func testManifests(t *testing.T, plane *controlplane.ControlPlane) {
-	manifests := map[string]string{}
-	for _, manifest := range blocks(t, "yaml") {
-		manifests["README: "+nameOf(manifest)] = manifest
-	}
-	for _, path := range sampleFiles(t) {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		manifests[filepath.Base(path)] = string(content)
-	}
-	for name, manifest := range manifests {
-		t.Run(name, func(t *testing.T) { accepted(t, plane, manifest) })
-	}
-}
-
-func nameOf(manifest string) string {
-	return regexp.MustCompile(`(?m)^  name: (.*)$`).FindStringSubmatch(manifest)[1]
-}
-
-func accepted(t *testing.T, plane *controlplane.ControlPlane, manifest string) {
-	t.Helper()
-	command := plane.Kubectl(t.Context(), "apply", "--server-side", "--validate=strict", "--dry-run=server", "-o", "json", "-f", "-")
-	command.Stdin = strings.NewReader(manifest)
-	var complaints strings.Builder
-	command.Stderr = &complaints
-	output, err := command.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, complaints.String())
-	}
-	var object struct {
-		Kind string `json:"kind"`
-	}
-	if err := json.Unmarshal(output, &object); err != nil || object.Kind != "VectorStoreFileBatch" {
-		t.Errorf("what was accepted is a %q (%v)", object.Kind, err)
 	}
 }

@@ -1,0 +1,90 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docs_test
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+)
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	code    = regexp.MustCompile("`[^`\n]+`")
+	heading = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
+	// dropped is what GitHub leaves out of the anchor of a heading.
+	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// anchors are those that GitHub gives to the headings of a page.
+func anchors(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, match := range heading.FindAllStringSubmatch(prose(t, page), -1) {
+		text := link.ReplaceAllString(match[1], "")
+		slug := strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
+		unique := slug
+		for n := 1; found[unique]; n++ {
+			unique = fmt.Sprintf("%s-%d", slug, n)
+		}
+		found[unique] = true
+	}
+	return found
+}
+
+// TestLinksLeadSomewhere follows every link inside the repository, to its heading.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(code.ReplaceAllString(prose(t, page), ""), -1) {
+			target, anchor, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			target = path.Join(path.Dir(page), target)
+			if match[1][0] == '#' {
+				target = page
+			}
+			if _, err := os.Stat(filepath.Join(controlplane.Root(), target)); err != nil {
+				t.Errorf("%s: the link %s leads nowhere: %v", page, match[1], err)
+				continue
+			}
+			if anchor != "" && !anchors(t, target)[anchor] {
+				t.Errorf("%s: the link %s leads to no heading", page, match[1])
+			}
+		}
+	}
+	for _, folder := range column(t, readme, "folder") {
+		if _, err := os.Stat(filepath.Join(controlplane.Root(), folder)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEveryPageIsLinked demands that a reader who begins with the README finds every page.
+func TestEveryPageIsLinked(t *testing.T) {
+	text := read(t, readme)
+	for _, page := range glob(t, "*.md", "docs/*.md") {
+		if page != readme && !strings.Contains(text, "]("+page+")") {
+			t.Errorf("the README does not link to %s", page)
+		}
+	}
+}
+
+// TestDecisionsAreNumbered demands numbers without a gap, and titles that have them.
+func TestDecisionsAreNumbered(t *testing.T) {
+	for i, page := range glob(t, "docs/adr/*.md") {
+		if number := fmt.Sprintf("%04d-", i+1); !strings.HasPrefix(path.Base(page), number) {
+			t.Errorf("%s should begin with %s", page, number)
+		}
+		if title := fmt.Sprintf("# %d. ", i+1); !strings.HasPrefix(read(t, page), title) {
+			t.Errorf("%s should begin with %q", page, title)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+)
+
+// fields are the names of a type's fields in JSON.
+func fields[T any]() []string {
+	var names []string
+	for field := range reflect.TypeFor[T]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// constants are the values of the API's constants whose names begin with a prefix.
+func constants(t *testing.T, prefix string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/names.go"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, isValue := node.(*ast.ValueSpec)
+		if !isValue || !strings.HasPrefix(spec.Names[0].Name, prefix) {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, value)
+		return true
+	})
+	return values
+}
+
+// sources are the Go files below some folders, in one text.
+func sources(t *testing.T, folders ...string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(controlplane.Root(), folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			text.Write(content)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
+}
+
+// firsts are the first groups of all that a pattern finds.
+func firsts(pattern, text string) []string {
+	var found []string
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	return found
+}
+
+func same(t *testing.T, what string, want, got []string) {
+	t.Helper()
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-there +documented):\n%s", what, diff)
+	}
+}
+
+func TestTablesNameWhatThereIs(t *testing.T) {
+	tables := strings.Split(read(t, kindPage), "\n| field | ")
+	if len(tables) != 3 {
+		t.Fatalf("%s has %d tables of fields, want those of the spec and of the status", kindPage, len(tables)-1)
+	}
+	secret := strings.Split(strings.ReplaceAll(strings.Join(column(t, kindPage, "key of the Secret"), ", "), "`", ""), ", ")
+	same(t, "fields of the spec", fields[v1alpha1.VectorStoreFileBatchSpec](), firstCells(tables[1]))
+	same(t, "fields of the status", fields[v1alpha1.VectorStoreFileBatchStatus](), firstCells(tables[2]))
+	same(t, "conditions", constants(t, "Condition"), column(t, kindPage, "condition"))
+	same(t, "keys of the Secret", constants(t, "SecretKey"), secret)
+}
+
+// entry is an entry of the runbook: its heading, and what stands below it.
+var entry = regexp.MustCompile(`(?m)^### (\S+)\n`)
+
+// TestTheRunbookHasEveryReason demands an entry for each reason of a condition or an Event,
+// and none for a reason that there is not.
+func TestTheRunbookHasEveryReason(t *testing.T) {
+	text := read(t, runbook)
+	same(t, "reasons", constants(t, "Reason"), firsts(entry.String(), text))
+	starts := entry.FindAllStringSubmatchIndex(text, -1)
+	for i, start := range starts {
+		end := len(text)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		name, body := text[start[2]:start[3]], text[start[1]:end]
+		for _, part := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
+			if strings.Count(body, "\n"+part) != 1 {
+				t.Errorf("the entry of %s should say %q once", name, part)
+			}
+		}
+	}
+}
+
+// TestFlagsAreDocumented demands that the reference has each of the manager's flags.
+func TestFlagsAreDocumented(t *testing.T) {
+	documented := column(t, reference, "flag")
+	for _, flag := range firsts(`flags\.\w*Var\(&[\w.]+, "([a-z-]+)"`, sources(t, "cmd/manager")) {
+		if !slices.Contains(documented, "--"+flag) {
+			t.Errorf("%s has no --%s: run `make docs`", reference, flag)
+		}
+	}
+}
+
+// foreignFlags are flags of other programs that the docs name.
+var foreignFlags = strings.Fields("--server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context")
+
+// TestFlagsExist looks for every flag that stands alone in backquotes.
+func TestFlagsExist(t *testing.T) {
+	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "test/faults"))
+	for _, page := range pages(t) {
+		for _, text := range quoted(t, page) {
+			flag, _, _ := strings.Cut(text, "=")
+			flag, _, _ = strings.Cut(flag, " ")
+			if !strings.HasPrefix(flag, "--") || strings.HasPrefix(flag, "--zap-") || slices.Contains(foreignFlags, flag) {
+				continue
+			}
+			if !slices.Contains(flags, strings.TrimPrefix(flag, "--")) {
+				t.Errorf("%s: no program has a flag %s", page, flag)
+			}
+		}
+	}
+}
+
+// camel is how conditions, reasons, Kinds and the values of enums are written.
+var camel = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z]+[a-z]*)*$`)
+
+// foreignNames are names of other programs in that form.
+var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release")
+
+// TestNamesExist looks for every name in backquotes that is written like a condition, a reason
+// or a Kind: it has to be one, or a test.
+func TestNamesExist(t *testing.T) {
+	known := slices.Concat(constants(t, "Condition"), constants(t, "Reason"), foreignNames, []string{"VectorStoreFileBatch"},
+		firsts(`(?m)^\t(?:DeletionPolicy|Chunking)\w+ \w+ = "(\w+)"`, read(t, "api/v1alpha1/vectorstorefilebatch_types.go")),
+		firsts(`(?m)^func (Test\w+)\(`, sources(t, ".")))
+	for _, page := range pages(t) {
+		for _, name := range quoted(t, page) {
+			if camel.MatchString(name) && !slices.Contains(known, name) {
+				t.Errorf("%s: there is no %s: no condition, no reason, no Kind, no value of a field and no test", page, name)
+			}
+		}
+	}
+}
+
+// TestMetricsExist looks for every metric of the operator that a page names.
+func TestMetricsExist(t *testing.T) {
+	code := sources(t, "internal", "cmd/manager")
+	// The list of all metrics is written from the registry, where names are put together.
+	list, err := os.ReadFile(filepath.Join(controlplane.Root(), "docs", "metrics.md"))
+	if err == nil {
+		code += strings.ReplaceAll(string(list), "`", `"`)
+	}
+	for _, page := range pages(t) {
+		for _, name := range quoted(t, page) {
+			name, _, _ = strings.Cut(name, "{")
+			if regexp.MustCompile(`^vectorstore(filebatch|_operator)?(es)?_\w+$`).MatchString(name) && !strings.Contains(code, strconv.Quote(name)) {
+				t.Errorf("%s: there is no metric %s", page, name)
+			}
+		}
+	}
+}
+
+func TestTargetsExist(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for _, page := range pages(t) {
+		for _, target := range firsts("(?m)(?:^|`|\\$ )make ([a-z-]+)", read(t, page)) {
+			if !strings.Contains(makefile, "\n"+target+":") {
+				t.Errorf("%s: the Makefile has no target %s", page, target)
+			}
+		}
+	}
+}
