@@ -6,8 +6,9 @@ package docs_test
 import (
 	"archive/zip"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,14 +76,8 @@ func fromModule(t *testing.T, module, sum, file string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close()
-	reader, err := archive.Open(module + "/" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	content, err := io.ReadAll(reader)
-	if err != nil {
+	content, err := fs.ReadFile(archive, module+"/"+file)
+	if err = errors.Join(err, archive.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return content

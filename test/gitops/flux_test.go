@@ -104,7 +104,9 @@ var byHand = map[string]struct {
 	remains bool
 }{
 	"kubectl patch": {
-		func(s *scene) { s.kubectl("patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`) }, false,
+		func(s *scene) {
+			s.kubectl("patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+		}, false,
 	},
 	"kubectl patch with a field manager": {
 		func(s *scene) {

@@ -52,6 +52,7 @@ var states = []state{
 		happens: func(s *scene, b *v1alpha1.VectorStoreFileBatch) {
 			s.setStatus(b, "in_progress") // whatever is asked for
 			s.patch(b, `{"spec":{"cancel":true}}`)
+			stage.Eventually(s.t, "a file to be cancelled", func() bool { return s.Read(s.t, b.Name).Status.FileCounts.Cancelled == 1 })
 		},
 	},
 	{
@@ -189,7 +190,7 @@ func (s *scene) raw(name string) *unstructured.Unstructured {
 // newScene makes a namespace whose upstream has a vector store for each state, and Secrets.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	options := emulator.Options{APIKeys: []string{"sk-races", "sk-another"}}
+	options := emulator.Options{APIKeys: []string{stage.APIKey, "sk-another"}}
 	for _, state := range states {
 		options.VectorStores = append(options.VectorStores, storeOf(state.name))
 	}
