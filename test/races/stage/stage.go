@@ -121,7 +121,7 @@ func (s *Stage) StartControllerManager(t *testing.T, controllers string) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	launch(t, name, log.Name(), program, nil,
+	Launch(t, name, log.Name(), program, nil,
 		"--kubeconfig="+s.Plane.Kubeconfig, "--controllers="+controllers, "--leader-elect=false", "--secure-port=0")
 }
 
