@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package node_test runs the image on a real cluster, with a real kubelet: what an API server
-// alone cannot show. `make test-node` runs it; docs/testing-on-a-node.md says how.
+// alone cannot show. `make test-node` runs it; docs/image.md says how.
 package node_test
 
 import (
