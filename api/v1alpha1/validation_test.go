@@ -271,6 +271,7 @@ func TestWhatCanBeChangedIsBounded(t *testing.T) {
 		"ttlSecondsAfterFinished more": {with(`"ttlSecondsAfterFinished":2147483648`), says("spec.ttlSecondsAfterFinished", "int32")},
 		"credentials of 253":           {with(`"credentialsRef":{"name":` + quoted("s", 253) + `}`), nil},
 		"credentials of 254":           {with(`"credentialsRef":{"name":` + quoted("s", 254) + `}`), says("spec.credentialsRef.name", "may not be more than 253")},
+		"credentials elsewhere":        {with(`"credentialsRef":{"name":"other/openai"}`), says("spec.credentialsRef.name", "must be the name of a Secret")},
 		"credentials without a name":   {with(`"credentialsRef":{"name":""}`), says("spec.credentialsRef.name", "should be at least 1")},
 	})
 }

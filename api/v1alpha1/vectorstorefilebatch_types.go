@@ -252,6 +252,7 @@ type CredentialsReference struct {
 	// name of the Secret.
 	// +optional
 	// +kubebuilder:default=openai
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be the name of a Secret: lower case letters, digits, '-' and '.'"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`

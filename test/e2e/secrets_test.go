@@ -111,3 +111,28 @@ func wantMessage(t *testing.T, b *v1alpha1.VectorStoreFileBatch, text string) {
 		}
 	}
 }
+
+// TestAKeyOfAnotherNamespaceCannotBeBorrowed lets a tenant without a key try for that of
+// another, in every way that a reference could be written.
+func TestAKeyOfAnotherNamespaceCannotBeBorrowed(t *testing.T) {
+	t.Parallel()
+	owner, borrower := newUser(t), newTenant(t)
+	for _, reference := range []string{
+		"{name: openai, namespace: " + owner.namespace + "}",
+		"{name: " + owner.namespace + "/openai}",
+		"{name: ../" + owner.namespace + "/openai}",
+	} {
+		manifest := borrower.manifest("refused", `fileIDs: [file-1], credentialsRef: `+reference)
+		command := shared.plane.Kubectl(t.Context(), "apply", "-n", borrower.namespace, "--validate=strict", "-f", "-")
+		command.Stdin = strings.NewReader(manifest)
+		if output, err := command.CombinedOutput(); err == nil || !strings.Contains(string(output), "credentialsRef") {
+			t.Errorf("the reference %s is answered with %q (%v), want a refusal that names it", reference, output, err)
+		}
+	}
+	borrower.apply(t, borrower.manifest("handbook", `fileIDs: [file-1]`))
+	b := borrower.wantState(t, "handbook", v1alpha1.ReasonCredentialsNotFound)
+	wantMessage(t, b, "Secret openai is not in namespace "+borrower.namespace)
+	if batches := batchesOf(t, borrower.store); len(batches) != 0 {
+		t.Errorf("%d batches were made with a key that is not the tenant's", len(batches))
+	}
+}
