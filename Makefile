@@ -81,7 +81,7 @@ image: bin/image ## Build the image of the manager, an archive and a bill of mat
 
 .PHONY: sbom
 sbom: image ## Write the bill of materials of the image, which is in SPDX.
-	@ls bin/images/vector-store-operator-*.spdx.json
+	@ls bin/images/vector-store-operator-linux-*.spdx.json
 
 .PHONY: run
 run: build ## Run the operator against the cluster of the current kubeconfig. ARGS are its flags.
