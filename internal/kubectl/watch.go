@@ -31,7 +31,8 @@ const (
 // follow shows the batches as they change, until the context ends.
 func (l *list) follow(ctx context.Context, client batches, namespace string, printer printers.ResourcePrinter) error {
 	// What cannot be listed now is an error; what breaks later is tried again.
-	if _, err := l.find(ctx, client, namespace); err != nil {
+	found, err := l.find(ctx, client, namespace)
+	if err != nil {
 		return err
 	}
 	f := &follower{list: l, changes: make(chan change, 1), troubles: make(chan error, 1)}
@@ -42,7 +43,7 @@ func (l *list) follow(ctx context.Context, client batches, namespace string, pri
 	if out, isTerminal := terminal.Of(l.Streams.Out, l.Env("TERM")); isTerminal {
 		return f.draw(ctx, out, nothing(namespace))
 	}
-	return f.lines(ctx, f.printer())
+	return f.lines(ctx, f.printer(found.Items))
 }
 
 // follower hears of changes.
@@ -115,13 +116,18 @@ func (f *follower) lines(ctx context.Context, show func(*v1alpha1.VectorStoreFil
 func trouble(err error) string { return fmt.Sprintf("The watch broke, and is tried again: %v", err) }
 
 // printer gives a function that prints a line of a table, unless it would be the same as the last one
-// about the batch.
-func (f *follower) printer() func(*v1alpha1.VectorStoreFileBatch) error {
+// about the batch. The columns are as wide as what is there already needs.
+func (f *follower) printer(there []v1alpha1.VectorStoreFileBatch) func(*v1alpha1.VectorStoreFileBatch) error {
 	t := f.table(false)
 	header := t.header()
 	widths := make([]int, len(header))
 	for i, name := range header {
 		widths[i] = len(name)
+	}
+	for i := range there {
+		for column, cell := range t.row(&there[i], time.Now()) {
+			widths[column] = max(widths[column], terminal.Width(cell))
+		}
 	}
 	last := map[string]string{}
 	begun := f.noHeaders

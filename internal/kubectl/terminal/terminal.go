@@ -6,13 +6,9 @@
 package terminal
 
 import (
-	"context"
-	"io"
 	"os"
-	"os/signal"
 
 	"github.com/charmbracelet/x/ansi"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -37,7 +33,7 @@ const (
 // kind is the value of $TERM.
 func Of(stream any, kind string) (*os.File, bool) {
 	file, isFile := stream.(*os.File)
-	if !isFile || kind == "dumb" || !term.IsTerminal(int(file.Fd())) {
+	if !isFile || kind == "dumb" || !term.IsTerminal(int(file.Fd())) || !understands(file) {
 		return nil, false
 	}
 	return file, true
@@ -50,14 +46,6 @@ func Size(terminal *os.File) (width, height int) {
 		return defaultWidth, defaultHeight
 	}
 	return width, height
-}
-
-// Resized is sent to when the size of the terminal has changed, until the context ends.
-func Resized(ctx context.Context) <-chan os.Signal {
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, unix.SIGWINCH)
-	context.AfterFunc(ctx, func() { signal.Stop(resized) })
-	return resized
 }
 
 // Width is how many columns a text takes.
@@ -90,27 +78,4 @@ func (s Style) Paint(text string) string {
 		return text
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[m"
-}
-
-// silence keeps the terminal from showing what is typed. It gives the function that undoes it.
-func silence(in io.Reader) func() {
-	file, isTerminal := Of(in, "")
-	if !isTerminal {
-		return func() {}
-	}
-	fd := int(file.Fd())
-	before, err := unix.IoctlGetTermios(fd, readTermios)
-	if err != nil {
-		return func() {} // it is only for the looks
-	}
-	silent := *before
-	silent.Lflag &^= unix.ECHO
-	// From the background, setting it would stop the process.
-	if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err != nil || group != unix.Getpgrp() {
-		return func() {}
-	}
-	if err := unix.IoctlSetTermios(fd, writeTermios, &silent); err != nil {
-		return func() {}
-	}
-	return func() { _ = unix.IoctlSetTermios(fd, writeTermios, before) }
 }

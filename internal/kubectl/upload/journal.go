@@ -8,12 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrInUse says that another process has the journal.
@@ -102,14 +101,11 @@ func OpenJournal(path string) (*Journal, error) {
 func (j *Journal) Close() error { return j.file.Close() }
 
 func (j *Journal) load() error {
-	// The kernel takes the lock away from a process that dies.
-	if err := unix.Flock(int(j.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return ErrInUse
-		}
-		return fmt.Errorf("locking: %w", err)
+	// The system takes the lock away from a process that dies.
+	if err := lock(j.file); err != nil {
+		return err
 	}
-	text, err := os.ReadFile(j.file.Name())
+	text, err := io.ReadAll(j.file)
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
@@ -129,7 +125,7 @@ func (j *Journal) load() error {
 	if err := j.file.Truncate(int64(len(whole))); err != nil {
 		return fmt.Errorf("cutting off the unfinished line: %w", err)
 	}
-	if _, err := j.file.Seek(int64(len(whole)), 0); err != nil {
+	if _, err := j.file.Seek(int64(len(whole)), io.SeekStart); err != nil {
 		return fmt.Errorf("seeking: %w", err)
 	}
 	return nil

@@ -1,6 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
 package terminal
 
 import "golang.org/x/sys/unix"
