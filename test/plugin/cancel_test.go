@@ -4,12 +4,15 @@
 package plugin_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/ssa"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -35,9 +38,36 @@ func TestACancelOutlivesAnApplyWithoutIt(t *testing.T) {
 	if b.Spec.Cancel == nil || !*b.Spec.Cancel {
 		t.Errorf("spec.cancel is %v after another manager applied the manifest without it", b.Spec.Cancel)
 	}
-	// Flux takes out of an object what a manager has set whose name begins so.
-	if strings.HasPrefix(kubectl.CancelManager, "kubectl") {
-		t.Errorf("Flux would undo what %s sets", kubectl.CancelManager)
+}
+
+// TestFluxLeavesACancelAlone lets Flux's own code take over what kubectl has set, as it does before
+// each apply.
+func TestFluxLeavesACancelAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, slow)
+	w.apply("kustomize-controller", manifest("handbook", []string{"file-a"}))
+	w.vsfb("cancel", "handbook")
+	w.kubectl("label", "vsfb", "handbook", "by-hand=yes")
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON([]byte(w.kubectl("get", "vsfb", "handbook", "--show-managed-fields", "-o", "json"))); err != nil {
+		t.Fatal(err)
+	}
+	patches, err := ssa.PatchReplaceFieldsManagers(object, []ssa.FieldManager{
+		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
+		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
+	}, "kustomize-controller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(patches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), `"kubectl-label"`) || len(patches) == 0 {
+		t.Errorf("Flux does not take over what kubectl label set: %s", text)
+	}
+	if !strings.Contains(string(text), kubectl.CancelManager) {
+		t.Errorf("Flux takes the cancel over: %s", text)
 	}
 }
 
