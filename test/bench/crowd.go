@@ -56,7 +56,7 @@ func (b *bench) inCrowd(ctx context.Context) (*stand, error) {
 	if _, err := going.await(ctx, b.scale.crowd); err != nil {
 		return nil, err
 	}
-	if err := s.writesSettle(ctx); err != nil {
+	if _, err := s.writesSettle(ctx); err != nil {
 		return nil, err
 	}
 	b.crowd = s
@@ -72,7 +72,7 @@ func (s *stand) startLooked(ctx context.Context, n int, flags ...string) error {
 	if err := s.startAndWait(ctx, flags...); err != nil {
 		return err
 	}
-	return eventuallyEvery(ctx, settled/4, "the manager to look at all batches", func() (bool, error) {
+	return eventuallyEvery(ctx, nowAndThen, "the manager to look at all batches", func() (bool, error) {
 		now, err := s.upstream.counts(ctx)
 		if err == nil {
 			err = s.manager.died()
@@ -94,7 +94,7 @@ func (b *bench) inProgress(ctx context.Context) error {
 	defer s.stop()
 	// The looks of the start come at once, and what follows them is spread only by chance: over
 	// whole rounds that does not matter.
-	spell, err := s.watch(ctx, 2*every)
+	spell, err := s.watch(ctx, "looks", 2*every)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *stand) followed(ctx context.Context) (map[string]bool, error) {
 // lookedAgain waits until all batches were looked at, and gives when the last one was.
 func (s *stand) lookedAgain(ctx context.Context, batches map[string]bool) (last time.Time, err error) {
 	left := len(batches)
-	err = eventuallyEvery(ctx, 2*settled, "every batch to be looked at again", func() (bool, error) {
+	err = eventuallyEvery(ctx, 2*time.Second, "every batch to be looked at again", func() (bool, error) {
 		looks, err := s.upstream.journal(ctx, emulator.Retrieve)
 		if err != nil {
 			return false, err

@@ -104,7 +104,7 @@ func (s *stand) cost(ctx context.Context, n int) (cost, error) {
 		return cost{}, err
 	}
 	defer s.stop()
-	spell, err := s.watch(ctx, s.scale.window)
+	spell, err := s.watch(ctx, fmt.Sprintf("%d-objects", n), s.scale.window)
 	if err != nil {
 		return cost{}, err
 	}

@@ -125,7 +125,7 @@ func (o *operator) perform(ctx context.Context, every time.Duration) (l latencie
 			return l, err
 		}
 	}
-	err = eventuallyEvery(ctx, settled/4, "the operations to reach the upstream", func() (bool, error) {
+	err = eventuallyEvery(ctx, nowAndThen, "the operations to reach the upstream", func() (bool, error) {
 		now, err := s.upstream.counts(ctx)
 		after := now.since(before)
 		return after.of(emulator.Cancel) >= n && after.of(emulator.Create) >= n, err

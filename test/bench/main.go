@@ -38,8 +38,9 @@ type options struct {
 	scale scale
 	// only says which scenarios are run, by their whole names.
 	only *regexp.Regexp
-	// folder gets the report, the plot and the logs.
-	folder string
+	// folder gets the report, the plot and the logs, and with profiles those of the manager.
+	folder   string
+	profiles bool
 	// program is the manager to be measured; empty for that of this checkout.
 	program string
 	// flags are given to every manager, after the bench's own.
@@ -53,6 +54,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	scaleName := f.String("scale", "full", "How many objects: `full`; small, which is a twentieth of it; or tiny, which measures nothing that counts.")
 	only := f.String("run", "", "Run only the scenarios whose whole `names` match this regular expression: "+strings.Join(scenarioNames(), ", ")+".")
 	f.StringVar(&o.folder, "folder", "", "The `folder` for the report, the plot and the logs; a new one in the system's folder for temporary files by default.")
+	f.BoolVar(&o.profiles, "profiles", false, "Keep profiles of the manager's processor time and memory beside the report. That costs the manager a little.")
 	f.StringVar(&o.program, "manager", "", "Measure this `program` in place of the manager of this checkout. Flags that it does not have are left out.")
 	flags := f.String("manager-flags", "", "Further `flags` for every manager, separated by spaces.")
 	if err := f.Parse(args); err != nil {

@@ -89,6 +89,8 @@ func (p *process) logged(ctx context.Context, text string) (output string, err e
 const (
 	// glance is how often something is looked at that is waited for.
 	glance = 20 * time.Millisecond
+	// nowAndThen is the same for what is costly to look at.
+	nowAndThen = 250 * time.Millisecond
 	// patience is for how long something is waited for that has to come.
 	patience = 15 * time.Minute
 )

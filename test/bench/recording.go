@@ -133,7 +133,7 @@ const (
 	recordingSecret = "recording"
 	// settled is for how long nothing more has to come for a life to be over: Events are written
 	// in the background.
-	settled = time.Second
+	settled = 3 * time.Second
 )
 
 // record lets the manager bring one object to its end, and gives all that it did for it.

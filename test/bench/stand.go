@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -184,13 +185,14 @@ type spell struct {
 	after reading
 }
 
-// watch lets time pass, and gives what happened in it.
-func (s *stand) watch(ctx context.Context, d time.Duration) (spell, error) {
+// watch lets time pass, and gives what happened in it. A profile of it gets the name.
+func (s *stand) watch(ctx context.Context, name string, d time.Duration) (spell, error) {
 	before, err := s.read(ctx)
 	if err != nil {
 		return spell{}, err
 	}
-	if err := pause(ctx, d); err != nil {
+	profiled := s.keepProfile(ctx, name, d)
+	if err := errors.Join(pause(ctx, d), profiled()); err != nil {
 		return spell{}, err
 	}
 	return s.since(ctx, before)
@@ -217,6 +219,11 @@ func (m *manager) collect(ctx context.Context) error {
 			return fmt.Errorf("having the manager collect its garbage: %w", err)
 		}
 	}
+	return m.memorySettles(ctx)
+}
+
+// memorySettles waits until the manager's memory does not shrink any more.
+func (m *manager) memorySettles(ctx context.Context) error {
 	last, same := int64(0), 0
 	return eventuallyEvery(ctx, time.Second, "the manager's memory to settle", func() (bool, error) {
 		u, err := m.usage()

@@ -53,7 +53,7 @@ func (b *bench) throughput(ctx context.Context) error {
 }
 
 func (b *bench) large(ctx context.Context) error {
-	return b.race(ctx, race{object: twoThousandFiles, rounds: 2, each: b.scale.large})
+	return b.race(ctx, race{object: twoThousandFiles, rounds: max(1, b.scale.rounds-1), each: b.scale.large})
 }
 
 func threeFiles(name string) v1alpha1.VectorStoreFileBatchSpec {
@@ -95,7 +95,7 @@ func (b *bench) race(ctx context.Context, r race) error {
 	}()
 	for round := range r.rounds + 1 {
 		for turn := range runners {
-			runner := runners[(turn+round)%len(runners)] // each of them is the first now and then
+			runner := runners[(turn+round)%len(runners)] // each of them is the first nowAndThen
 			each := r.each
 			if round == 0 {
 				each = max(1, r.each/10) // opens connections, fills caches, and counts for nothing
@@ -166,12 +166,16 @@ func (r *runner) round(ctx context.Context, of race, round, each int) error {
 	if _, err := done.await(ctx, already); err != nil {
 		return err
 	}
+	profiled := func() error { return nil }
+	if r.yardstick == nil && round > 0 {
+		profiled = r.stand.keepProfile(ctx, fmt.Sprintf("round-%d", round), profileTime)
+	}
 	began := time.Now()
 	if err := r.work(ctx, of, round, each); err != nil {
 		return err
 	}
 	ended, err := done.await(ctx, already+each)
-	if err != nil || round == 0 {
+	if err = errors.Join(err, profiled()); err != nil || round == 0 {
 		return err
 	}
 	r.took = append(r.took, ended.Sub(began))
@@ -181,10 +185,7 @@ func (r *runner) round(ctx context.Context, of race, round, each int) error {
 
 // account adds up what a round has cost.
 func (r *runner) account(ctx context.Context, before writes, processor time.Duration, each int) error {
-	if err := r.stand.writesSettle(ctx); err != nil {
-		return err
-	}
-	after, err := r.stand.writes(ctx)
+	after, err := r.stand.writesSettle(ctx)
 	if err != nil {
 		return err
 	}
@@ -201,15 +202,16 @@ func (r *runner) account(ctx context.Context, before writes, processor time.Dura
 	return err
 }
 
-// writesSettle waits until no more writes come: Events are written in the background.
-func (b *bench) writesSettle(ctx context.Context) error {
-	before := -1
-	return eventuallyEvery(ctx, settled/2, "writes to settle", func() (bool, error) {
+// writesSettle waits until no more writes come, as Events are written in the background, and
+// gives the writes so far.
+func (b *bench) writesSettle(ctx context.Context) (last writes, err error) {
+	err = eventuallyEvery(ctx, time.Second/2, "writes to settle", func() (bool, error) {
 		now, err := b.writes(ctx)
-		same := now.total() == before
-		before = now.total()
+		same := now.total() == last.total()
+		last = now
 		return same, err
 	})
+	return last, err
 }
 
 // work creates the objects, and has the yardstick follow them where that is to be measured.
@@ -255,6 +257,8 @@ func (b *bench) reportRace(r race, l life, runners []*runner) error {
 	b.report.add(figure{what: "operator / yardstick with calls", value: fmt.Sprintf("%.2f", operator.rate(r.each)/calling.rate(r.each))})
 	b.report.add(figure{what: "writes an object, operator", value: operator.writes.each(made)})
 	b.report.add(figure{what: "writes an object, yardstick", value: yardstick.writes.each(made)})
+	same := float64(yardstick.writes.total()) / float64(max(operator.writes.total(), 1))
+	b.report.target("writes, yardstick / operator", fmt.Sprintf("%.2f", same), "0.9 to 1.1, or the race is uneven", same >= 0.9 && same <= 1.1)
 	b.report.add(figure{what: "the manager's processor time an object", value: fmt.Sprintf("%.2f ms", microseconds(operator.processor, made)/1000)})
 	b.report.add(figure{what: "the manager's memory at its peak", value: mebibytes(operator.peak)})
 	return nil
