@@ -140,7 +140,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 // foreignFlags are flags of other programs that the docs name.
-var foreignFlags = strings.Fields("--server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context")
+var foreignFlags = strings.Fields("--server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
 
 // TestFlagsExist looks for every flag that stands alone in backquotes.
 func TestFlagsExist(t *testing.T) {
@@ -163,7 +163,7 @@ func TestFlagsExist(t *testing.T) {
 var camel = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z]+[a-z]*)*$`)
 
 // foreignNames are names of other programs in that form.
-var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release")
+var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never")
 
 // TestNamesExist looks for every name in backquotes that is written like a condition, a reason
 // or a Kind: it has to be one, or a test.
