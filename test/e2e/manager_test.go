@@ -55,9 +55,11 @@ func TestHelpListsTheFlags(t *testing.T) {
 		}
 	}
 	want := []string{
-		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "extra-ca-dir", "finalize-timeout", "health-probe-bind-address",
-		"leader-elect", "leader-election-namespace", "metrics-bind-address", "metrics-cert-dir", "metrics-secure",
-		"poll-interval-max", "poll-interval-min", "request-timeout", "watch-label-selector", "watch-namespaces",
+		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
+		"files-per-minute", "finalize-timeout", "health-probe-bind-address", "leader-elect", "leader-election-namespace",
+		"limits-minute", "metrics-bind-address", "metrics-cert-dir", "metrics-secure", "poll-interval-max",
+		"poll-interval-min", "pprof-bind-address", "request-timeout", "requests-per-second", "watch-label-selector",
+		"watch-namespaces",
 	}
 	if diff := cmp.Diff(want, flags); diff != "" {
 		t.Errorf("flags (-want +got):\n%s\n%s", diff, output)
