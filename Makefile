@@ -39,7 +39,7 @@ CHART := charts/vector-store-operator
 # What the chart takes from config/, word for word.
 CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefilebatches.yaml) \
 	$(addprefix rbac/, role.yaml leader_election.yaml metrics_auth.yaml metrics_reader.yaml user_roles.yaml) \
-	$(addprefix policy/, attributes.yaml)
+	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
 MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/helm hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)

@@ -205,6 +205,8 @@ func TestValuesMakeAndLeaveOutObjects(t *testing.T) {
 		"a network policy":  {values: "networkPolicy: {enabled: true}", more: []string{"NetworkPolicy manager"}},
 		"another's account": {values: "serviceAccount: {create: false, name: mine}", less: []string{"ServiceAccount manager"}},
 		"a monitor":         {values: "metrics: {serviceMonitor: {enabled: true}}", more: []string{"ServiceMonitor metrics"}},
+		"alerts":            {values: "metrics: {prometheusRule: {enabled: true}}", more: []string{"PrometheusRule alerts"}},
+		"a dashboard":       {values: "metrics: {dashboard: {enabled: true}}", more: []string{"ConfigMap dashboard"}},
 		"readers":           {values: "metrics: {readers: [{namespace: monitoring, name: prometheus}]}", more: []string{"ClusterRoleBinding metrics-reader"}},
 		"no monitor without metrics": {
 			values: "metrics: {enabled: false, serviceMonitor: {enabled: true}}",
@@ -253,6 +255,21 @@ func TestValuesMakeAndLeaveOutObjects(t *testing.T) {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAlertsAndDashboardAreKustomizes compares what a PrometheusRule and a dashboard contain.
+func TestAlertsAndDashboardAreKustomizes(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	want := parse(t, kustomize(t, "config/prometheus"))
+	got := parse(t, h.template(t, "metrics: {prometheusRule: {enabled: true}, dashboard: {enabled: true}}", "--no-hooks"))
+	for kind, field := range map[string]string{"PrometheusRule": "spec", "ConfigMap": "data"} {
+		name := map[string]string{"PrometheusRule": release + "-alerts", "ConfigMap": release + "-dashboard"}[kind]
+		wanted := want.find(t, kind, systemNamespace, name).Object[field]
+		if diff := cmp.Diff(wanted, got.find(t, kind, systemNamespace, name).Object[field]); diff != "" || wanted == nil {
+			t.Errorf("%s of the %s (-kustomize +chart):\n%s", field, kind, diff)
+		}
 	}
 }
 

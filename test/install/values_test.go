@@ -198,10 +198,14 @@ func TestNotesWarn(t *testing.T) {
 	}
 }
 
-// leaves are the paths of all values that are not maps, or are empty ones, with their defaults.
+// freeMaps are values that are maps of what the user likes.
+var freeMaps = []string{"resources", "metrics.dashboard.labels"}
+
+// leaves are the paths of all values that are not maps, or are empty or free ones, with their
+// defaults.
 func leaves(path string, value any, into map[string]any) {
 	fields, isMap := value.(map[string]any)
-	if !isMap || len(fields) == 0 || path == "resources" {
+	if !isMap || len(fields) == 0 || slices.Contains(freeMaps, path) {
 		into[path] = value
 		return
 	}
