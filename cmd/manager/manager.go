@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -111,6 +112,8 @@ func managerOptions(o *options) ctrl.Options {
 		LeaderElectionID:              "vector-store-operator.dev",
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
+		// Others look so often whether the lease was given back: that is most of what a hand-over takes.
+		RetryPeriod: ptr.To(time.Second),
 		// A create that is under way when the manager is told to stop is brought to its end.
 		GracefulShutdownTimeout: ptr.To(controller.IntentTimeout + o.rules.RequestTimeout + 2*controller.StoreTimeout),
 	}

@@ -75,7 +75,7 @@ func testLeaderKilled(t *testing.T, c cluster) {
 	duration := time.Duration(c.lease(t).Spec.LeaseDurationSeconds) * time.Second
 	t.Log(c.probe(t, probePod{host: true, node: leader.Spec.NodeName}, "kill", leader.container(t)))
 	took := c.replaced(t, identity, time.Now())
-	// The others look every 2 s, and a fifth more or less, whether the lease has run out.
+	// The others look about every second whether the lease has run out.
 	if limit := duration + handOver; took > limit {
 		t.Errorf("the leader was replaced after %s, want at most %s with a lease of %s", took, limit, duration)
 	}
