@@ -163,14 +163,14 @@ func TestFlagsExist(t *testing.T) {
 var camel = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z]+[a-z]*)*$`)
 
 // foreignNames are names of other programs in that form.
-var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never")
+var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never RequeueAfter")
 
 // TestNamesExist looks for every name in backquotes that is written like a condition, a reason
 // or a Kind: it has to be one, or a test.
 func TestNamesExist(t *testing.T) {
 	known := slices.Concat(constants(t, "Condition"), constants(t, "Reason"), foreignNames, []string{"VectorStoreFileBatch"},
 		firsts(`(?m)^\t(?:DeletionPolicy|Chunking)\w+ \w+ = "(\w+)"`, read(t, "api/v1alpha1/vectorstorefilebatch_types.go")),
-		firsts(`(?m)^func (Test\w+)\(`, sources(t, ".")))
+		firsts(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`, sources(t, ".")))
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
 			if camel.MatchString(name) && !slices.Contains(known, name) {
