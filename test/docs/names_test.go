@@ -140,11 +140,11 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 // foreignFlags are flags of other programs that the docs name.
-var foreignFlags = strings.Fields("--server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
+var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
 
 // TestFlagsExist looks for every flag that stands alone in backquotes.
 func TestFlagsExist(t *testing.T) {
-	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "test/faults"))
+	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "internal/kubectl", "test/faults"))
 	for _, page := range pages(t) {
 		for _, text := range quoted(t, page) {
 			flag, _, _ := strings.Cut(text, "=")
