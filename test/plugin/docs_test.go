@@ -27,33 +27,7 @@ func TestThePageNamesTheFlagsThatThereAre(t *testing.T) {
 	}
 	flag := regexp.MustCompile(`--[a-z]+(?:-[a-z]+)*`)
 	said := flag.FindAllString(string(page), -1)
-	there := []string{"--context", "--help"}
-	for _, command := range []string{"", "list", "cancel", "failures", "create"} {
-		help, complaint, err := w.execute("vsfb", command, "--help")
-		if command == "" {
-			help, complaint, err = w.execute("vsfb", "--help")
-		}
-		if err != nil {
-			t.Fatal(err, complaint)
-		}
-		_, own, _ := strings.Cut(help, "\nFlags:\n")
-		if command == "" {
-			// Its own flags are those of list, and stand among those of the kubeconfig.
-			if !strings.Contains(help, "\nExamples:\n") {
-				t.Errorf("the help has no examples:\n%s", help)
-			}
-			continue
-		}
-		own, _, _ = strings.Cut(own, "\nGlobal Flags:\n")
-		for _, line := range strings.Split(own, "\n") {
-			if name := flag.FindString(line); name != "" && regexp.MustCompile(`^ +(-., )?--`).MatchString(line) {
-				there = append(there, name)
-			}
-		}
-		if !strings.Contains(help, "\nExamples:\n") {
-			t.Errorf("the help of %s has no examples", command)
-		}
-	}
+	there := append(w.flags(flag), "--context", "--help")
 	for _, name := range there {
 		if !slices.Contains(said, name) && !slices.Contains(foreign, name) {
 			t.Errorf("the page says nothing of %s", name)
@@ -64,6 +38,27 @@ func TestThePageNamesTheFlagsThatThereAre(t *testing.T) {
 			t.Errorf("the page speaks of %s, which there is not", name)
 		}
 	}
+}
+
+// flags are those of the subcommands, and not of kubectl. Every help has to have examples.
+func (w *world) flags(flag *regexp.Regexp) []string {
+	w.Helper()
+	var there []string
+	for _, command := range []string{"list", "cancel", "failures", "create"} {
+		help, complaint, err := w.execute("vsfb", command, "--help")
+		if err != nil {
+			w.Fatal(err, complaint)
+		}
+		if !strings.Contains(help, "\nExamples:\n") {
+			w.Errorf("the help of %s has no examples", command)
+		}
+		_, own, _ := strings.Cut(help, "\nFlags:\n")
+		own, _, _ = strings.Cut(own, "\nGlobal Flags:\n")
+		for _, begins := range regexp.MustCompile(`(?m)^ +(?:-., )?--[a-z-]+`).FindAllString(own, -1) {
+			there = append(there, flag.FindString(begins))
+		}
+	}
+	return there
 }
 
 func TestKubectlCompletesNames(t *testing.T) {
