@@ -96,14 +96,21 @@ func (s *stand) adopt(ctx context.Context, from, upTo int) error {
 	return err
 }
 
+// burst is for how long a manager that was started may make more requests than its budget gives a
+// second, as it had not made any before.
+const burst = 2 * time.Second
+
 // cost measures what a look and a pass cost, with all objects due as soon as they may be, and
 // the same budget whatever their number.
 func (s *stand) cost(ctx context.Context, n int) (cost, error) {
 	enough := min(n, s.scale.growth[0])
-	if err := s.startLooked(ctx, enough, append(polling(100*time.Millisecond), atRate(growthRate)...)...); err != nil {
+	if err := s.startLooked(ctx, enough, append(polling(100*time.Millisecond), atRate(s.scale.growthRate)...)...); err != nil {
 		return cost{}, err
 	}
 	defer s.stop()
+	if err := pause(ctx, burst); err != nil {
+		return cost{}, err
+	}
 	spell, err := s.watch(ctx, fmt.Sprintf("%d-objects", n), s.scale.window)
 	if err != nil {
 		return cost{}, err
@@ -114,6 +121,3 @@ func (s *stand) cost(ctx context.Context, n int) (cost, error) {
 	}
 	return cost{n, microseconds(spell.processor, looks), microseconds(spell.processor, spell.passes), spell.perSecond(looks)}, nil
 }
-
-// growthRate is the budget in growth, in requests a second: enough of them to be measured by.
-const growthRate = 400

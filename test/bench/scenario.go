@@ -55,6 +55,9 @@ type scale struct {
 	operations int
 	// finished are the numbers of objects that are over, and growth those of the plot.
 	finished, growth []int
+	// growthRate is the budget in growth, in requests a second: enough of them to be measured by,
+	// and fewer than the smallest number of objects asks for.
+	growthRate int
 	// window is for how long the processor time is measured at each number.
 	window time.Duration
 	// minute is the upstream's minute in the scenario sync.
@@ -67,20 +70,20 @@ var scales = map[string]scale{
 	"full": {
 		name: "full", rounds: 3, short: 2000, large: 10,
 		crowd: 10_000, quiet: time.Minute, pollEvery: 30 * time.Second, operations: 200,
-		finished: []int{10_000, 50_000}, growth: []int{1000, 5000, 10_000, 50_000}, window: 30 * time.Second,
+		finished: []int{10_000, 50_000}, growth: []int{1000, 5000, 10_000, 50_000}, growthRate: 400, window: 30 * time.Second,
 		minute: time.Minute, rate: 200,
 	},
 	"small": {
 		name: "small", rounds: 2, short: 100, large: 2,
 		crowd: 500, quiet: 4 * time.Second, pollEvery: 4 * time.Second, operations: 20,
-		finished: []int{500, 2500}, growth: []int{50, 250, 500, 2500}, window: 3 * time.Second,
+		finished: []int{500, 2500}, growth: []int{50, 250, 500, 2500}, growthRate: 200, window: 3 * time.Second,
 		minute: 10 * time.Second, rate: 100,
 	},
 	// For the bench's own test: enough to see that every part of it works.
 	"tiny": {
 		name: "tiny", rounds: 1, short: 20, large: 1,
 		crowd: 40, quiet: time.Second, pollEvery: 2 * time.Second, operations: 5,
-		finished: []int{10, 30}, growth: []int{10, 40}, window: time.Second,
+		finished: []int{10, 30}, growth: []int{10, 40}, growthRate: 40, window: time.Second,
 		minute: 4 * time.Second, rate: 50,
 	},
 }
