@@ -49,7 +49,9 @@ func installForeign(t *testing.T, plane *controlplane.ControlPlane) {
 		if output, err := plane.Kubectl(t.Context(), "apply", "--server-side", "-f", path).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", foreign.module, err, output)
 		}
-		if output, err := plane.Kubectl(t.Context(), "wait", "--for=condition=Established", "--timeout=60s", "-f", path).CombinedOutput(); err != nil {
+		// --for=condition fails where there are no conditions yet; this waits for them.
+		established := `--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True`
+		if output, err := plane.Kubectl(t.Context(), "wait", established, "--timeout=60s", "-f", path).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", foreign.module, err, output)
 		}
 	}
