@@ -69,7 +69,7 @@ func serve(ctx context.Context, config *rest.Config, o *options) error {
 	if err := telemetry.ExposeVersion(version); err != nil {
 		return err
 	}
-	stopTracing, err := telemetry.StartTracing(ctx, os.Getenv, version, ctrl.Log.WithName("tracing"))
+	stopTracing, err := telemetry.StartTracing(ctx, os.Getenv, version)
 	if err != nil {
 		return fmt.Errorf("setting up traces: %w", err)
 	}

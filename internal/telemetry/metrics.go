@@ -162,12 +162,18 @@ var (
 		"version", "goversion")
 )
 
-// Origins of a batch, results of a file, and reasons to give a finalizer up: the labels that
-// are known beforehand.
+// Origins of a batch.
 const (
-	Created, Adopted = "created", "adopted"
+	Created = "created"
+	Adopted = "adopted"
+)
 
-	FileCompleted, FileFailed, FileCancelled, FileGivenUp = "completed", "failed", "cancelled", "given_up"
+// What becomes of a file.
+const (
+	FileCompleted = "completed"
+	FileFailed    = "failed"
+	FileCancelled = "cancelled"
+	FileGivenUp   = "given_up"
 )
 
 // Counters that begin at 0 instead of being absent: only then does a query see their first

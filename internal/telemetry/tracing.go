@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -22,6 +21,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // serviceName is what traces call the operator, unless OTEL_SERVICE_NAME or
@@ -31,7 +31,7 @@ const serviceName = "vector-store-operator"
 // StartTracing begins to send traces, if the environment asks for it by the standard OTEL_*
 // variables, of which getenv reads one. The function that it gives sends what is left and ends
 // it. Errors name the variable that has to change.
-func StartTracing(ctx context.Context, getenv func(string) string, version string, log logr.Logger) (stop func(context.Context) error, err error) {
+func StartTracing(ctx context.Context, getenv func(string) string, version string) (stop func(context.Context) error, err error) {
 	wanted, err := tracingWanted(getenv)
 	if err != nil || !wanted {
 		return func(context.Context) error { return nil }, err
@@ -40,8 +40,9 @@ func StartTracing(ctx context.Context, getenv func(string) string, version strin
 	if err != nil {
 		return nil, err
 	}
+	logger := log.FromContext(ctx).WithName("tracing")
 	// What the SDK cannot do, it says to the handler and goes on without.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Error(err, "Traces are not complete") }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Error(err, "Traces are not complete") }))
 	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the receiver of traces, which the OTEL_EXPORTER_OTLP_* variables name: %w", err)

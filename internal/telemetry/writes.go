@@ -13,8 +13,8 @@ import (
 
 // requests reads what a request to the API server is about from its path, as the server does.
 var requests = request.RequestInfoFactory{
-	APIPrefixes:          sets.NewString("api", "apis"), //nolint:staticcheck // the field has this type
-	GrouplessAPIPrefixes: sets.NewString("api"),         //nolint:staticcheck // the field has this type
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
 }
 
 // CountWrites makes a transport count the requests that write to the API server.
