@@ -31,7 +31,7 @@ func wholeObject(name string, files int) *v1alpha1.VectorStoreFileBatch {
 			Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("x", 5000), "team": "a"},
 			Labels:      map[string]string{"app": "search"},
 			ManagedFields: []metav1.ManagedFieldsEntry{{
-				Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)},
+				Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`),
 			}},
 		},
 		Spec: spec{

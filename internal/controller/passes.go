@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -37,7 +38,7 @@ func (o observed) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	))
 	defer span.End()
 	if span.IsRecording() {
-		ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("traceID", span.SpanContext().TraceID().String()))
+		ctx = log.IntoContext(ctx, klog.LoggerWithValues(log.FromContext(ctx), "traceID", span.SpanContext().TraceID().String()))
 	}
 	result, err := o.passes.Reconcile(ctx, b)
 	reason := reasonOf(b.Status)

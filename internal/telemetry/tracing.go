@@ -21,6 +21,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -40,7 +41,7 @@ func StartTracing(ctx context.Context, getenv func(string) string, version strin
 	if err != nil {
 		return nil, err
 	}
-	logger := log.FromContext(ctx).WithName("tracing")
+	logger := klog.LoggerWithName(log.FromContext(ctx), "tracing")
 	// What the SDK cannot do, it says to the handler and goes on without.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Error(err, "Traces are not complete") }))
 	exporter, err := otlptrace.New(ctx, client)

@@ -40,20 +40,23 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	ref := upstream.BatchRef{VectorStoreID: testStore, BatchID: created.ID}
-	for name, call := range map[upstream.Operation]func() error{
-		upstream.OperationRetrieve:        func() error { _, err := client.Retrieve(t.Context(), ref); return err },
-		upstream.OperationCancel:          func() error { _, err := client.Cancel(t.Context(), ref); return err },
-		upstream.OperationListFailedFiles: func() error { _, err := client.FailedFiles(t.Context(), ref, 1); return err },
-		upstream.OperationListFiles:       func() error { _, err := client.Files(t.Context(), ref); return err },
-		upstream.OperationReadFile:        func() error { _, err := client.File(t.Context(), testStore, testFile); return err },
-		upstream.OperationDetachFile:      func() error { return client.Detach(t.Context(), testStore, testFile) },
+	for _, step := range []struct {
+		operation upstream.Operation
+		call      func() error
+	}{
+		{upstream.OperationRetrieve, func() error { _, err := client.Retrieve(t.Context(), ref); return err }},
+		{upstream.OperationCancel, func() error { _, err := client.Cancel(t.Context(), ref); return err }},
+		{upstream.OperationListFailedFiles, func() error { _, err := client.FailedFiles(t.Context(), ref, 1); return err }},
+		{upstream.OperationListFiles, func() error { _, err := client.Files(t.Context(), ref); return err }},
+		{upstream.OperationReadFile, func() error { _, err := client.File(t.Context(), testStore, testFile); return err }},
+		{upstream.OperationDetachFile, func() error { return client.Detach(t.Context(), testStore, testFile) }},
 	} {
 		before := len(told)
-		if err := call(); err != nil {
-			t.Fatalf("%s: %v", name, err)
+		if err := step.call(); err != nil {
+			t.Fatalf("%s: %v", step.operation, err)
 		}
-		if len(told) != before+1 || told[before].Operation != name {
-			t.Errorf("%s: the observer was told %+v", name, told[before:])
+		if len(told) != before+1 || told[before].Operation != step.operation {
+			t.Errorf("%s: the observer was told %+v", step.operation, told[before:])
 		}
 	}
 	calls := server.Calls()
