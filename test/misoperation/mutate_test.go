@@ -57,7 +57,7 @@ func (g generator) invalidTexts(s schema) []any {
 	if s.MaxLength != nil {
 		all = append(all, g.letters("ab", *s.MaxLength+1))
 	}
-	if s.Pattern != "" {
+	if s.Pattern != "" || len(s.Rules) > 0 {
 		all = append(all, "a b", "../a", "a/b", "é", "a\n", "%2e")
 	}
 	return all

@@ -4,6 +4,7 @@
 package misoperation_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
@@ -34,6 +36,10 @@ type schema struct {
 	MinItems      int               `json:"minItems"`
 	MaxItems      *int              `json:"maxItems"`
 	MaxProperties *int              `json:"maxProperties"`
+	// Rules are what CEL says beyond that.
+	Rules []struct {
+		Rule string `json:"rule"`
+	} `json:"x-kubernetes-validations"`
 	// AnyFields says that it is a map whose values the schema says nothing about.
 	AnyFields bool `json:"x-kubernetes-preserve-unknown-fields"`
 }
@@ -134,17 +140,27 @@ func (s schema) longest() int {
 	return *s.MaxLength
 }
 
-// text makes a text of a length that the pattern takes.
+// takes reports whether a text matches the pattern, and is a name where a rule wants one. Other
+// rules are about fields together.
+func (s schema) takes(text string) bool {
+	for _, rule := range s.Rules {
+		if strings.Contains(rule.Rule, "dns1123Subdomain") && len(validation.IsDNS1123Subdomain(text)) > 0 {
+			return false
+		}
+	}
+	return regexp.MustCompile(s.Pattern).MatchString(text)
+}
+
+// text makes a text of a length that the schema takes.
 func (g generator) text(s schema, length int) string {
-	pattern := regexp.MustCompile(s.Pattern)
 	for _, alphabet := range []string{"abcXYZ019_-.:", "abcXYZ019_-", "abc019"} {
 		for range 20 {
-			if text := g.letters(alphabet, length); pattern.MatchString(text) {
+			if text := g.letters(alphabet, length); s.takes(text) {
 				return text
 			}
 		}
 	}
-	panic("no text is found that matches " + s.Pattern)
+	panic(fmt.Sprintf("no text is found that matches %q and %v", s.Pattern, s.Rules))
 }
 
 func (g generator) letters(alphabet string, length int) string {

@@ -79,7 +79,8 @@ func TestListIsOld(t *testing.T) {
 	open := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(open)
 	names := objects(0, 2*atATime)
-	first := n.Start(t, "first", stage.Setup{Flags: []string{"--concurrency=3", "--request-timeout=20s"}})
+	// Of 11 workers, the budget lets three create on one connection at a time.
+	first := n.Start(t, "first", stage.Setup{Flags: []string{"--concurrency=11", "--request-timeout=20s"}})
 	createAll(t, n, names)
 	waitCreating(t, n, atATime)
 	// Now some have an intent and no ID, and the others not even an intent.
