@@ -7,13 +7,9 @@
 package gitops_test
 
 import (
-	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/test/races/stage"
 )
@@ -25,20 +21,5 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	code := 1
-	var err error
-	if shared, err = stage.Open(ctx); err == nil {
-		code = m.Run()
-	}
-	if err = errors.Join(err, shared.Close()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(stage.Main(m, &shared))
 }

@@ -7,9 +7,7 @@
 package misoperation_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -46,22 +44,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "skipped: it runs a real process for minutes")
 		return
 	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	code := 1
-	var err error
-	if shared, err = stage.Open(ctx); err == nil {
-		code = m.Run()
-	}
-	if err = errors.Join(err, shared.Close()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(stage.Main(m, &shared))
 }
 
 // sequence is what becomes of one object, and what its twin is to be made of.

@@ -7,12 +7,9 @@
 package samples_test
 
 import (
-	"context"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"flag"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -43,22 +39,7 @@ var shared *stage.Stage
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	code := 1
-	var err error
-	if shared, err = stage.Open(ctx); err == nil {
-		code = m.Run()
-	}
-	if err = errors.Join(err, shared.Close()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	os.Exit(stage.Main(m, &shared))
 }
 
 // user is somebody who tries a sample, in a namespace with the Secret that the README makes.

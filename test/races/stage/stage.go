@@ -105,6 +105,22 @@ func (s *Stage) connect() error {
 	return nil
 }
 
+// Main opens a stage, runs a package's tests on it, and closes it. It gives the exit code.
+func Main(m *testing.M, shared **Stage) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	code := 1
+	var err error
+	if *shared, err = Open(ctx); err == nil {
+		code = m.Run()
+	}
+	if err = errors.Join(err, (*shared).Close()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
 // StartControllerManager starts some of the controllers that a cluster has. They end with the
 // test, which is skipped where they were not built.
 func (s *Stage) StartControllerManager(t *testing.T, controllers string) {
