@@ -100,8 +100,9 @@ func (r *Reconciler) callInTurn(ctx context.Context, line *Line, b *v1alpha1.Vec
 		telemetry.BudgetWait.WithLabelValues(action.String()).Observe(r.Clock.Since(since).Seconds())
 	}
 	seen.Memory.WaitingSince = time.Time{}
+	// Whatever ends the call, a panic too, the turn is given back.
+	defer turn.end(budget.Outcome{Unsent: true})
 	if action == batch.Create {
-		defer turn.end(budget.Outcome{Unsent: true})
 		return r.create(ctx, line, b, request, seen, turn)
 	}
 	err := r.callWith(ctx, line, b, action, seen)

@@ -109,13 +109,15 @@ func (p *plugin) connection(ctx context.Context, c credentials, namespace, secre
 	return connection, "the environment's key", nil
 }
 
-func (p *plugin) environment() upstream.Connection {
-	value := func(name string) string { return strings.TrimSpace(p.Env(name)) }
+func (p *plugin) environment() upstream.Connection { return connectionOf(p.Env) }
+
+// connectionOf is the connection that values tell of by the names that the SDKs read.
+func connectionOf(value func(name string) string) upstream.Connection {
 	return upstream.Connection{
-		BaseURL:      value(v1alpha1.SecretKeyBaseURL),
-		APIKey:       value(v1alpha1.SecretKeyAPIKey),
-		Organization: value(v1alpha1.SecretKeyOrganization),
-		Project:      value(v1alpha1.SecretKeyProject),
+		BaseURL:      strings.TrimSpace(value(v1alpha1.SecretKeyBaseURL)),
+		APIKey:       strings.TrimSpace(value(v1alpha1.SecretKeyAPIKey)),
+		Organization: strings.TrimSpace(value(v1alpha1.SecretKeyOrganization)),
+		Project:      strings.TrimSpace(value(v1alpha1.SecretKeyProject)),
 	}
 }
 
@@ -128,15 +130,10 @@ func (p *plugin) secret(ctx context.Context, namespace, name string) (upstream.C
 	if err != nil {
 		return upstream.Connection{}, fmt.Errorf("reading Secret %s in namespace %s: %w", name, namespace, err)
 	}
-	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
-	if value(v1alpha1.SecretKeyAPIKey) == "" {
+	connection := connectionOf(func(key string) string { return string(secret.Data[key]) })
+	connection.CABundle = strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyCABundle]))
+	if connection.APIKey == "" {
 		return upstream.Connection{}, fmt.Errorf("the Secret %s in namespace %s has no %s: add it", name, namespace, v1alpha1.SecretKeyAPIKey)
 	}
-	return upstream.Connection{
-		BaseURL:      value(v1alpha1.SecretKeyBaseURL),
-		APIKey:       value(v1alpha1.SecretKeyAPIKey),
-		Organization: value(v1alpha1.SecretKeyOrganization),
-		Project:      value(v1alpha1.SecretKeyProject),
-		CABundle:     value(v1alpha1.SecretKeyCABundle),
-	}, nil
+	return connection, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/test/stream"
 )
 
 // watchLag is how late the events of a watch come.
@@ -39,15 +40,15 @@ func (x *exchange) stream(wrong watching) {
 	x.w.WriteHeader(response.StatusCode)
 	_ = http.NewResponseController(x.w).Flush() // the manager may be gone
 	named := fmt.Appendf(nil, `"name":%q`, objectName)
-	for piece := range pieces(x.r.Context(), response.Body) {
-		if !pause(x.r.Context(), time.Until(piece.at.Add(wrong.lag))) {
+	for piece := range stream.Pieces(x.r.Context(), response.Body) {
+		if !stream.Pause(x.r.Context(), time.Until(piece.At.Add(wrong.lag))) {
 			return
 		}
-		about := bytes.Contains(piece.bytes, named)
+		about := bytes.Contains(piece.Bytes, named)
 		if about && wrong.truncate {
-			piece.bytes = piece.bytes[:len(piece.bytes)/2]
+			piece.Bytes = piece.Bytes[:len(piece.Bytes)/2]
 		}
-		_, _ = x.w.Write(piece.bytes)               // the manager may be gone
+		_, _ = x.w.Write(piece.Bytes)               // the manager may be gone
 		_ = http.NewResponseController(x.w).Flush() // likewise
 		if about && (wrong.cut || wrong.truncate) {
 			x.cut()
@@ -69,48 +70,6 @@ func (x *exchange) open(ctx context.Context) (*http.Response, error) {
 		return nil, fmt.Errorf("forwarding: %w", err)
 	}
 	return response, nil
-}
-
-// piece is a part of a stream, and when it came.
-type piece struct {
-	bytes []byte
-	at    time.Time
-}
-
-// pieces gives what comes as soon as it comes, to a reader who may be late.
-func pieces(ctx context.Context, body io.Reader) <-chan piece {
-	const mayWait, size = 1000, 64 << 10
-	out := make(chan piece, mayWait)
-	go func() {
-		defer close(out)
-		for {
-			buffer := make([]byte, size)
-			n, err := body.Read(buffer)
-			if n > 0 {
-				select {
-				case out <- piece{buffer[:n], time.Now()}:
-				case <-ctx.Done():
-					return
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return out
-}
-
-// pause waits, and reports whether there is a reason to go on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // stale answers a list as an API server does that has not heard of the object yet.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/vector-store-operator/vector-store-operator/test/stream"
 )
 
 // Watch is what is wrong with a manager's watches.
@@ -172,58 +174,16 @@ func (p *proxy) stream(w http.ResponseWriter, r *http.Request) {
 	if err := flusher.Flush(); err != nil {
 		return
 	}
-	for piece := range read(ctx, response.Body) {
-		if !pause(ctx, time.Until(piece.at.Add(p.watch.Lag))) {
+	for piece := range stream.Pieces(ctx, response.Body) {
+		if !stream.Pause(ctx, time.Until(piece.At.Add(p.watch.Lag))) {
 			return
 		}
-		if _, err := w.Write(piece.bytes); err != nil {
+		if _, err := w.Write(piece.Bytes); err != nil {
 			return
 		}
 		if err := flusher.Flush(); err != nil {
 			return
 		}
-	}
-}
-
-// piece is a part of a stream, and when it came.
-type piece struct {
-	bytes []byte
-	at    time.Time
-}
-
-// read gives what comes, as soon as it comes, to a reader who may be late.
-func read(ctx context.Context, body io.Reader) <-chan piece {
-	const mayWait = 100_000
-	pieces := make(chan piece, mayWait)
-	go func() {
-		defer close(pieces)
-		for {
-			buffer := make([]byte, 16<<10)
-			n, err := body.Read(buffer)
-			if n > 0 {
-				select {
-				case pieces <- piece{buffer[:n], time.Now()}:
-				case <-ctx.Done():
-					return
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return pieces
-}
-
-// pause waits, and reports whether there is a reason to go on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(max(d, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
