@@ -127,7 +127,7 @@ test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the 
 .PHONY: bench
 bench: ## Measure the built manager beside a yardstick, SCALE=full in half an hour or SCALE=small in minutes. ARGS are its flags.
 	go build -o bin/ ./test/bench
-	$(ASSETS) && exec bin/bench -scale=$(SCALE) $(ARGS)
+	$(ASSETS) && exec bin/bench -scale=$(SCALE) -tags='$(TAGS)' $(ARGS)
 
 .PHONY: test-race
 test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.

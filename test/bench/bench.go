@@ -80,7 +80,7 @@ func (b *bench) build(ctx context.Context) error {
 	b.manager, b.emulator = b.program, filepath.Join(b.folder, "emulator")
 	if b.manager == "" {
 		b.manager = filepath.Join(b.folder, "manager")
-		if err := build(ctx, b.manager, "./cmd/manager"); err != nil {
+		if err := b.compile(ctx, b.manager, "./cmd/manager"); err != nil {
 			return err
 		}
 	}
@@ -88,12 +88,12 @@ func (b *bench) build(ctx context.Context) error {
 	if b.knownFlags, err = flagsOf(ctx, b.manager); err != nil {
 		return err
 	}
-	return build(ctx, b.emulator, "./cmd/emulator")
+	return b.compile(ctx, b.emulator, "./cmd/emulator")
 }
 
-// build builds a program as `make build` does.
-func build(ctx context.Context, into, program string) error {
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", into, program)
+// compile builds a program as `make build` does.
+func (b *bench) compile(ctx context.Context, into, program string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags="+b.tags, "-ldflags=-s -w", "-o", into, program)
 	command.Dir = controlplane.Root()
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w: %s", program, err, output)

@@ -43,6 +43,8 @@ type options struct {
 	profiles bool
 	// program is the manager to be measured; empty for that of this checkout.
 	program string
+	// tags are what that one is built with.
+	tags string
 	// flags are given to every manager, after the bench's own.
 	flags []string
 }
@@ -56,6 +58,7 @@ func parse(args []string, output io.Writer) (options, error) {
 	f.StringVar(&o.folder, "folder", "", "The `folder` for the report, the plot and the logs; a new one in the system's folder for temporary files by default.")
 	f.BoolVar(&o.profiles, "profiles", false, "Keep profiles of the manager's processor time and memory beside the report. That costs the manager a little.")
 	f.StringVar(&o.program, "manager", "", "Measure this `program` in place of the manager of this checkout. Flags that it does not have are left out.")
+	f.StringVar(&o.tags, "tags", "", "Build the manager of this checkout with these `tags`, separated by commas.")
 	flags := f.String("manager-flags", "", "Further `flags` for every manager, separated by spaces.")
 	if err := f.Parse(args); err != nil {
 		return o, err

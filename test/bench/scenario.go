@@ -76,7 +76,7 @@ var scales = map[string]scale{
 	"small": {
 		name: "small", rounds: 2, short: 100, large: 2,
 		crowd: 500, quiet: 4 * time.Second, pollEvery: 4 * time.Second, operations: 20,
-		finished: []int{500, 2500}, growth: []int{50, 250, 500, 2500}, growthRate: 200, window: 3 * time.Second,
+		finished: []int{250, 1000}, growth: []int{50, 250, 1000}, growthRate: 200, window: 3 * time.Second,
 		minute: 10 * time.Second, rate: 100,
 	},
 	// For the bench's own test: enough to see that every part of it works.
