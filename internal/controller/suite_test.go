@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,10 +120,11 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 		return fmt.Errorf("making the manager: %w", err)
 	}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
-		return openai.Dial(connection, openai.Options{
+		dialed, err := openai.Dial(connection, openai.Options{
 			RequestTimeout: rules.RequestTimeout,
 			Endpoints:      upstream.EndpointPolicy{AllowInsecure: true},
 		})
+		return &fragile{DialedClient: dialed, url: connection.BaseURL}, err
 	}
 	reconciler := &controller.Reconciler{
 		Client:      mgr.GetClient(),
@@ -139,6 +141,22 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 	go func() { utilruntime.HandleError(mgr.Start(ctx)) }()
 	return nil
 }
+
+// fragile is a client that panics where a test wants it to.
+type fragile struct {
+	controller.DialedClient
+	url string
+}
+
+func (f *fragile) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
+	if left, wanted := panics.Load(f.url); wanted && left.(*atomic.Int32).Add(-1) >= 0 {
+		panic("a test wants this")
+	}
+	return f.DialedClient.Retrieve(ctx, ref)
+}
+
+// panics are the numbers, as *atomic.Int32, of looks at an upstream, by its URL, that are to panic.
+var panics sync.Map
 
 // logged is everything that was logged.
 var logged = &synced{}

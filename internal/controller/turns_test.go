@@ -6,6 +6,7 @@ package controller_test
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,5 +136,23 @@ func TestAnUpstreamThatHangsOnLooksDelaysNoCreateAndNoCancel(t *testing.T) {
 		if call.Time.After(began) && call.Status != 0 {
 			t.Fatal("the looks do not hang, so this shows nothing")
 		}
+	}
+}
+
+func TestACallThatPanicsGivesItsTurnBack(t *testing.T) {
+	w := newWorld(t)
+	// More than there are places, so that nobody could look any more if they were lost.
+	left := &atomic.Int32{}
+	left.Store(2 * workers)
+	panics.Store(w.url, left)
+	var objects []*v1alpha1.VectorStoreFileBatch
+	for i := range 2 * workers {
+		objects = append(objects, w.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
+	}
+	for _, b := range objects {
+		w.eventuallyRow(b, "Completed", succeeded)
+	}
+	if n := left.Load(); n >= 0 {
+		t.Errorf("%d of the looks that were to panic were not made", n)
 	}
 }

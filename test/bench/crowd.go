@@ -19,6 +19,8 @@ const (
 	crowdStores = 10
 	// stuck begins the ID of a file that is never done.
 	stuck = "file-stuck-"
+	// crowdPrefix begins the names of the crowd.
+	crowdPrefix = "crowd-"
 )
 
 // oneStuckFile is the spec of a batch that goes on for ever.
@@ -26,7 +28,7 @@ func oneStuckFile(name string) v1alpha1.VectorStoreFileBatchSpec {
 	return v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{stuck + name}}
 }
 
-func crowdName(i int) string { return fmt.Sprintf("crowd-%05d", i) }
+func crowdName(i int) string { return fmt.Sprintf(crowdPrefix+"%05d", i) }
 
 // inCrowd gives the batches in progress, which the operator made. No manager runs then.
 func (b *bench) inCrowd(ctx context.Context) (*stand, error) {

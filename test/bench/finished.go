@@ -5,15 +5,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -22,10 +17,10 @@ import (
 const (
 	// filesOfFinished is how many files an object has that is over.
 	filesOfFinished = 100
-	// enoughForMemory is from how many objects on the memory of each is judged. The first one has
+	// enough is from how many objects on it is judged what each of them costs. The first one has
 	// the manager take some MiB, such as the pages of the program that then run for the first
 	// time, and shared by few objects that is most of what each seems to take.
-	enoughForMemory = 10_000
+	enough = 10_000
 )
 
 // finished measures what objects cost that are over.
@@ -104,29 +99,7 @@ func (s *stand) memory(ctx context.Context, objects int) (memory, error) {
 
 // finishedObject lets the operator bring one object to its end.
 func (s *stand) finishedObject(ctx context.Context) (*v1alpha1.VectorStoreFileBatch, error) {
-	if err := s.startAndWait(ctx, fast()...); err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	done, err := s.arrivals(ctx, "completed")
-	if err != nil {
-		return nil, err
-	}
-	defer done.stop()
-	object := s.object(finishedName(0), 0, finishedSpec(0))
-	if err := s.client.Create(ctx, object); err != nil {
-		return nil, fmt.Errorf("making an object: %w", err)
-	}
-	if _, err := done.await(ctx, 1); err != nil {
-		return nil, err
-	}
-	if _, err := s.writesSettle(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.client.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
-		return nil, fmt.Errorf("reading the object that is over: %w", err)
-	}
-	return object, nil
+	return s.brought(ctx, s.object(finishedName(0), 0, finishedSpec(0)), "completed", fast()...)
 }
 
 func finishedName(i int) string { return fmt.Sprintf("finished-%05d", i) }
@@ -135,27 +108,10 @@ func finishedSpec(i int) v1alpha1.VectorStoreFileBatchSpec {
 	return v1alpha1.VectorStoreFileBatchSpec{FileIDs: fileIDs(fmt.Sprintf("file-0123456789abcd%05d", i), filesOfFinished)}
 }
 
-// finishedLike writes an object as the operator leaves one that is over. No manager may run.
+// finishedLike writes an object as the operator leaves one that is over.
 func (s *stand) finishedLike(ctx context.Context, template *v1alpha1.VectorStoreFileBatch, i int) error {
-	object := s.object(finishedName(i), i, finishedSpec(i))
 	id := template.Status.BatchID[:len(template.Status.BatchID)-5] + fmt.Sprintf("%05d", i)
-	object.Annotations, object.Finalizers = maps.Clone(template.Annotations), template.Finalizers
-	for key, value := range object.Annotations {
-		object.Annotations[key] = strings.ReplaceAll(value, template.Status.BatchID, id)
-	}
-	if err := s.client.Create(ctx, object); err != nil {
-		return fmt.Errorf("making object %s: %w", object.Name, err)
-	}
-	status := template.Status.DeepCopy()
-	status.BatchID = id
-	patch, err := json.Marshal(map[string]any{"status": status})
-	if err != nil {
-		return fmt.Errorf("encoding a status: %w", err)
-	}
-	if err := s.client.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("writing the status of %s: %w", object.Name, err)
-	}
-	return nil
+	return s.writeLike(ctx, template, s.object(finishedName(i), i, finishedSpec(i)), id)
 }
 
 // leftAlone starts a manager with n objects that are over, and sees that it does nothing.
@@ -198,7 +154,7 @@ func (s *stand) leftAlone(ctx context.Context, n int, empty memory) error {
 	r.add(figure{what: name + "the manager's memory", value: fmt.Sprintf("%s, at its peak %s, after a collection of garbage %s", mebibytes(held.before.resident), mebibytes(held.before.peak), mebibytes(held.resident))})
 	each := float64(held.resident-empty.resident) / float64(n)
 	f := figure{what: name + "resident memory an object", value: kibibytes(each)}
-	if n >= enoughForMemory {
+	if n >= enough {
 		f.target, f.met = "≤ 6 KiB", ptr.To(each <= 6<<10)
 	}
 	r.add(f)

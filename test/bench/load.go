@@ -64,30 +64,98 @@ func (s *stand) create(ctx context.Context, n int, object func(i int) *v1alpha1.
 	})
 }
 
-// arrivals counts objects that come to a state of the upstream's. It watches their metadata only.
+// arrivals counts objects that come to a state of the upstream's. It watches their metadata only,
+// from the beginning on: the API server drops whoever does not keep up with a watch, and is busy
+// for a while with letting him in again.
 type arrivals struct {
 	stand *stand
 	state string
-	seen  map[string]bool
-	watch watch.Interface
+	ended context.CancelFunc
+	// news says that something has changed below.
+	news chan struct{}
+
+	mu   sync.Mutex
+	seen map[string]bool
+	// last is when the last one came.
+	last   time.Time
+	failed error
 }
 
 // arrivals starts to count. Objects that are in that state already count, too.
 func (s *stand) arrivals(ctx context.Context, state string) (*arrivals, error) {
-	a := &arrivals{stand: s, state: state, seen: map[string]bool{}}
-	return a, a.open(ctx)
+	ctx, ended := context.WithCancel(ctx)
+	a := &arrivals{stand: s, state: state, ended: ended, news: make(chan struct{}, 1), seen: map[string]bool{}}
+	events, err := a.open(ctx)
+	if err != nil {
+		ended()
+		return nil, err
+	}
+	go a.count(ctx, events)
+	return a, nil
 }
 
-func (a *arrivals) open(ctx context.Context) (err error) {
+func (a *arrivals) open(ctx context.Context) (watch.Interface, error) {
 	resource := v1alpha1.GroupVersion.WithResource("vectorstorefilebatches")
-	a.watch, err = a.stand.metadata.Resource(resource).Namespace(a.stand.namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "status.status=" + a.state})
+	events, err := a.stand.metadata.Resource(resource).Namespace(a.stand.namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "status.status=" + a.state})
 	if err != nil {
-		return fmt.Errorf("watching for objects that are %s: %w", a.state, err)
+		return nil, fmt.Errorf("watching for objects that are %s: %w", a.state, err)
 	}
+	return events, nil
+}
+
+func (a *arrivals) stop() { a.ended() }
+
+// count counts until it is stopped, or fails. Where a watch ends, another goes on.
+func (a *arrivals) count(ctx context.Context, events watch.Interface) {
+	var err error
+	for err == nil && ctx.Err() == nil {
+		for event := range events.ResultChan() {
+			if err = a.take(event); err != nil || event.Type == watch.Error {
+				break
+			}
+		}
+		events.Stop()
+		if err == nil && ctx.Err() == nil {
+			events, err = a.open(ctx)
+		}
+	}
+	if err != nil {
+		a.change(func() { a.failed = err })
+	}
+}
+
+func (a *arrivals) take(event watch.Event) error {
+	if event.Type != watch.Added && event.Type != watch.Modified {
+		return nil
+	}
+	object, ours := event.Object.(*metav1.PartialObjectMetadata)
+	if !ours {
+		return errors.New("a watch for metadata brought something else")
+	}
+	a.change(func() {
+		if !a.seen[object.Name] {
+			a.seen[object.Name], a.last = true, time.Now()
+		}
+	})
 	return nil
 }
 
-func (a *arrivals) stop() { a.watch.Stop() }
+// change changes what is known.
+func (a *arrivals) change(how func()) {
+	a.mu.Lock()
+	how()
+	a.mu.Unlock()
+	select {
+	case a.news <- struct{}{}:
+	default: // whoever waits has not seen the news before these yet
+	}
+}
+
+func (a *arrivals) known() (seen int, last time.Time, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.seen), a.last, a.failed
+}
 
 // await waits until n objects have come, and gives the time at which the last one did.
 func (a *arrivals) await(ctx context.Context, n int) (time.Time, error) {
@@ -95,33 +163,22 @@ func (a *arrivals) await(ctx context.Context, n int) (time.Time, error) {
 	defer cancel()
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
-	for len(a.seen) < n {
+	for {
+		seen, last, err := a.known()
+		if err != nil || seen >= n {
+			return last, err
+		}
 		select {
 		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("waiting for %d objects to be %s, and %d are: %w", n, a.state, len(a.seen), ctx.Err())
+			return last, fmt.Errorf("waiting for %d objects to be %s, and %d are: %w", n, a.state, seen, ctx.Err())
 		case <-ticker.C:
-			a.stand.say("  %d of %d are %s", len(a.seen), n, a.state)
+			a.stand.say("  %d of %d are %s", seen, n, a.state)
 			if a.stand.manager != nil {
 				if err := a.stand.manager.died(); err != nil {
-					return time.Time{}, err
+					return last, err
 				}
 			}
-		case event, open := <-a.watch.ResultChan():
-			if !open || event.Type == watch.Error {
-				a.watch.Stop()
-				if err := a.open(ctx); err != nil {
-					return time.Time{}, err
-				}
-				continue
-			}
-			object, ours := event.Object.(*metav1.PartialObjectMetadata)
-			if !ours {
-				return time.Time{}, errors.New("a watch for metadata brought something else")
-			}
-			if event.Type == watch.Added || event.Type == watch.Modified {
-				a.seen[object.Name] = true
-			}
+		case <-a.news:
 		}
 	}
-	return time.Now(), nil
 }

@@ -26,7 +26,7 @@ func scenarios() []scenario {
 		{"latency", "cancels and new objects, one every 50 ms and then all at once, while nothing is due and while batches are polled at the full budget", (*bench).latency},
 		{"restart", "SIGKILL and restart with all batches in progress", (*bench).restart},
 		{"finished", "objects that are over, of 100 files each", (*bench).finished},
-		{"growth", "the processor time of a look at a batch and of a pass, with more and more objects that are all polled at the full budget", (*bench).growth},
+		{"growth", "the processor time of a look at a batch and of a pass, with few and with many objects that are all polled at the full budget", (*bench).growth},
 	}
 }
 
@@ -58,8 +58,10 @@ type scale struct {
 	// growthRate is the budget in growth, in requests a second: enough of them to be measured by,
 	// and fewer than the smallest number of objects asks for.
 	growthRate int
-	// window is for how long the processor time is measured at each number.
-	window time.Duration
+	// growthRounds are the turns that each number has, and window is for how long the processor
+	// time is measured in each.
+	growthRounds int
+	window       time.Duration
 	// minute is the upstream's minute in the scenario sync.
 	minute time.Duration
 	// rate is the budget in latency and restart, in requests a second.
@@ -70,20 +72,20 @@ var scales = map[string]scale{
 	"full": {
 		name: "full", rounds: 3, short: 2000, large: 10,
 		crowd: 10_000, quiet: time.Minute, pollEvery: 30 * time.Second, operations: 200,
-		finished: []int{10_000, 50_000}, growth: []int{1000, 5000, 10_000, 50_000}, growthRate: 400, window: 30 * time.Second,
+		finished: []int{10_000, 50_000}, growth: []int{1000, 5000, 10_000, 50_000}, growthRate: 400, growthRounds: 3, window: 20 * time.Second,
 		minute: time.Minute, rate: 200,
 	},
 	"small": {
-		name: "small", rounds: 2, short: 100, large: 2,
+		name: "small", rounds: 2, short: 200, large: 2,
 		crowd: 500, quiet: 4 * time.Second, pollEvery: 4 * time.Second, operations: 20,
-		finished: []int{250, 1000}, growth: []int{50, 250, 1000}, growthRate: 200, window: 3 * time.Second,
+		finished: []int{250, 1000}, growth: []int{50, 250, 1000}, growthRate: 200, growthRounds: 1, window: 3 * time.Second,
 		minute: 10 * time.Second, rate: 100,
 	},
 	// For the bench's own test: enough to see that every part of it works.
 	"tiny": {
 		name: "tiny", rounds: 1, short: 20, large: 1,
 		crowd: 40, quiet: time.Second, pollEvery: 2 * time.Second, operations: 5,
-		finished: []int{10, 30}, growth: []int{10, 40}, growthRate: 40, window: time.Second,
+		finished: []int{10, 30}, growth: []int{10, 40}, growthRate: 40, growthRounds: 1, window: time.Second,
 		minute: 4 * time.Second, rate: 50,
 	},
 }
