@@ -94,15 +94,15 @@ func (b *bench) inProgress(ctx context.Context) error {
 		return err
 	}
 	defer s.stop()
-	// The looks of the start come at once, and what follows them is spread only by chance: over
-	// whole rounds that does not matter.
+	// The looks of the start come at once, and those that follow them are spread only by chance: at
+	// the end of two rounds, some batches have been looked at once only.
 	spell, err := s.watch(ctx, "looks", 2*every)
 	if err != nil {
 		return err
 	}
 	looks := spell.calls.of(emulator.Retrieve)
 	b.report.note("%s batches, each looked at every %s, give or take a fifth, over %s.", thousands(n), every, 2*every)
-	b.report.add(figure{what: "upstream calls a second", value: fmt.Sprintf("%.1f (asked for: %.1f)", spell.perSecond(spell.calls.of(emulator.AnyOperation)), float64(n)/every.Seconds())})
+	b.report.add(figure{what: "upstream calls a second", value: fmt.Sprintf("%.1f (spread evenly: %.1f)", spell.perSecond(spell.calls.of(emulator.AnyOperation)), float64(n)/every.Seconds())})
 	b.report.never("API writes", spell.writes.total())
 	b.report.add(figure{what: "the manager's processors", value: fmt.Sprintf("%.2f", spell.processor.Seconds()/spell.took.Seconds())})
 	b.report.add(figure{what: "its processor time a look", value: fmt.Sprintf("%.0f µs", microseconds(spell.processor, looks))})
