@@ -128,11 +128,7 @@ func (s *stand) leftAlone(ctx context.Context, n int, empty memory) error {
 		return err
 	}
 	defer s.stop()
-	err = eventuallyEvery(ctx, nowAndThen, "the manager to have seen all objects", func() (bool, error) {
-		passes, err := s.manager.passes(ctx)
-		return passes >= n, err
-	})
-	if err != nil {
+	if err := s.manager.seesAll(ctx, n); err != nil {
 		return err
 	}
 	if err := pause(ctx, s.scale.quiet); err != nil {

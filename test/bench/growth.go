@@ -146,11 +146,7 @@ func (s *stand) cost(ctx context.Context, tier, n int) (cost, error) {
 	}
 	defer s.stop()
 	// The first pass over each object is the start's, of which there are more with more objects.
-	err := eventuallyEvery(ctx, nowAndThen, "the manager to have seen all objects", func() (bool, error) {
-		passes, err := s.manager.passes(ctx)
-		return passes >= n, err
-	})
-	if err != nil {
+	if err := s.manager.seesAll(ctx, n); err != nil {
 		return cost{}, err
 	}
 	if err := pause(ctx, burst); err != nil {

@@ -148,6 +148,14 @@ func (m *manager) passes(ctx context.Context) (int, error) {
 	return int(found.sum("controller_runtime_reconcile_total", nil)), err
 }
 
+// seesAll waits until the manager has made a pass over each of n objects.
+func (m *manager) seesAll(ctx context.Context, n int) error {
+	return eventuallyEvery(ctx, nowAndThen, "the manager to have seen all objects", func() (bool, error) {
+		passes, err := m.passes(ctx)
+		return passes >= n, err
+	})
+}
+
 // reading is what is known of a manager and its upstream at one time.
 type reading struct {
 	at     time.Time
