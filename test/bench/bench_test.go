@@ -269,3 +269,10 @@ func TestStepsAreRound(t *testing.T) {
 		}
 	}
 }
+
+func TestEnvironment(t *testing.T) {
+	got := environment([]string{"PATH=/bin", "OPENAI_API_KEY=sk-a", "KUBECONFIG=/b", "GOGC=400", "KUBE_FEATURE_WatchListClient=false", "PATHS=c"})
+	if diff := cmp.Diff([]string{"PATH=/bin", "GOGC=400", "KUBE_FEATURE_WatchListClient=false"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

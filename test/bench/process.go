@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ func launch(log, program string, args ...string) (*process, error) {
 		log:     log, started: time.Now(), ended: make(chan struct{}),
 	}
 	p.command.Stdout, p.command.Stderr = output, output
-	p.command.Env = []string{"PATH=" + os.Getenv("PATH")}
+	p.command.Env = environment(os.Environ())
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the bench, which ends it
 	if err := errors.Join(p.command.Start(), output.Close()); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
@@ -45,6 +46,18 @@ func launch(log, program string, args ...string) (*process, error) {
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// environment is what a program gets to know of the bench's own: nothing that could lead it to
+// another cluster or key, and the settings of Go's runtime and of client-go.
+func environment(all []string) (kept []string) {
+	for _, variable := range all {
+		name, _, _ := strings.Cut(variable, "=")
+		if slices.Contains([]string{"PATH", "GOGC", "GOMEMLIMIT", "GOMAXPROCS"}, name) || strings.HasPrefix(name, "KUBE_FEATURE_") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
 }
 
 // kill ends the process at once. On none, and on one that has ended, it does nothing.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 
@@ -25,6 +24,8 @@ type sightings struct {
 
 	mu    sync.Mutex
 	first map[string]time.Time
+	// over says that the watch has ended, and shows nothing more.
+	over bool
 }
 
 // sight begins to watch. What was done before is not seen.
@@ -47,7 +48,7 @@ func (o *sightings) note() {
 	for event := range o.watch.ResultChan() {
 		object, ours := event.Object.(*metav1.PartialObjectMetadata)
 		// One of the crowd has changed its generation when its spec was changed, by a cancel.
-		if !ours || event.Type == watch.Error || strings.HasPrefix(object.Name, crowdPrefix) && object.Generation == 1 {
+		if !ours || strings.HasPrefix(object.Name, crowdPrefix) && object.Generation == 1 {
 			continue
 		}
 		o.mu.Lock()
@@ -56,6 +57,9 @@ func (o *sightings) note() {
 		}
 		o.mu.Unlock()
 	}
+	o.mu.Lock()
+	o.over = true
+	o.mu.Unlock()
 }
 
 // of is when an object was seen as a user wants it. It waits for that.
@@ -63,7 +67,9 @@ func (o *sightings) of(ctx context.Context, name string) (at time.Time, err erro
 	err = eventually(ctx, "the watch to show "+name, func() (seen bool, err error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		at, seen = o.first[name]
+		if at, seen = o.first[name]; !seen && o.over {
+			return false, fmt.Errorf("%w: the watch has ended before it showed %s", errNothing, name)
+		}
 		return seen, nil
 	})
 	return at, err
