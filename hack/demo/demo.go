@@ -104,7 +104,7 @@ func (d *demo) install(ctx context.Context) error {
 		return err
 	}
 	d.show.say("%d objects applied", bytes.Count(output, []byte("\n")))
-	return d.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/vectorstorefilebatches.vector-store-operator.dev")
+	return d.plane.Established(ctx, controlplane.CRD)
 }
 
 // startOperator runs the manager that was built, with nothing but the token of its own

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
+
+// CRD is the name of this project's CRD.
+const CRD = "vectorstorefilebatches.vector-store-operator.dev"
 
 // ControlPlane is a running API server with its etcd.
 type ControlPlane struct {
@@ -104,6 +108,19 @@ func (c *ControlPlane) Run(ctx context.Context, args ...string) (string, error) 
 	return string(output), nil
 }
 
+// Established waits until the API server serves the Kind of a CRD, which is given by its name. A
+// CRD that is new has null for conditions, for which kubectl does not wait but gives up; the
+// accepted names come together with the first ones.
+func (c *ControlPlane) Established(ctx context.Context, crd string) error {
+	plural, _, _ := strings.Cut(crd, ".")
+	for _, state := range []string{"jsonpath={.status.acceptedNames.plural}=" + plural, "condition=Established"} {
+		if _, err := c.Run(ctx, "wait", "crd/"+crd, "--for="+state, "--timeout=60s"); err != nil {
+			return fmt.Errorf("waiting for the CRD: %w", err)
+		}
+	}
+	return nil
+}
+
 // Install applies kustomize folders below config/, and waits until the CRD is served.
 func (c *ControlPlane) Install(ctx context.Context, folders ...string) error {
 	for _, folder := range folders {
@@ -111,8 +128,8 @@ func (c *ControlPlane) Install(ctx context.Context, folders ...string) error {
 			return fmt.Errorf("installing config/%s: %w", folder, err)
 		}
 	}
-	if _, err := c.Run(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/vectorstorefilebatches.vector-store-operator.dev"); err != nil {
-		return fmt.Errorf("waiting for the CRD: %w", err)
+	if err := c.Established(ctx, CRD); err != nil {
+		return err
 	}
 	// This makes kubectl forget what it found out before there was the CRD, such as that
 	// there is no short name vsfb.

@@ -40,7 +40,9 @@ func TestOnACluster(t *testing.T) {
 
 func testInstall(t *testing.T, plane *controlplane.ControlPlane) {
 	runBlock(t, plane, "make install")
-	runBlock(t, plane, "kubectl wait --for=condition=Established --timeout=60s crd/vectorstorefilebatches.vector-store-operator.dev")
+	if err := plane.Established(t.Context(), controlplane.CRD); err != nil {
+		t.Fatal(err)
+	}
 	runBlock(t, plane, "kubectl get validatingadmissionpolicy vectorstorefilebatch-attributes vectorstorefilebatch-immutable-attributes")
 }
 

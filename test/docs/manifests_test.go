@@ -46,13 +46,12 @@ func installForeign(t *testing.T, plane *controlplane.ControlPlane) {
 		if err := os.WriteFile(path, fromModule(t, foreign.module, foreign.sum, foreign.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if output, err := plane.Kubectl(t.Context(), "apply", "--server-side", "-f", path).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", foreign.module, err, output)
+		name, err := plane.Run(t.Context(), "apply", "--server-side", "-f", path, "-o", "jsonpath={.metadata.name}")
+		if err != nil {
+			t.Fatalf("%s: %v", foreign.module, err)
 		}
-		// --for=condition fails where there are no conditions yet; this waits for them.
-		established := `--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True`
-		if output, err := plane.Kubectl(t.Context(), "wait", established, "--timeout=60s", "-f", path).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", foreign.module, err, output)
+		if err := plane.Established(t.Context(), name); err != nil {
+			t.Fatalf("%s: %v", foreign.module, err)
 		}
 	}
 }
