@@ -101,6 +101,7 @@ func managerOptions(o *options) ctrl.Options {
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
+		NewCache:               controller.NewCache,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
 			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),

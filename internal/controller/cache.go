@@ -4,23 +4,38 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/listing"
 )
 
 // CachedObjects says which objects the manager's cache keeps, those that a selector takes, or all
 // where it is nil, and how: without what the loop has no use for.
 func CachedObjects(selector labels.Selector) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{&v1alpha1.VectorStoreFileBatch{}: {Label: selector, Transform: Trim}}
+}
+
+// NewCache makes the manager's cache, as the manager's options want it: one that lists in pages.
+func NewCache(config *rest.Config, options cache.Options) (cache.Cache, error) {
+	config = rest.CopyConfig(config)
+	config.Wrap(listing.ReadAhead)
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache's client: %w", err)
+	}
+	options.HTTPClient, options.NewInformer = client, listing.InPages(Trim)
+	return cache.New(config, options)
 }
 
 // Trim takes out of an object that comes from the API server what the loop has no use for. Once

@@ -64,8 +64,9 @@ const workers = 32
 
 // The control plane that all tests share, and what the manager wrote to it.
 var (
-	k8s    client.Client
-	writes = &writeCounter{counts: make(map[string]int), lost: make(map[string]int)}
+	apiServer *rest.Config
+	k8s       client.Client
+	writes    = &writeCounter{counts: make(map[string]int), lost: make(map[string]int)}
 )
 
 func TestMain(m *testing.M) {
@@ -105,16 +106,18 @@ func start(ctx context.Context, plane *controlplane.ControlPlane) error {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	var err error
-	if k8s, err = client.New(plane.Config, client.Options{Scheme: scheme}); err != nil {
+	apiServer = plane.Config
+	if k8s, err = client.New(apiServer, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	config := rest.CopyConfig(plane.Config)
+	config := rest.CopyConfig(apiServer)
 	config.Wrap(writes.wrap)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:  scheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:   cache.Options{ByObject: controller.CachedObjects(nil)},
-		Client:  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+		Scheme:   scheme,
+		Metrics:  metricsserver.Options{BindAddress: "0"},
+		NewCache: controller.NewCache,
+		Cache:    cache.Options{ByObject: controller.CachedObjects(nil)},
+		Client:   client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)

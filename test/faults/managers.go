@@ -21,11 +21,9 @@ import (
 type managers struct {
 	program string
 	args    []string
-	// environment is added to what the processes have.
-	environment []string
-	number      int
-	journal     *journal
-	folder      string
+	number  int
+	journal *journal
+	folder  string
 
 	mu      sync.Mutex
 	closed  bool
@@ -63,7 +61,7 @@ func (m *managers) start() error {
 			return fmt.Errorf("making the log of a manager: %w", err)
 		}
 		p.command.Stdout, p.command.Stderr = log, log
-		p.command.Env = append([]string{"PATH=" + os.Getenv("PATH")}, m.environment...)
+		p.command.Env = []string{"PATH=" + os.Getenv("PATH")}
 		p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the suite, which ends it
 		if err := errors.Join(p.command.Start(), log.Close()); err != nil {
 			return fmt.Errorf("starting %s: %w", m.program, err)

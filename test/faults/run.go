@@ -77,7 +77,7 @@ func (w *world) begin(ctx context.Context, s *scenario, name string, faults []in
 	if err != nil {
 		return r, err
 	}
-	r.managers = &managers{program: w.manager, environment: s.environment, number: max(1, s.managers), journal: r.journal, folder: r.folder}
+	r.managers = &managers{program: w.manager, number: max(1, s.managers), journal: r.journal, folder: r.folder}
 	if r.proxied, err = r.serve(ctx, newProxy(proxy{
 		journal: r.journal, classify: classifyCall, target: direct.url, transport: &http.Transport{},
 		managers: r.managers, received: r.received, store: "/v1/vector_stores/" + r.store,

@@ -27,8 +27,6 @@ type scenario struct {
 	withoutSecret bool
 	// early makes the object before there is a manager.
 	early bool
-	// environment is added to what the managers have.
-	environment []string
 	// managers is how many work at the same time; one, where it is zero.
 	managers int
 	// points are those that faults meet; all of them, where it is empty.
@@ -168,10 +166,9 @@ var scenarios = []scenario{
 		},
 	},
 	{
-		name: "listed", does: "find the object in a list, as from an API server that streams none", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		name: "listed", does: "find the object in the list that a manager begins with", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, early: true,
-		environment: []string{"KUBE_FEATURE_WatchListClient=false"},
-		points:      []string{"api.list.1", "api.watch.1", "api.secret.1"},
+		points: []string{"api.list.1", "api.watch.1", "api.secret.1"},
 	},
 	{
 		name: "lost-create", does: "recover from a create whose answer is lost", reason: v1alpha1.ReasonCompleted, statusWrites: 4,

@@ -99,7 +99,6 @@ func TestListIsOld(t *testing.T) {
 			answered.Do(func() { answer = old })
 			return answer
 		},
-		Environment: []string{"KUBE_FEATURE_WatchListClient=false"}, // so that it asks for a list
 	})
 	stage.Eventually(t, "the manager to want to create each batch again", func() bool {
 		var tried []string
