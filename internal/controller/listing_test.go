@@ -38,10 +38,21 @@ func (a *asked) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-func (a *asked) all() []url.Values {
+// pages are the lists that were asked for: of how many objects, and whether they go on.
+func (a *asked) pages(t *testing.T) (pages []string) {
+	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]url.Values{}, a.queries...)
+	for _, query := range a.queries {
+		watch := query.Has("watch")
+		if query.Has("sendInitialEvents") || query.Has("resourceVersion") && !watch {
+			t.Errorf("the cache asked for %v", query)
+		}
+		if !watch {
+			pages = append(pages, fmt.Sprintf("%s,%t", query.Get("limit"), query.Has("continue")))
+		}
+	}
+	return pages
 }
 
 // cached runs a cache of the world's namespace, as a manager that starts has one.
@@ -90,16 +101,7 @@ func TestTheCacheListsInPages(t *testing.T) {
 			t.Fatalf("the cache has %+v", b)
 		}
 	}
-	var pages []string
-	for _, query := range a.all() {
-		if query.Has("sendInitialEvents") || query.Has("resourceVersion") && !query.Has("watch") {
-			t.Errorf("the cache asked for %v", query)
-		}
-		if !query.Has("watch") {
-			pages = append(pages, fmt.Sprintf("%s,%t", query.Get("limit"), query.Has("continue")))
-		}
-	}
-	if len(pages) != 2 || pages[0] != "50,false" || !strings.HasSuffix(pages[1], ",true") {
+	if pages := a.pages(t); len(pages) != 2 || pages[0] != "50,false" || !strings.HasSuffix(pages[1], ",true") {
 		t.Errorf("the cache asked for the pages %v, want one of 50 objects and one of the others", pages)
 	}
 	w.deleteAndWait(made[0])

@@ -52,6 +52,7 @@ type page struct {
 	err      error
 }
 
+// RoundTrip answers a request, and one for a page with what was asked for ahead.
 func (a *readAhead) RoundTrip(request *http.Request) (*http.Response, error) {
 	query := request.URL.Query()
 	limit, err := strconv.Atoi(query.Get("limit"))

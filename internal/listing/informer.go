@@ -38,6 +38,7 @@ func InPages(trim toolscache.TransformFunc) NewInformer {
 // noStream tells client-go not to ask for a watch that begins with all objects.
 type noStream struct{}
 
+// IsWatchListSemanticsUnSupported is the question that client-go asks.
 func (noStream) IsWatchListSemanticsUnSupported() bool { return true }
 
 // pages makes each call for a list one for a page. It is client-go that puts them together.

@@ -221,7 +221,7 @@ func TestAPageThatFails(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(code)
 			_ = json.NewEncoder(w).Encode(metav1.Status{
-				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason, //nolint:gosec // a status
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: int32(code), Reason: reason,
 			})
 		}
 	}
@@ -300,7 +300,7 @@ func TestAPageThatNobodyAsksForIsNotKept(t *testing.T) {
 		transport := listing.ReadAhead(next)
 		send(t, transport, http.MethodGet, "http://api/bs?limit=1000")
 		synctest.Wait()
-		time.Sleep(2 * time.Minute) // of the bubble's clock
+		<-time.After(2 * time.Minute) // of the bubble's clock
 		send(t, transport, http.MethodGet, "http://api/bs?continue=1&limit=1000")
 		synctest.Wait()
 		want := []string{
