@@ -155,7 +155,7 @@ func (e evidence) lost() map[string]bool {
 			return other.Op == "api.keep" && other.Effect && other.BatchID == made.BatchID
 		})
 		killed := slices.ContainsFunc(e.killedAt, func(at int) bool { return at > i && (kept < 0 || at <= kept) })
-		overtaken := kept < 0 && e.scenario.managers > 1 && e.outage()
+		overtaken := kept < 0 && e.scenario.managers > 1 && e.away()
 		if !made.Delivered || killed || overtaken {
 			lost[made.BatchID] = kept < 0
 		}
@@ -163,10 +163,11 @@ func (e evidence) lost() map[string]bool {
 	return lost
 }
 
-// outage reports whether the API server was away.
-func (e evidence) outage() bool {
+// away reports whether the API server was away, or kept an answer back for longer than another
+// manager waits: the write of an ID may have been refused by it, and nobody told to repeat it.
+func (e evidence) away() bool {
 	return slices.ContainsFunc(e.entries, func(other entry) bool {
-		return other.Fault == "outage" && strings.HasPrefix(other.Op, "api.")
+		return (other.Fault == "outage" || other.Fault == "timeout") && strings.HasPrefix(other.Op, "api.")
 	})
 }
 
