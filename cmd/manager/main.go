@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	// The image has no certificate authorities: these are used where the system has none.
@@ -33,10 +32,6 @@ func main() {
 	}
 }
 
-// garbage is how much of it may gather before it is collected, in percent of what lives. Nearly all
-// that lives are the objects in the cache, so Go's 100 would be as much memory again as they take.
-const garbage = 75
-
 func run() error {
 	o := defaultOptions()
 	logging := zap.Options{}
@@ -49,9 +44,6 @@ func run() error {
 	}
 	if err := o.validate(); err != nil {
 		return err
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
 	}
 	logger := zap.New(zap.UseFlagOptions(&logging))
 	ctrl.SetLogger(logger)
