@@ -67,6 +67,9 @@ type world struct {
 	// byDeadline tells that the cancel in the status was not asked for by spec.cancel, and
 	// rethought that people changed something since that makes it a matter of opinion.
 	byDeadline, rethought bool
+	// latched tells that a cancel was in the status before. It can get lost there, and comes back
+	// out of the operator's memory, after people have changed something.
+	latched bool
 	// expired and detached tell what the object's end was like.
 	expired, detached bool
 
@@ -557,7 +560,8 @@ func (w *world) conclude(b *object, version int, d batch.Decision, told []batch.
 		return w.expire(told)
 	}
 	if d.Status.CancelRequestedAt != nil && w.b.Status.CancelRequestedAt == nil {
-		w.byDeadline, w.rethought = !batch.CancelWanted(b), !reflect.DeepEqual(b.Spec, w.b.Spec)
+		w.byDeadline, w.rethought = !batch.CancelWanted(b), w.latched && w.rethought || !reflect.DeepEqual(b.Spec, w.b.Spec)
+		w.latched = true
 	}
 	if err := w.checkTruth(b, d.Status); err != nil {
 		return err
