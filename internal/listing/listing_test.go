@@ -313,6 +313,36 @@ func TestAPageThatNobodyAsksForIsNotKept(t *testing.T) {
 	})
 }
 
+// hanging answers the first page, and no other one.
+type hanging struct{ counter }
+
+func (h *hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Has("continue") {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return h.counter.RoundTrip(r)
+}
+
+func TestAPageThatHangsEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		transport := listing.ReadAhead(&hanging{})
+		send(t, transport, http.MethodGet, "http://api/bs?limit=1000")
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://api/bs?continue=1&limit=1000", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := transport.RoundTrip(request)
+		if err == nil {
+			t.Error("a page was answered that nobody sent", response.Body.Close())
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
 func TestOnlyListsInPagesAreReadAhead(t *testing.T) {
 	t.Parallel()
 	for _, sent := range []string{"GET http://api/bs", "GET http://api/bs?resourceVersion=0&watch=true", "GET http://api/bs/one", "DELETE http://api/bs?limit=5"} {

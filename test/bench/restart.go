@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -86,7 +87,7 @@ func (s *stand) startBesideNewObjects(ctx context.Context, kill int) (restarted,
 		for _, c := range creates {
 			last = c.Time
 		}
-		return len(creates) >= fresh, err
+		return len(creates) >= fresh, errors.Join(err, s.manager.died())
 	})
 	if err != nil {
 		return restarted{}, err
