@@ -5,20 +5,36 @@ package framework
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"sync/atomic"
 )
+
+// FreeAddress takes ports below the range that systems use for outgoing connections, and each once, so
+// that no other process takes a port between FreeAddress and its use.
+const firstPort, ports = 10_000, 20_000
+
+// nextPort starts at another port in each process, because several may run at a time.
+var nextPort atomic.Int64
 
 // FreeAddress returns an address on the loopback interface on which no program listens.
 func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+	nextPort.CompareAndSwap(0, int64(os.Getpid())*101)
+	var errs []error
+	for range 100 {
+		address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(firstPort + nextPort.Add(1)%ports)}
+		listener, err := net.ListenTCP("tcp", address)
+		if err == nil {
+			return address.String(), listener.Close()
+		}
+		errs = append(errs, err)
 	}
-	return listener.Addr().String(), listener.Close()
+	return "", fmt.Errorf("finding a free port: %w", errors.Join(errs...))
 }
 
 // Fetch sends a GET request, with a bearer token unless that is empty. It returns the HTTP status and
