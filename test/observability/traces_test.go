@@ -20,6 +20,11 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
+const (
+	// reconcileSpan is the name of the span of a reconciliation, and loggedReconcile its log message.
+	reconcileSpan, loggedReconcile = "reconcile", "Reconciled"
+)
+
 // traceID returns the trace ID that docs/observability.md defines.
 func traceID(uid types.UID) string {
 	sum := sha256.Sum256([]byte(uid))
@@ -79,11 +84,11 @@ func wantRequests(t *testing.T, f *framework.Fixture, otlp *receiver, batchID, t
 	for _, call := range f.Emulator.Calls() {
 		// A create has the ID of the batch in its response.
 		if call.BatchID == batchID {
-			received = append(received, request{"upstream " + string(call.Operation), call.RequestID, http.StatusText(call.Status)})
+			received = append(received, request{"OpenAI " + string(call.Operation), call.RequestID, http.StatusText(call.Status)})
 		}
 	}
 	for _, s := range otlp.received() {
-		if s.TraceID != trace || !strings.HasPrefix(s.Name, "upstream ") {
+		if s.TraceID != trace || !strings.HasPrefix(s.Name, "OpenAI ") {
 			continue
 		}
 		status := http.StatusText(http.StatusOK)
@@ -95,7 +100,7 @@ func wantRequests(t *testing.T, f *framework.Fixture, otlp *receiver, batchID, t
 	if diff := cmp.Diff(received, traced); diff != "" {
 		t.Errorf("requests (-received +traced):\n%s", diff)
 	}
-	for _, name := range []string{"upstream create", "upstream retrieve", "upstream cancel"} {
+	for _, name := range []string{"OpenAI create", "OpenAI retrieve", "OpenAI cancel"} {
 		if !slices.ContainsFunc(traced, func(r request) bool { return r.Name == name }) {
 			t.Errorf("the trace has no %s", name)
 		}
@@ -106,23 +111,23 @@ func wantRequests(t *testing.T, f *framework.Fixture, otlp *receiver, batchID, t
 // that the spans of other objects are in other traces.
 func wantReconciles(t *testing.T, otlp *receiver, b *v1alpha1.VectorStoreFileBatch, trace string) {
 	t.Helper()
-	passes := map[string]span{}
+	reconciles := map[string]span{}
 	for _, s := range otlp.received() {
 		if s.Service != "traced" {
 			t.Errorf("the service of a span is %q: %+v", s.Service, s)
 		}
-		if s.Name != "pass" {
+		if s.Name != reconcileSpan {
 			continue
 		}
-		passes[s.SpanID] = s
+		reconciles[s.SpanID] = s
 		if ours := s.Attributes["vectorstorefilebatch.name"] == b.Name; ours != (s.TraceID == trace) || s.ParentID != "" {
 			t.Errorf("a reconciliation is in the wrong trace: %+v", s)
 		}
 	}
 	reasons := map[string]bool{}
 	for _, s := range otlp.received() {
-		pass, isPart := passes[s.ParentID]
-		if s.Name != "pass" && (!isPart || pass.TraceID != s.TraceID) {
+		parent, isPart := reconciles[s.ParentID]
+		if s.Name != reconcileSpan && (!isPart || parent.TraceID != s.TraceID) {
 			t.Errorf("a request has no reconciliation as its parent: %+v", s)
 		}
 		if s.TraceID == trace {
@@ -140,7 +145,7 @@ func wantReconciles(t *testing.T, otlp *receiver, b *v1alpha1.VectorStoreFileBat
 // object have its trace ID.
 func wantTraceInLog(t *testing.T, name, log, object, trace string) {
 	t.Helper()
-	requests, passes := 0, 0
+	requests, reconciles := 0, 0
 	for line := range strings.Lines(log) {
 		var entry struct {
 			Msg, Name, TraceID, Operation string
@@ -149,10 +154,10 @@ func wantTraceInLog(t *testing.T, name, log, object, trace string) {
 			t.Errorf("manager %s logs a line that is not JSON: %s", name, line)
 		}
 		switch entry.Msg {
-		case "Asked the upstream":
+		case "Called the OpenAI API":
 			requests++
-		case "Made a pass":
-			passes++
+		case loggedReconcile:
+			reconciles++
 		case "State changed", "Created the batch":
 		default:
 			continue
@@ -161,8 +166,8 @@ func wantTraceInLog(t *testing.T, name, log, object, trace string) {
 			t.Errorf("manager %s: a log entry has the wrong trace: %s", name, line)
 		}
 	}
-	if requests == 0 || passes == 0 {
-		t.Errorf("manager %s logs %d requests and %d reconciliations", name, requests, passes)
+	if requests == 0 || reconciles == 0 {
+		t.Errorf("manager %s logs %d requests and %d reconciliations", name, requests, reconciles)
 	}
 }
 
