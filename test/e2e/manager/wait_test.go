@@ -1,25 +1,27 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e_test
+package manager_test
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-func TestKubectlWaitReturns(t *testing.T) {
+func TestKubectlWait_Returns(t *testing.T) {
 	t.Parallel()
-	complete := func(t *testing.T, _ tenant, batchID string) { end(t, batchID, "completed") }
-	cancel := func(t *testing.T, n tenant, _ string) {
-		n.kubectl(t, "patch", "vsfb", "handbook", "--type=merge", `--patch={"spec":{"cancel":true}}`)
+	complete := func(t *testing.T, _ fixture, batchID string) { finish(t, batchID, "completed") }
+	cancel := func(t *testing.T, f fixture, _ string) {
+		f.patchSpec(t, "handbook", `{"cancel":true}`)
 	}
 	for name, test := range map[string]struct {
-		what    string
-		happens func(t *testing.T, n tenant, batchID string)
+		state   string
+		happens func(t *testing.T, f fixture, batchID string)
 	}{
 		"for Finished":            {"condition=Finished", complete},
 		"for Ready":               {"condition=Ready", complete},
@@ -30,49 +32,70 @@ func TestKubectlWaitReturns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newUser(t)
-			n.apply(t, n.manifest("handbook", `fileIDs: [file-stuck-w]`))
-			n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
-			waiting := n.waiting(t, "handbook", test.what)
-			if err := waiting.died(); err != nil {
-				t.Fatalf("it returned before anything happened: %v", err)
+			f := newFixture(t)
+			f.Apply(t, f.manifest("handbook", `fileIDs: [file-stuck-w]`))
+			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+			waiting := f.startWait(t, "handbook", test.state)
+			if err := waiting.Err(); err != nil {
+				t.Fatalf("it returned too early: %v", err)
 			}
-			test.happens(t, n, onlyBatch(t, n.store).ID)
-			waiting.wantEnd(t)
-			// Afterwards it returns at once.
-			n.kubectl(t, "wait", "vsfb/handbook", "--for="+test.what, "--timeout=1s")
+			test.happens(t, f, onlyBatch(t, f.store).ID)
+			wantSuccess(t, waiting)
+			// Now it returns at once.
+			f.Must(t, "wait", "vsfb/handbook", "--for="+test.state, "--timeout=1s")
 		})
 	}
 }
 
-func TestKubectlWaitDoesNotReturnForWhatIsNot(t *testing.T) {
+func TestKubectlWait_TimesOut(t *testing.T) {
 	t.Parallel()
-	n := newUser(t)
-	admin(t, http.MethodPost, "files", `{"id":"file-late","outcome":{"stuck":true}}`, nil)
-	n.apply(t, n.manifest("handbook", `fileIDs: [file-fail-w, file-late]`))
-	n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
-	n.wantTimeout(t, "condition=Finished")
-	finished := n.waiting(t, "handbook", "condition=Finished")
-	ready := n.waiting(t, "handbook", "condition=Ready")
-	admin(t, http.MethodPost, "files", `{"id":"file-late","outcome":{}}`, nil)
-	finished.wantEnd(t)
-	n.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
-	if err := ready.died(); err != nil {
+	f := newFixture(t)
+	admin(t, http.MethodPost, "files", map[string]any{"id": "file-late", "outcome": map[string]bool{"stuck": true}}, nil)
+	f.Apply(t, f.manifest("handbook", `fileIDs: [file-fail-w, file-late]`))
+	f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+	f.wantTimeout(t, "condition=Finished")
+	finished := f.startWait(t, "handbook", "condition=Finished")
+	ready := f.startWait(t, "handbook", "condition=Ready")
+	admin(t, http.MethodPost, "files", map[string]any{"id": "file-late", "outcome": map[string]bool{}}, nil)
+	wantSuccess(t, finished)
+	f.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
+	if err := ready.Err(); err != nil {
 		t.Errorf("kubectl wait for Ready returned: %v", err)
 	}
 	for _, what := range []string{"condition=Ready", "condition=Succeeded", "jsonpath={.status.status}=cancelled"} {
-		n.wantTimeout(t, what)
+		f.wantTimeout(t, what)
 	}
 	for _, what := range []string{"condition=Ready=False", "condition=Succeeded=False", "condition=Stalled"} {
-		n.kubectl(t, "wait", "vsfb/handbook", "--for="+what, "--timeout=1s")
+		f.Must(t, "wait", "vsfb/handbook", "--for="+what, "--timeout=1s")
 	}
 }
 
-// wantTimeout demands that kubectl wait gives up.
-func (n tenant) wantTimeout(t *testing.T, what string) {
+// wantTimeout requires that kubectl wait times out.
+func (f fixture) wantTimeout(t *testing.T, state string) {
 	t.Helper()
-	output, complaint, err := n.try(t, "", "wait", "vsfb/handbook", "--for="+what, "--timeout=1s")
-	if err == nil || !strings.Contains(complaint, "timed out waiting") {
-		t.Errorf("kubectl wait --for=%s: %v: %s%s, want it to time out", what, err, output, complaint)
+	stdout, stderr, err := f.Try(t.Context(), "", "wait", "vsfb/handbook", "--for="+state, "--timeout=1s")
+	if err == nil || !strings.Contains(stderr, "timed out waiting") {
+		t.Errorf("kubectl wait --for=%s: %v: %s%s, want a timeout", state, err, stdout, stderr)
+	}
+}
+
+// startWait starts kubectl wait, and returns once that watches the object.
+func (f fixture) startWait(t *testing.T, name, state string) *framework.Process {
+	t.Helper()
+	// At this verbosity kubectl logs its requests.
+	command := f.Cmd(t.Context(), "wait", "vsfb/"+name, "--for="+state, "--timeout="+framework.Timeout.String(), "-v=6")
+	p, err := framework.RunCmd(command, framework.Command{Name: "kubectl wait", Log: filepath.Join(t.TempDir(), "wait.log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.KillAfter(t)
+	p.MustOutput(t, "watch=true")
+	return p
+}
+
+func wantSuccess(t *testing.T, p *framework.Process) {
+	t.Helper()
+	if code := p.MustExit(t); code != 0 {
+		t.Errorf("%s exited with code %d: %s", p.Name, code, p.Tail())
 	}
 }
