@@ -1,257 +1,145 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugin_test runs the built kubectl plugin, through kubectl, against a real API server, a
-// stand-in for the upstream and the built manager.
+// Package plugin_test runs the built kubectl plugin, through kubectl, against a real API server, the
+// OpenAI emulator and the built manager.
 package plugin_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 const (
-	startTimeout = 3 * time.Minute
-	// patience is how long anything may take that is bound to happen. It is only ever used up by
-	// a test that fails.
-	patience = time.Minute
-	apiKey   = "sk-plugin-5b1f3e7790c24d18"
-	store    = "vs_plugin"
+	apiKey = framework.APIKey
+	store  = framework.VectorStore
 )
 
-// shared is what all tests share; each has a namespace and an upstream of its own.
-var shared struct {
-	plane   *controlplane.ControlPlane
-	folder  string
-	manager *exec.Cmd
-}
+var (
+	env     *framework.Env
+	manager *framework.Manager
+)
 
 func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard())
-	os.Exit(run(m))
+	os.Exit(framework.Suite{
+		Options: framework.Options{Install: []string{"crd", "policy"}, Build: []string{"manager", "kubectl-vsfb"}},
+		Setup: func(_ context.Context, env *framework.Env) (err error) {
+			manager, err = env.StartManager(framework.ManagerOptions{})
+			return err
+		},
+		Teardown: func(ctx context.Context) error {
+			if manager == nil {
+				return nil
+			}
+			return manager.Stop(ctx)
+		},
+	}.Run(m, &env))
 }
 
-func run(m *testing.M) (code int) {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	defer func() {
-		if err := stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-	if err := start(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-func start(ctx context.Context) (err error) {
-	if shared.folder, err = os.MkdirTemp("", "vsfb-plugin-"); err != nil {
-		return fmt.Errorf("making a folder: %w", err)
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", shared.folder, "./cmd/manager", "./cmd/kubectl-vsfb")
-	build.Dir = controlplane.Root()
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the programs: %w: %s", err, output)
-	}
-	if shared.plane, err = controlplane.Start(); err != nil {
-		return err
-	}
-	if err := shared.plane.Install(ctx, "crd", "policy"); err != nil {
-		return err
-	}
-	logs, err := os.Create(filepath.Join(shared.folder, "manager.log"))
-	if err != nil {
-		return fmt.Errorf("making a log: %w", err)
-	}
-	defer func() { _ = logs.Close() }() // the manager has its own
-	shared.manager = exec.Command(filepath.Join(shared.folder, "manager"), "--kubeconfig="+shared.plane.Kubeconfig,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--allow-insecure-endpoints",
-		"--poll-interval-min=200ms", "--poll-interval-max=500ms")
-	shared.manager.Stdout, shared.manager.Stderr = logs, logs
-	if err := shared.manager.Start(); err != nil {
-		return fmt.Errorf("starting the manager: %w", err)
-	}
-	return nil
-}
-
-func stop() error {
-	var errs []error
-	if shared.manager != nil {
-		errs = append(errs, shared.manager.Process.Signal(syscall.SIGTERM), shared.manager.Wait())
-	}
-	if shared.plane != nil {
-		errs = append(errs, shared.plane.Stop())
-	}
-	return errors.Join(append(errs, os.RemoveAll(shared.folder))...)
-}
-
-// world is a namespace, an upstream, and a home folder of somebody who uses kubectl.
-type world struct {
+// workspace is a namespace with an emulator, and the home and working folders of a user of kubectl.
+type workspace struct {
 	*testing.T
-	upstream   *emulator.Server
-	url        string
-	namespace  string
-	kubeconfig string
-	// home and folder are the user's home and working folder, and environment is added to
-	// what there is.
+	*framework.Fixture
+
 	home, folder string
-	environment  []string
 }
 
-func newWorld(t *testing.T, options emulator.Options) *world {
+func newWorkspace(t *testing.T, options emulator.Options) *workspace {
 	t.Helper()
-	w := worldWithoutSecret(t, options)
-	w.kubectl("create", "secret", "generic", "openai",
-		"--from-literal=OPENAI_API_KEY="+apiKey, "--from-literal=OPENAI_BASE_URL="+w.url)
+	w := newWorkspaceWithoutSecret(t, options)
+	w.CreateSecret(t, "openai")
 	return w
 }
 
-func worldWithoutSecret(t *testing.T, options emulator.Options) *world {
+func newWorkspaceWithoutSecret(t *testing.T, options emulator.Options) *workspace {
 	t.Helper()
-	options.APIKeys, options.VectorStores = []string{apiKey}, []string{store}
-	w := &world{T: t, upstream: emulator.New(options), kubeconfig: shared.plane.Kubeconfig, home: t.TempDir(), folder: t.TempDir()}
-	server := httptest.NewServer(w.upstream)
-	t.Cleanup(server.Close)
-	w.url = server.URL + "/v1"
-	w.namespace = "plugin-" + strings.ToLower(rand.Text()[:10])
-	if _, err := shared.plane.Run(t.Context(), "create", "namespace", w.namespace); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-// command makes a command that runs kubectl, which finds the plugin on its PATH.
-func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
-	command.Dir = w.folder
-	command.Env = append([]string{
-		"PATH=" + shared.folder + string(filepath.ListSeparator) + os.Getenv("KUBEBUILDER_ASSETS") + string(filepath.ListSeparator) + os.Getenv("PATH"),
-		"HOME=" + w.home, "KUBECONFIG=" + w.kubeconfig, "KUBECACHEDIR=" + filepath.Join(w.home, "cache"),
+	options.APIKeys = []string{apiKey}
+	w := &workspace{T: t, Fixture: env.NewFixtureWithoutSecret(t, options), home: t.TempDir(), folder: t.TempDir()}
+	// kubectl finds the plugin on its PATH, and the cluster as it does for its users.
+	assets, separator := os.Getenv("KUBEBUILDER_ASSETS"), string(filepath.ListSeparator)
+	w.Kubectl.Kubeconfig, w.Kubectl.Dir = "", w.folder
+	w.Kubectl.Env = []string{
+		"PATH=" + env.Dir + separator + assets + separator + os.Getenv("PATH"),
+		"HOME=" + w.home, "KUBECONFIG=" + env.Kubeconfig, "KUBECACHEDIR=" + filepath.Join(w.home, "cache"),
 		"LANG=C.UTF-8", "TERM=xterm-256color",
-	}, w.environment...)
-	return command
-}
-
-// try runs the plugin in the namespace, which may fail.
-func (w *world) try(args ...string) (output, complaint string, err error) {
-	w.Helper()
-	return w.execute(append(append([]string{"vsfb"}, args...), "--namespace", w.namespace)...)
-}
-
-func (w *world) execute(args ...string) (output, complaint string, err error) {
-	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 3*patience)
-	defer cancel()
-	command := w.command(ctx, args...)
-	var out, complaints bytes.Buffer
-	command.Stdout, command.Stderr = &out, &complaints
-	err = command.Run()
-	return out.String(), complaints.String(), err
-}
-
-// vsfb runs the plugin in the namespace, and gives what it printed.
-func (w *world) vsfb(args ...string) string {
-	w.Helper()
-	output, complaint, err := w.try(args...)
-	if err != nil {
-		w.Fatalf("kubectl vsfb %s: %v: %s", strings.Join(args, " "), err, complaint)
 	}
-	return output
+	return w
 }
 
-// refused runs the plugin, demands that it fails, and gives what it complained of.
-func (w *world) refused(args ...string) string {
+// setenv adds variables to the environment of kubectl.
+func (w *workspace) setenv(variables ...string) {
+	w.Kubectl.Env = append(w.Kubectl.Env, variables...)
+}
+
+// withKey adds an API key to the environment of kubectl.
+func (w *workspace) withKey() {
+	w.setenv("OPENAI_API_KEY="+apiKey, "OPENAI_BASE_URL="+w.BaseURL)
+}
+
+// try runs the plugin in the namespace.
+func (w *workspace) try(args ...string) (stdout, stderr string, err error) {
 	w.Helper()
-	output, complaint, err := w.try(args...)
+	return w.Kubectl.Try(w.Context(), "", append([]string{"vsfb"}, args...)...)
+}
+
+// vsfb runs the plugin in the namespace, and returns its output.
+func (w *workspace) vsfb(args ...string) string {
+	w.Helper()
+	return w.kubectl(append([]string{"vsfb"}, args...)...)
+}
+
+// refused runs the plugin, which must fail, and returns its errors.
+func (w *workspace) refused(args ...string) string {
+	w.Helper()
+	stdout, stderr, err := w.try(args...)
 	if err == nil {
-		w.Fatalf("kubectl vsfb %s did not fail, and printed %s", strings.Join(args, " "), output)
+		w.Fatalf("kubectl vsfb %s did not fail, and printed %s", strings.Join(args, " "), stdout)
 	}
-	return complaint
+	return stderr
 }
 
-// kubectl runs kubectl itself in the namespace.
-func (w *world) kubectl(args ...string) string {
+// kubectl runs kubectl in the namespace, and returns its output.
+func (w *workspace) kubectl(args ...string) string {
 	w.Helper()
-	output, complaint, err := w.execute(append(args, "--namespace", w.namespace)...)
-	if err != nil {
-		w.Fatalf("kubectl %s: %v: %s", strings.Join(args, " "), err, complaint)
-	}
-	return output
+	return w.Kubectl.Must(w.T, args...)
 }
 
-// apply applies a manifest server-side, as a field manager.
-func (w *world) apply(manager, manifest string, flags ...string) {
+// apply applies a manifest as a field manager.
+func (w *workspace) apply(manager, manifest string, flags ...string) {
 	w.Helper()
-	path := filepath.Join(w.TempDir(), "manifest.yaml")
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
-		w.Fatal(err)
-	}
-	w.kubectl(append([]string{"apply", "--server-side", "--field-manager=" + manager, "-f", path}, flags...)...)
+	w.Kubectl.Apply(w.T, manifest, append([]string{"--field-manager=" + manager}, flags...)...)
 }
 
-// manifest is a batch of the files, with further lines of its spec.
+// await waits until the condition Ready of an object has a reason.
+func (w *workspace) await(name, reason string) {
+	w.Helper()
+	w.WaitForReason(w.T, name, reason)
+}
+
+// until polls until a condition holds.
+func (w *workspace) until(what string, condition func() bool) {
+	w.Helper()
+	framework.Eventually(w.T, what, condition)
+}
+
+// manifest returns a batch of files, with further lines of its spec.
 func manifest(name string, fileIDs []string, lines ...string) string {
 	return fmt.Sprintf("apiVersion: vector-store-operator.dev/v1alpha1\nkind: VectorStoreFileBatch\nmetadata: {name: %s, labels: {team: docs}}\nspec:\n  vectorStoreID: %s\n  fileIDs: [%s]\n%s",
 		name, store, strings.Join(fileIDs, ", "), strings.Join(lines, "\n"))
 }
 
-// fileIDs are IDs of files that just work, or, with a prefix of the emulator's, do not.
+// fileIDs returns IDs of files. By some prefixes the emulator lets files fail.
 func fileIDs(prefix string, count int) []string {
 	ids := make([]string, count)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("%s%04d", prefix, i)
 	}
 	return ids
-}
-
-func (w *world) object(name string) *v1alpha1.VectorStoreFileBatch {
-	w.Helper()
-	b := &v1alpha1.VectorStoreFileBatch{}
-	if err := json.Unmarshal([]byte(w.kubectl("get", "vsfb", name, "--output=json")), b); err != nil {
-		w.Fatal(err)
-	}
-	return b
-}
-
-// await waits until an object's condition Ready has the reason.
-func (w *world) await(name, reason string) {
-	w.Helper()
-	w.kubectl("wait", "vsfb/"+name, `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, "--timeout="+patience.String())
-}
-
-// until polls for a condition, and fails the test where it does not come to hold.
-func (w *world) until(what string, done func() bool) {
-	w.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
