@@ -120,8 +120,8 @@ test-image: ## Test what makes the image: twice the same, nothing else in it, an
 test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the command that loads an archive; or else REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
-	$(call IMAGE,vector-store-operator-probe,./test/node/probe) -platforms linux/$$(go env GOARCH)
-	go test -count=1 -v -timeout=20m ./test/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
+	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
+	go test -count=1 -v -timeout=20m ./test/e2e/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
 		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: bench

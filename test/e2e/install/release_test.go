@@ -100,7 +100,7 @@ func (r *releases) testBatchReleases(t *testing.T) {
 		{"legacy", "file-stuck-x", "--wait=legacy", "deployed", v1alpha1.ReasonInProgress, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, complaint, err := r.helm.try(t.Context(), "install", test.name, "test/install/testdata/documents", "--namespace", "documents",
+			_, complaint, err := r.helm.try(t.Context(), "install", test.name, "test/e2e/install/testdata/documents", "--namespace", "documents",
 				"--set", "vectorStoreID="+store, "--set", "fileIDs={"+test.file+"-1,"+test.file+"-2}", test.wait, "--timeout", patience.String())
 			if failed := test.status == "failed"; (err != nil) != failed {
 				t.Errorf("helm install: %v: %s", err, complaint)

@@ -1,7 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e_test
+package manager_test
 
 import (
 	"reflect"
@@ -14,10 +14,10 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
 
-// age is what kubectl makes of a creation time; its value is of no interest.
+// age matches the age of an object in a table of kubectl.
 var age = regexp.MustCompile(`^\d+[smhd](\d+[smhd])?$`)
 
-// table splits what kubectl get printed into cells.
+// table splits the output of kubectl get into cells.
 func table(output string) [][]string {
 	var rows [][]string
 	for line := range strings.Lines(output) {
@@ -32,16 +32,16 @@ func table(output string) [][]string {
 	return rows
 }
 
-func TestListing(t *testing.T) {
+func TestKubectlGet(t *testing.T) {
 	t.Parallel()
-	n := newUser(t)
-	otherStore := n.store + "_other"
+	f := newFixture(t)
+	otherStore := f.store + "_other"
 	addStore(t, otherStore)
-	n.apply(t, n.manifest("done", `fileIDs: [file-l1, file-fail-l2, file-l3]`))
-	n.apply(t, tenant{store: otherStore}.manifest("running", `fileIDs: [file-stuck-l]`))
-	n.wantState(t, "done", v1alpha1.ReasonFilesFailed)
-	n.wantState(t, "running", v1alpha1.ReasonInProgress)
-	batch, other := onlyBatch(t, n.store).ID, onlyBatch(t, otherStore).ID
+	f.Apply(t, f.manifest("done", `fileIDs: [file-l1, file-fail-l2, file-l3]`))
+	f.Apply(t, fixture{store: otherStore}.manifest("running", `fileIDs: [file-stuck-l]`))
+	f.wantState(t, "done", v1alpha1.ReasonFilesFailed)
+	f.wantState(t, "running", v1alpha1.ReasonInProgress)
+	batch, other := onlyBatch(t, f.store).ID, onlyBatch(t, otherStore).ID
 
 	header := []string{"NAME", "STATUS", "COMPLETED", "FAILED", "TOTAL", "AGE"}
 	done := []string{"done", "completed", "2", "1", "3", "<age>"}
@@ -55,24 +55,24 @@ func TestListing(t *testing.T) {
 		"get openai":                 {header, done, running},
 		"get vsfb -o wide": {
 			wide(header, "REASON", "CANCELLED", "IN-PROGRESS", "STORE", "BATCH"),
-			wide(done, "FilesFailed", "0", "0", n.store, batch),
+			wide(done, "FilesFailed", "0", "0", f.store, batch),
 			wide(running, "InProgress", "0", "1", otherStore, other),
 		},
-		"get vsfb --field-selector=spec.vectorStoreID=" + n.store:                                 {header, done},
-		"get vsfb --field-selector=spec.vectorStoreID!=" + n.store:                                {header, running},
+		"get vsfb --field-selector=spec.vectorStoreID=" + f.store:                                 {header, done},
+		"get vsfb --field-selector=spec.vectorStoreID!=" + f.store:                                {header, running},
 		"get vsfb --field-selector=status.status=in_progress":                                     {header, running},
-		"get vsfb --field-selector=spec.vectorStoreID=" + n.store + ",status.status=completed":    {header, done},
+		"get vsfb --field-selector=spec.vectorStoreID=" + f.store + ",status.status=completed":    {header, done},
 		"get vsfb --field-selector=spec.vectorStoreID=" + otherStore + ",status.status=completed": nil,
 	} {
 		t.Run(command, func(t *testing.T) {
-			if diff := cmp.Diff(want, table(n.kubectl(t, strings.Fields(command)...))); diff != "" {
+			if diff := cmp.Diff(want, table(f.Must(t, strings.Fields(command)...))); diff != "" {
 				t.Errorf("kubectl %s (-want +got):\n%s", command, diff)
 			}
 		})
 	}
 
 	t.Run("describe shows the conditions and the Events", func(t *testing.T) {
-		output := n.kubectl(t, "describe", "vsfb", "done")
+		output := f.Must(t, "describe", "vsfb", "done")
 		for _, want := range []string{"Vector Store ID:", "Failed Files:", "FilesFailed", "Last Transition Time:", "Events:", "Warning"} {
 			if !strings.Contains(output, want) {
 				t.Errorf("kubectl describe does not show %q:\n%s", want, output)
@@ -81,11 +81,11 @@ func TestListing(t *testing.T) {
 	})
 }
 
-func TestNothingIsShownBeforeTheFirstVisit(t *testing.T) {
+func TestKubectlApply_DryRun(t *testing.T) {
 	t.Parallel()
-	n := newTenant(t)
-	// With a dry run, the operator never sees it.
-	output, complaint, err := n.try(t, n.manifest("dry", `fileIDs: [file-1]`),
+	f := newFixtureWithoutSecret(t)
+	// The operator never observes the object of a dry run.
+	output, complaint, err := f.Try(t.Context(), f.manifest("dry", `fileIDs: [file-1]`),
 		"apply", "--server-side", "--dry-run=server", "--filename=-", "--output=jsonpath={.status}")
 	if err != nil {
 		t.Fatalf("%v: %s", err, complaint)
@@ -95,10 +95,9 @@ func TestNothingIsShownBeforeTheFirstVisit(t *testing.T) {
 	}
 }
 
-// TestExplain holds every field of the types against what kubectl explain says of it.
-func TestExplain(t *testing.T) {
+// TestKubectlExplain compares the output of kubectl explain with every field of the types.
+func TestKubectlExplain(t *testing.T) {
 	t.Parallel()
-	n := tenant{namespace: "default"}
 	for path, kind := range map[string]reflect.Type{
 		"vsfb":                              reflect.TypeFor[v1alpha1.VectorStoreFileBatch](),
 		"vsfb.spec":                         reflect.TypeFor[v1alpha1.VectorStoreFileBatchSpec](),
@@ -112,13 +111,13 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			output := n.kubectl(t, "explain", path)
+			output := env.Kubectl.Must(t, "explain", path)
 			described := descriptions(output)
 			for _, field := range jsonNames(kind) {
 				text, found := described[field]
-				// Of the standard fields, the text is the standard one, or there is none.
+				// The standard fields have their standard texts.
 				if own := field != "metadata" && field != "apiVersion" && field != "kind"; !found || own && !strings.HasPrefix(text, field+" ") {
-					t.Errorf("kubectl explain %s: %s is described as %q, want a sentence that begins with its name:\n%s", path, field, text, output)
+					t.Errorf("kubectl explain %s: %s has the description %q, want a sentence that begins with its name:\n%s", path, field, text, output)
 				}
 			}
 			for _, remnant := range []string{"TODO", "+kubebuilder", "+optional", "<no description>"} {
@@ -130,10 +129,10 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// fieldLine is how kubectl explain begins a field: its name and its type, set off by a tab.
+// fieldLine matches the first line of a field in kubectl explain: its name, a tab, its type.
 var fieldLine = regexp.MustCompile(`^ {2}(\w+)\t<`)
 
-// descriptions are the texts of kubectl explain, by field.
+// descriptions returns the texts of kubectl explain by field.
 func descriptions(output string) map[string]string {
 	texts := map[string]string{}
 	field := ""
@@ -148,7 +147,7 @@ func descriptions(output string) map[string]string {
 	return texts
 }
 
-// jsonNames are the names of a struct's fields in JSON.
+// jsonNames returns the names of a struct's fields in JSON.
 func jsonNames(kind reflect.Type) []string {
 	var names []string
 	for field := range kind.Fields() {

@@ -17,14 +17,14 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// steady is a pace at which one sees a batch of 40 files grow.
+// steady is a pace at which the progress of a batch of 40 files is visible.
 var steady = emulator.Options{Settings: emulator.Settings{Pace: 100 * time.Millisecond}}
 
-// watched are the batches that are looked at: one that grows, one that fails, and one that waits with
-// a long message.
-func (w *world) watched() []string {
+// watched creates the batches to watch: one that proceeds, one with failed files, and one that waits
+// with a long message.
+func (w *workspace) watched() []string {
 	w.Helper()
-	w.kubectl("create", "secret", "generic", "broken", "--from-literal=OPENAI_BASE_URL="+w.url)
+	w.kubectl("create", "secret", "generic", "broken", "--from-literal=OPENAI_BASE_URL="+w.BaseURL)
 	w.apply("git", manifest("archive", []string{"file-a", "file-b", "file-c"}, "  credentialsRef: {name: broken}"))
 	w.await("archive", v1alpha1.ReasonCredentialsNotFound)
 	w.apply("git", manifest("handbook", fileIDs("file-", 40)))
@@ -32,31 +32,31 @@ func (w *world) watched() []string {
 	return []string{"archive", "handbook", "scans"}
 }
 
-func TestWatchOnATerminal(t *testing.T) {
+func TestWatch_Terminal(t *testing.T) {
 	for _, columns := range []int{80, 120} {
 		t.Run(fmt.Sprint(columns), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, steady)
+			w := newWorkspace(t, steady)
 			names := w.watched()
 			s := w.open(columns, 24, "--watch")
-			w.until("the end of handbook and scans", func() bool {
+			w.until("handbook and scans to finish", func() bool {
 				handbook, _ := line(s.now(), "handbook")
 				scans, _ := line(s.now(), "scans")
 				return strings.Contains(handbook, "40/40") && strings.Contains(scans, "FilesFailed")
 			})
 			first := slices.IndexFunc(s.history(), func(lines []string) bool { return inPlace(lines, names) })
 			if first < 0 {
-				t.Fatalf("the batches were never shown: %q", s.now())
+				t.Fatalf("the screen never shows the batches: %q", s.now())
 			}
 			s.wantSteady(first, names)
 			s.wantMovingBar(first, "handbook")
 			archive, _ := line(s.now(), "archive")
 			if cut := len([]rune(archive)) == columns && strings.HasSuffix(archive, "…"); !cut {
-				t.Errorf("a line that is too long is not cut at column %d: %q", columns, archive)
+				t.Errorf("a long line is not cut at column %d: %q", columns, archive)
 			}
 			s.press("zzz")
 			s.press("\x03")
-			s.wantEnd(130)
+			s.wantExit(130)
 			want := []string{"line of another command", prompt}
 			if now := s.now(); !slices.Equal(now[:2], want) || strings.TrimSpace(strings.Join(now[2:], "")) != "" {
 				t.Errorf("afterwards the terminal shows %q", now)
@@ -66,7 +66,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	}
 }
 
-// inPlace says whether the screen shows the header and the batches below it, and nothing else.
+// inPlace reports whether the screen shows the header and the batches below it, and nothing else.
 func inPlace(lines, names []string) bool {
 	if !strings.HasPrefix(lines[0], "NAME") {
 		return false
@@ -79,8 +79,7 @@ func inPlace(lines, names []string) bool {
 	return strings.TrimSpace(strings.Join(lines[len(names)+1:], "")) == ""
 }
 
-// wantSteady demands that from a frame on, every line stands where it stood, at every moment. So nothing
-// was cleared before it was written, nothing wrapped, and nothing scrolled.
+// wantSteady requires that no line moves from a frame on: the screen never clears, wraps or scrolls.
 func (s *terminal) wantSteady(first int, names []string) {
 	s.Helper()
 	frames := s.history()
@@ -91,7 +90,7 @@ func (s *terminal) wantSteady(first int, names []string) {
 	}
 }
 
-// wantMovingBar demands that a batch's bar only grows, in more than a few steps.
+// wantMovingBar requires that the bar of a batch only grows, in many steps.
 func (s *terminal) wantMovingBar(first int, name string) {
 	s.Helper()
 	var lengths []int
@@ -111,15 +110,15 @@ func (s *terminal) wantNoTrace(text string) {
 	s.Helper()
 	for _, lines := range s.history() {
 		if strings.Contains(strings.Join(lines, "\n"), text) {
-			s.Errorf("what was typed is shown: %q", lines)
+			s.Errorf("the screen shows the typed keys: %q", lines)
 			return
 		}
 	}
 }
 
-func TestWatchFollowsTheSizeOfTheTerminal(t *testing.T) {
+func TestWatch_ResizedTerminal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorkspace(t, slow)
 	names := w.watched()
 	s := w.open(120, 24, "-w")
 	w.until("the batches", func() bool { return inPlace(s.now(), names) })
@@ -130,19 +129,19 @@ func TestWatchFollowsTheSizeOfTheTerminal(t *testing.T) {
 			return len([]rune(archive)) == columns && strings.HasSuffix(archive, "…") && inPlace(s.now(), names)
 		})
 	}
-	// Three lines are too few for the header and three batches.
+	// The header and three batches do not fit on three lines.
 	s.resize(80, 3)
-	w.until("a note of what is left out", func() bool {
+	w.until("the number of omitted batches", func() bool {
 		lines := s.now()
 		return len(lines) == 3 && lines[2] == "and 2 more" && strings.HasPrefix(lines[1], names[0])
 	})
 	s.press("\x03")
-	s.wantEnd(130)
+	s.wantExit(130)
 }
 
-func TestWatchLeavesTheTerminalOnOtherSignals(t *testing.T) {
+func TestWatch_RestoresTheTerminalOnSignals(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorkspace(t, slow)
 	names := w.watched()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
 		s := w.open(80, 24, "-w")
@@ -150,15 +149,15 @@ func TestWatchLeavesTheTerminalOnOtherSignals(t *testing.T) {
 		if err := s.command.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		s.wantEnd(130)
+		s.wantExit(130)
 	}
 }
 
-func TestWatchPipedPrintsPlainLines(t *testing.T) {
+func TestWatch_Pipe(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, steady)
+	w := newWorkspace(t, steady)
 	w.watched()
-	command := w.command(t.Context(), "vsfb", "list", "--watch", "--namespace", w.namespace)
+	command := w.Kubectl.Cmd(t.Context(), "vsfb", "list", "--watch")
 	output, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +175,7 @@ func TestWatchPipedPrintsPlainLines(t *testing.T) {
 	if err := command.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	_ = command.Wait() // by the signal
+	_ = command.Wait() // the signal ends it
 	if strings.Join(strings.Fields(lines[0]), " ") != "NAME STATUS PROGRESS FILES FAILED AGE WHY" {
 		t.Errorf("the first line is %q", lines[0])
 	}
@@ -184,7 +183,7 @@ func TestWatchPipedPrintsPlainLines(t *testing.T) {
 	counts := map[string]int{}
 	for _, text := range lines[1:] {
 		if !plain.MatchString(text) {
-			t.Errorf("this is no plain line: %q", text)
+			t.Errorf("the line is not plain: %q", text)
 		}
 		counts[strings.Fields(text)[0]]++
 	}
@@ -196,15 +195,15 @@ func TestWatchPipedPrintsPlainLines(t *testing.T) {
 	}
 }
 
-func TestCreateOnATerminal(t *testing.T) {
+func TestCreate_Terminal(t *testing.T) {
 	for _, columns := range []int{80, 120} {
 		t.Run(fmt.Sprint(columns), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, emulator.Options{})
+			w := newWorkspace(t, emulator.Options{})
 			w.write(60)
-			w.upstream.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 200 * time.Millisecond})
+			w.Emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 200 * time.Millisecond})
 			s := w.open(columns, 24, "create", "handbook", "--vector-store", store, "docs", "--concurrency=4")
-			s.wantEnd(0)
+			s.wantExit(0)
 			var lengths []int
 			for _, lines := range s.history() {
 				if bar, shown := bar(lines); shown {
@@ -219,13 +218,13 @@ func TestCreateOnATerminal(t *testing.T) {
 				t.Errorf("the bar ends as %q", text)
 			}
 			if len(strings.Fields(strings.Join(now[6:], " "))) > 0 {
-				t.Errorf("it has wrapped, or left something:\n%s", strings.Join(now, "\n"))
+				t.Errorf("it wrapped a line, or left text:\n%s", strings.Join(now, "\n"))
 			}
 		})
 	}
 }
 
-// bar is the line with the progress.
+// bar returns the line with the progress.
 func bar(lines []string) (string, bool) {
 	i := slices.IndexFunc(lines, func(l string) bool { return strings.ContainsAny(l, "█░") })
 	if i < 0 {
@@ -234,15 +233,15 @@ func bar(lines []string) (string, bool) {
 	return lines[i], true
 }
 
-func TestCreateInterruptedLeavesTheTerminal(t *testing.T) {
+func TestCreate_RestoresTheTerminal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(60)
-	w.upstream.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 100 * time.Millisecond})
+	w.Emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 100 * time.Millisecond})
 	s := w.open(80, 24, "create", "handbook", "--vector-store", store, "docs")
 	w.until("some uploads", func() bool { text, _ := bar(s.now()); return strings.Contains(text, "█") })
 	s.press("\x03")
-	s.wantEnd(130)
+	s.wantExit(130)
 	if now := strings.Join(s.now(), "\n"); !strings.Contains(now, "error: interrupted") {
 		t.Errorf("the terminal shows\n%s", now)
 	}

@@ -19,12 +19,12 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl"
 )
 
-// slow is a pace at which no batch ends within a test.
+// slow is a pace at which no batch finishes during a test.
 var slow = emulator.Options{Settings: emulator.Settings{Pace: time.Hour}}
 
-func TestACancelOutlivesAnApplyWithoutIt(t *testing.T) {
+func TestCancel_KeptByApply(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorkspace(t, slow)
 	text := manifest("handbook", []string{"file-a", "file-b"})
 	w.apply("kustomize-controller", text)
 	w.await("handbook", v1alpha1.ReasonInProgress)
@@ -33,18 +33,17 @@ func TestACancelOutlivesAnApplyWithoutIt(t *testing.T) {
 	}
 	w.apply("kustomize-controller", text)
 	w.apply("kustomize-controller", text, "--force-conflicts")
-	w.apply("somebody-else", text)
-	b := w.object("handbook")
+	w.apply("another-manager", text)
+	b := w.Get(w.T, "handbook")
 	if b.Spec.Cancel == nil || !*b.Spec.Cancel {
 		t.Errorf("spec.cancel is %v after another manager applied the manifest without it", b.Spec.Cancel)
 	}
 }
 
-// TestFluxLeavesACancelAlone lets Flux's own code take over what kubectl has set, as it does before
-// each apply.
-func TestFluxLeavesACancelAlone(t *testing.T) {
+// TestCancel_KeptByFlux runs Flux's own code, which takes over the fields of kubectl before each apply.
+func TestCancel_KeptByFlux(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorkspace(t, slow)
 	w.apply("kustomize-controller", manifest("handbook", []string{"file-a"}))
 	w.vsfb("cancel", "handbook")
 	w.kubectl("label", "vsfb", "handbook", "by-hand=yes")
@@ -64,16 +63,16 @@ func TestFluxLeavesACancelAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(text), `"kubectl-label"`) || len(patches) == 0 {
-		t.Errorf("Flux does not take over what kubectl label set: %s", text)
+		t.Errorf("Flux does not take over the field of kubectl label: %s", text)
 	}
 	if !strings.Contains(string(text), kubectl.CancelManager) {
 		t.Errorf("Flux takes the cancel over: %s", text)
 	}
 }
 
-func TestACancelOwnsNothingElse(t *testing.T) {
+func TestCancel_OwnsOneField(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, slow)
+	w := newWorkspace(t, slow)
 	w.apply("git", manifest("handbook", []string{"file-a"}, "  cancel: false"))
 	w.vsfb("cancel", "handbook")
 	text := w.kubectl("get", "vsfb", "handbook", "--show-managed-fields", "-o", `jsonpath={.metadata.managedFields[?(@.manager=="vsfb-cancel")].fieldsV1}`)
@@ -84,17 +83,17 @@ func TestACancelOwnsNothingElse(t *testing.T) {
 	if operation != string(metav1.ManagedFieldsOperationApply) {
 		t.Errorf("the operation is %q", operation)
 	}
-	if b := w.object("handbook"); b.Spec.Cancel == nil || !*b.Spec.Cancel {
-		t.Error("a cancel that says false was not overruled")
+	if b := w.Get(w.T, "handbook"); b.Spec.Cancel == nil || !*b.Spec.Cancel {
+		t.Error("the cancel did not override spec.cancel: false")
 	}
 }
 
-func TestASelectorCancelsWhatIsNotOver(t *testing.T) {
+func TestCancel_Selector(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.apply("git", manifest("done", []string{"file-a"}))
 	w.await("done", v1alpha1.ReasonCompleted)
-	w.upstream.Configure(func(s *emulator.Settings) { s.Pace = time.Hour })
+	w.Emulator.Configure(func(s *emulator.Settings) { s.Pace = time.Hour })
 	w.apply("git", manifest("one", []string{"file-b"}))
 	w.apply("git", manifest("two", []string{"file-c"}))
 	w.apply("git", strings.Replace(manifest("other", []string{"file-d"}), "team: docs", "team: legal", 1))
@@ -107,7 +106,7 @@ func TestASelectorCancelsWhatIsNotOver(t *testing.T) {
 	w.vsfb("cancel", "-l", "team=docs", "--wait", "--timeout=1m")
 	got := map[string]string{}
 	for _, name := range []string{"done", "one", "two", "other"} {
-		b := w.object(name)
+		b := w.Get(w.T, name)
 		got[name] = b.Status.Status
 		if (b.Spec.Cancel != nil) != (name == "one" || name == "two") {
 			t.Errorf("spec.cancel of %s is %v", name, b.Spec.Cancel)
@@ -122,30 +121,30 @@ func TestASelectorCancelsWhatIsNotOver(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsInTime(t *testing.T) {
+func TestCancel_WaitTimesOut(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{Settings: emulator.Settings{Pace: time.Hour, CancelDelay: time.Hour}})
+	w := newWorkspace(t, emulator.Options{Settings: emulator.Settings{Pace: time.Hour, CancelDelay: time.Hour}})
 	w.apply("git", manifest("handbook", []string{"file-a"}))
 	w.await("handbook", v1alpha1.ReasonInProgress)
 	if complaint := w.refused("cancel", "handbook", "--wait", "--timeout=2s"); !strings.Contains(complaint, "handbook is not over after 2s") {
-		t.Errorf("it says %s", complaint)
+		t.Errorf("it prints %s", complaint)
 	}
 }
 
-func TestCancelAsksWhichBatches(t *testing.T) {
+func TestCancel_RejectsArguments(t *testing.T) {
 	t.Parallel()
-	w := worldWithoutSecret(t, emulator.Options{})
-	for says, args := range map[string][]string{
+	w := newWorkspaceWithoutSecret(t, emulator.Options{})
+	for want, args := range map[string][]string{
 		"say which batches":          {},
 		"exclude each other":         {"a", "-l", "team=docs"},
 		"--timeout goes with --wait": {"a", "--timeout=1s"},
 		`"missing" not found`:        {"missing"},
 	} {
-		if complaint := w.refused(append([]string{"cancel"}, args...)...); !strings.Contains(complaint, says) {
-			t.Errorf("%q: it says %s, want %q in it", args, complaint, says)
+		if complaint := w.refused(append([]string{"cancel"}, args...)...); !strings.Contains(complaint, want) {
+			t.Errorf("%q: it prints %s, want %q in it", args, complaint, want)
 		}
 	}
 	if there := w.kubectl("get", "vsfb"); there != "" {
-		t.Errorf("cancelling what is missing has made\n%s", there)
+		t.Errorf("cancelling a missing object created\n%s", there)
 	}
 }

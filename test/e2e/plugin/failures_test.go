@@ -20,13 +20,13 @@ type report struct {
 	FailedFiles []v1alpha1.FailedFile `json:"failedFiles"`
 }
 
-func TestFailuresListsAllPages(t *testing.T) {
+func TestFailures_AllPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	ids := append(fileIDs("file-fail-invalid-", 180), append(fileIDs("file-fail-unsupported-", 70), fileIDs("file-", 50)...)...)
 	w.apply("git", manifest("scans", ids))
 	w.await("scans", v1alpha1.ReasonFilesFailed)
-	if listed := len(w.object("scans").Status.FailedFiles); listed != 100 {
+	if listed := len(w.Get(w.T, "scans").Status.FailedFiles); listed != 100 {
 		t.Fatalf("the status lists %d", listed)
 	}
 	table, said, err := w.try("failures", "scans")
@@ -37,14 +37,14 @@ func TestFailuresListsAllPages(t *testing.T) {
 	if len(lines) != 251 || strings.Join(strings.Fields(lines[0]), " ") != "FILE CODE MESSAGE" {
 		t.Errorf("%d lines, of which the first is %q", len(lines), lines[0])
 	}
-	if want := "250 failed files, read upstream with the key of Secret openai in namespace " + w.namespace; !strings.Contains(said, want) {
-		t.Errorf("it says %s, want %q in it", said, want)
+	if want := "250 failed files, read upstream with the key of Secret openai in namespace " + w.Namespace; !strings.Contains(said, want) {
+		t.Errorf("it prints %s, want %q in it", said, want)
 	}
 	w.wantReports()
 }
 
-// wantReports demands that the formats for programs have all the failed files.
-func (w *world) wantReports() {
+// wantReports requires that the machine-readable formats have all the failed files.
+func (w *workspace) wantReports() {
 	w.Helper()
 	for format, decode := range map[string]func([]byte, any) error{
 		"json": json.Unmarshal,
@@ -74,9 +74,9 @@ func (w *world) wantReports() {
 	}
 }
 
-func TestFailuresWithoutTheSecret(t *testing.T) {
+func TestFailures_WithoutSecret(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.apply("git", manifest("few", fileIDs("file-fail-", 3)))
 	w.apply("git", manifest("many", fileIDs("file-fail-x", 101)))
 	w.await("few", v1alpha1.ReasonFilesFailed)
@@ -88,18 +88,18 @@ func TestFailuresWithoutTheSecret(t *testing.T) {
 		t.Errorf("%v: %s: %s", err, said, output)
 	}
 	if complaint := w.refused("failures", "many"); !strings.Contains(complaint, "export OPENAI_API_KEY") {
-		t.Errorf("it says %s", complaint)
+		t.Errorf("it prints %s", complaint)
 	}
-	w.environment = []string{"OPENAI_API_KEY=" + apiKey, "OPENAI_BASE_URL=" + w.url}
+	w.withKey()
 	output, said, err = w.try("failures", "many", "-o", "json")
 	if err != nil || json.Unmarshal([]byte(output), &got) != nil || len(got.FailedFiles) != 101 || !strings.Contains(said, "with the environment's key") {
 		t.Errorf("%v: %s", err, said)
 	}
 }
 
-func TestFailuresOfNothing(t *testing.T) {
+func TestFailures_None(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.apply("git", manifest("fine", []string{"file-a"}))
 	w.await("fine", v1alpha1.ReasonCompleted)
 	output, said, err := w.try("failures", "fine")
@@ -109,6 +109,6 @@ func TestFailuresOfNothing(t *testing.T) {
 	w.apply("git", manifest("waiting", []string{"file-a"}, "  suspend: true"))
 	w.await("waiting", v1alpha1.ReasonSuspended)
 	if complaint := w.refused("failures", "waiting"); !strings.Contains(complaint, "has no batch yet") || !strings.Contains(complaint, "Suspended") {
-		t.Errorf("it says %s", complaint)
+		t.Errorf("it prints %s", complaint)
 	}
 }

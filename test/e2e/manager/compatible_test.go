@@ -1,7 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e_test
+package manager_test
 
 import (
 	"crypto/rand"
@@ -24,28 +24,28 @@ import (
 
 const compatibleStore = "vs_elsewhere"
 
-// compatibleKey does not look like one of OpenAI's.
+// compatibleKey does not have the form of OpenAI's keys.
 var compatibleKey = "key." + rand.Text()
 
-// compatible is another server with OpenAI's API, made without regard to the emulator. It
-// speaks TLS with an authority of its own, serves the API below another path, gives IDs of
-// another form, knows more statuses and more fields, and refuses to cancel what is over.
+// compatible is a server with OpenAI's API that shares no code with the emulator. It has a TLS
+// certificate of a private CA, serves the API below another path, returns IDs of another form, more
+// statuses and more fields, and rejects the cancel of a finished batch.
 //
-// A batch takes its next step each time that somebody looks at it, and then answers.
+// A batch proceeds to its next status before each retrieve.
 type compatible struct {
 	*httptest.Server
 	mu      sync.Mutex
 	batches map[string]*compatibleBatch
 }
 
-// compatibleBatch is a batch of that server.
+// compatibleBatch is a batch of the server.
 type compatibleBatch struct {
 	files   []string
-	steps   []string // the statuses to come; the last one stays
+	steps   []string // the next statuses; the last one stays
 	creates int
 	cancels int
-	// refuses makes the batch complete just before a cancel of it arrives.
-	refuses bool
+	// completes makes the batch complete just before a cancel of it arrives.
+	completes bool
 }
 
 func newCompatible(t *testing.T) *compatible {
@@ -58,7 +58,7 @@ func newCompatible(t *testing.T) *compatible {
 	mux.HandleFunc("POST "+batches+"/{id}/cancel", c.cancel)
 	mux.HandleFunc("GET "+batches+"/{id}/files", c.list)
 	c.Server = httptest.NewUnstartedServer(authorized(mux))
-	// A client that does not trust it is expected, and of no interest.
+	// Tests expect clients that do not trust it.
 	c.Config.ErrorLog = log.New(io.Discard, "", 0)
 	c.StartTLS()
 	t.Cleanup(c.Close)
@@ -68,14 +68,14 @@ func newCompatible(t *testing.T) *compatible {
 func authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+compatibleKey {
-			reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "who are you?"}})
+			reply(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "unknown key"}})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// secret is what a Secret for it holds.
+// secret returns the content of a Secret for the server.
 func (c *compatible) secret() map[string]string {
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Raw})
 	return map[string]string{
@@ -86,11 +86,10 @@ func (c *compatible) secret() map[string]string {
 func reply(w http.ResponseWriter, code int, body map[string]any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
-	// A client that went away has no use for the answer.
-	_ = json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }
 
-// add keeps a new batch, and gives its ID.
+// add adds a batch, and returns its ID.
 func (c *compatible) add(files ...string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +99,7 @@ func (c *compatible) add(files ...string) string {
 		if strings.HasPrefix(file, "endless") {
 			b.steps = []string{"queued", "indexing"}
 		}
-		b.refuses = b.refuses || strings.HasPrefix(file, "endless-late")
+		b.completes = b.completes || strings.HasPrefix(file, "endless-late")
 	}
 	c.batches[id] = b
 	return id
@@ -146,10 +145,10 @@ func (c *compatible) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b.cancels++
-	if b.refuses {
+	if b.completes {
 		b.steps = []string{"completed"}
 	}
-	if b.over() {
+	if b.finished() {
 		reply(w, http.StatusBadRequest, map[string]any{"detail": "the batch is " + b.steps[0]})
 		return
 	}
@@ -157,7 +156,7 @@ func (c *compatible) cancel(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, b.object(id))
 }
 
-// list gives one file a page, and ignores the filter.
+// list returns one file a page, and ignores the filter.
 func (c *compatible) list(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,16 +177,18 @@ func (c *compatible) list(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"object": "list", "data": data, "has_more": next+1 < len(b.files), "trace": "x"})
 }
 
-func (b *compatibleBatch) over() bool { return b.steps[0] == "completed" || b.steps[0] == "cancelled" }
+func (b *compatibleBatch) finished() bool {
+	return b.steps[0] == "completed" || b.steps[0] == "cancelled"
+}
 
 func (b *compatibleBatch) file(id string) map[string]any {
 	file := map[string]any{
 		"id": id, "object": "vector_store.file", "created_at": 1767225600, "vector_store_id": compatibleStore,
 		"status": b.steps[0], "last_error": nil, "embedding_model": "any",
 	}
-	if strings.HasPrefix(id, "bad") && b.over() {
+	if strings.HasPrefix(id, "bad") && b.finished() {
 		file["status"] = "failed"
-		file["last_error"] = map[string]any{"code": "unreadable", "message": "there is nothing to read", "hint": "write something"}
+		file["last_error"] = map[string]any{"code": "unreadable", "message": "the file is empty", "hint": "add text"}
 	}
 	return file
 }
@@ -196,7 +197,7 @@ func (b *compatibleBatch) object(id string) map[string]any {
 	counts := map[string]int{"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "queued": 0, "total": len(b.files)}
 	for _, file := range b.files {
 		switch {
-		case !b.over():
+		case !b.finished():
 			counts["in_progress"]++
 		case b.steps[0] == "cancelled":
 			counts["cancelled"]++
@@ -212,7 +213,7 @@ func (b *compatibleBatch) object(id string) map[string]any {
 	}
 }
 
-// only is the one batch of the server.
+// only returns the one batch of the server.
 func (c *compatible) only(t *testing.T) (string, compatibleBatch) {
 	t.Helper()
 	c.mu.Lock()
@@ -226,18 +227,15 @@ func (c *compatible) only(t *testing.T) (string, compatibleBatch) {
 	return "", compatibleBatch{}
 }
 
-func TestACompatibleServer(t *testing.T) {
+func TestCompatibleServer(t *testing.T) {
 	t.Parallel()
 	handbook := func(files string) string {
 		return manifest("handbook", `{vectorStoreID: `+compatibleStore+`, fileIDs: [`+files+`]}`)
 	}
-	cancel := func(t *testing.T, n tenant) {
-		n.kubectl(t, "patch", "vsfb", "handbook", "--type=merge", `--patch={"spec":{"cancel":true}}`)
-	}
-	for name, run := range map[string]func(t *testing.T, n tenant, c *compatible){
-		"attaches files": func(t *testing.T, n tenant, c *compatible) {
-			n.apply(t, handbook("a, b"))
-			b := n.wantState(t, "handbook", v1alpha1.ReasonCompleted)
+	for name, run := range map[string]func(t *testing.T, f fixture, c *compatible){
+		"attaches files": func(t *testing.T, f fixture, c *compatible) {
+			f.Apply(t, handbook("a, b"))
+			b := f.wantState(t, "handbook", v1alpha1.ReasonCompleted)
 			id, batch := c.only(t)
 			if b.Status.BatchID != id || batch.creates != 1 || batch.cancels != 0 {
 				t.Errorf("batchID = %q, want %q, created once: %+v", b.Status.BatchID, id, batch)
@@ -246,76 +244,76 @@ func TestACompatibleServer(t *testing.T) {
 				t.Errorf("fileCounts (-want +got):\n%s", diff)
 			}
 		},
-		"shows a status that nobody knows": func(t *testing.T, n tenant, _ *compatible) {
-			n.apply(t, handbook("endless"))
-			n.wait(t, "handbook", "jsonpath={.status.status}=indexing")
-			n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+		"reports an unknown status": func(t *testing.T, f fixture, _ *compatible) {
+			f.Apply(t, handbook("endless"))
+			f.WaitFor(t, "handbook", "jsonpath={.status.status}=indexing")
+			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
 		},
-		"shows the failed files": func(t *testing.T, n tenant, _ *compatible) {
-			n.apply(t, handbook("a, bad-1, b, bad-2"))
-			b := n.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
+		"reports the failed files": func(t *testing.T, f fixture, _ *compatible) {
+			f.Apply(t, handbook("a, bad-1, b, bad-2"))
+			b := f.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
 			want := []v1alpha1.FailedFile{
-				{FileID: "bad-1", Code: "unreadable", Message: "there is nothing to read"},
-				{FileID: "bad-2", Code: "unreadable", Message: "there is nothing to read"},
+				{FileID: "bad-1", Code: "unreadable", Message: "the file is empty"},
+				{FileID: "bad-2", Code: "unreadable", Message: "the file is empty"},
 			}
 			if diff := cmp.Diff(want, b.Status.FailedFiles); diff != "" {
 				t.Errorf("failedFiles (-want +got):\n%s", diff)
 			}
 		},
-		"cancels": func(t *testing.T, n tenant, c *compatible) {
-			n.apply(t, handbook("endless, a"))
-			n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
-			cancel(t, n)
-			b := n.wantState(t, "handbook", v1alpha1.ReasonCancelled)
+		"cancels": func(t *testing.T, f fixture, c *compatible) {
+			f.Apply(t, handbook("endless, a"))
+			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+			f.patchSpec(t, "handbook", `{"cancel":true}`)
+			b := f.wantState(t, "handbook", v1alpha1.ReasonCancelled)
 			if _, batch := c.only(t); batch.cancels != 1 || batch.creates != 1 || b.Status.CancelRequestedAt == nil {
-				t.Errorf("it was created and cancelled %d and %d times, at %v", batch.creates, batch.cancels, b.Status.CancelRequestedAt)
+				t.Errorf("the batch was created %d times and cancelled %d times, at %v", batch.creates, batch.cancels, b.Status.CancelRequestedAt)
 			}
 		},
-		"takes a cancel that is refused for what it is": func(t *testing.T, n tenant, c *compatible) {
-			n.apply(t, handbook("endless-late, bad"))
-			n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
-			cancel(t, n)
-			b := n.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
+		"accepts that a cancel is rejected": func(t *testing.T, f fixture, c *compatible) {
+			f.Apply(t, handbook("endless-late, bad"))
+			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+			f.patchSpec(t, "handbook", `{"cancel":true}`)
+			b := f.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
 			if _, batch := c.only(t); batch.cancels != 1 || b.Status.CancelRequestedAt != nil {
-				t.Errorf("the cancel was sent %d times, and taken at %v, want once and never", batch.cancels, b.Status.CancelRequestedAt)
+				t.Errorf("the cancel was sent %d times and recorded at %v, want it sent once and not recorded", batch.cancels, b.Status.CancelRequestedAt)
 			}
 		},
-		"adopts": func(t *testing.T, n tenant, c *compatible) {
+		"adopts": func(t *testing.T, f fixture, c *compatible) {
 			id := c.add("a", "b")
-			n.apply(t, manifest("handbook", `{vectorStoreID: `+compatibleStore+`, batchID: `+id+`}`))
-			b := n.wantState(t, "handbook", v1alpha1.ReasonCompleted)
+			f.Apply(t, manifest("handbook", `{vectorStoreID: `+compatibleStore+`, batchID: `+id+`}`))
+			b := f.wantState(t, "handbook", v1alpha1.ReasonCompleted)
 			if _, batch := c.only(t); b.Status.BatchID != id || batch.creates != 0 {
 				t.Errorf("batchID = %q after %d creates, want %q after none", b.Status.BatchID, batch.creates, id)
 			}
 		},
-		"deletes": func(t *testing.T, n tenant, c *compatible) {
-			n.apply(t, handbook("endless"))
-			n.wantState(t, "handbook", v1alpha1.ReasonInProgress)
-			n.kubectl(t, "delete", "vsfb", "handbook", "--timeout="+patience.String())
+		"deletes": func(t *testing.T, f fixture, c *compatible) {
+			f.Apply(t, handbook("endless"))
+			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
+			f.delete(t, "handbook")
 			if _, batch := c.only(t); batch.cancels != 1 {
-				t.Errorf("it was cancelled %d times, want once", batch.cancels)
+				t.Errorf("the batch was cancelled %d times, want once", batch.cancels)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n, c := newTenant(t), newCompatible(t)
-			n.putSecret(t, "openai", c.secret())
-			run(t, n, c)
+			f, c := newFixtureWithoutSecret(t), newCompatible(t)
+			f.putSecret(t, "openai", c.secret())
+			run(t, f, c)
 		})
 	}
 }
 
-func TestAServerIsNotTrustedWithoutItsAuthority(t *testing.T) {
+func TestCompatibleServer_UntrustedCertificate(t *testing.T) {
 	t.Parallel()
-	n, c := newTenant(t), newCompatible(t)
+	f, c := newFixtureWithoutSecret(t), newCompatible(t)
 	secret := c.secret()
 	delete(secret, v1alpha1.SecretKeyCABundle)
-	n.putSecret(t, "openai", secret)
-	n.apply(t, manifest("handbook", `{vectorStoreID: `+compatibleStore+`, fileIDs: [a]}`))
-	b := n.wantState(t, "handbook", v1alpha1.ReasonUpstreamUnavailable)
+	f.putSecret(t, "openai", secret)
+	f.Apply(t, manifest("handbook", `{vectorStoreID: `+compatibleStore+`, fileIDs: [a]}`))
+	b := f.wantState(t, "handbook", v1alpha1.ReasonUpstreamUnavailable)
 	wantMessage(t, b, "certificate")
-	n.kubectl(t, "delete", "vsfb", "handbook", "--timeout="+patience.String())
+	f.delete(t, "handbook")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.batches) != 0 {

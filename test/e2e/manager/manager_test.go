@@ -1,14 +1,11 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e_test
+package manager_test
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,27 +14,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// runManager runs the manager to its end, and gives its exit code and what it wrote.
+// runManager runs the manager until it exits, and returns its exit code and its output.
 func runManager(t *testing.T, args ...string) (code int, output string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, filepath.Join(shared.folder, "manager"), args...)
-	command.Env = []string{"KUBECONFIG=" + shared.managerKubeconfig}
-	text, err := command.CombinedOutput()
-	var exited *exec.ExitError
-	if err != nil && (!errors.As(err, &exited) || ctx.Err() != nil) {
-		t.Fatalf("manager %v: %v (%v): %s", args, err, ctx.Err(), text)
+	p, err := framework.Run(framework.Command{
+		Path: env.Program("manager"), Args: args, Log: filepath.Join(t.TempDir(), "log"), Env: []string{"KUBECONFIG=" + managerKubeconfig},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return command.ProcessState.ExitCode(), string(text)
+	p.KillAfter(t)
+	return p.MustExit(t), p.Output()
 }
 
-// flagLine is how package flag begins what it says of a flag.
+// flagLine matches the description of a flag in the help of package flag.
 var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: \S+)?\n    \t(.*)$`)
 
-func TestHelpListsTheFlags(t *testing.T) {
+func TestManager_Help(t *testing.T) {
 	t.Parallel()
 	code, output := runManager(t, "--help")
 	if code != 0 {
@@ -51,7 +47,7 @@ func TestHelpListsTheFlags(t *testing.T) {
 		}
 		flags = append(flags, name)
 		if words := strings.Fields(text); len(words) < 5 || strings.ToUpper(text[:1]) != text[:1] || !strings.Contains(text, ".") {
-			t.Errorf("--%s is described as %q, want a sentence", name, text)
+			t.Errorf("--%s has the description %q, want a sentence", name, text)
 		}
 	}
 	want := []string{
@@ -66,11 +62,11 @@ func TestHelpListsTheFlags(t *testing.T) {
 	}
 }
 
-func TestWrongFlagsAreRefused(t *testing.T) {
+func TestManager_RejectsFlags(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		args []string
-		says string
+		want string
 	}{
 		{[]string{"--concurrency=0"}, "--concurrency is 0"},
 		{[]string{"--concurrency=many"}, `invalid value "many" for flag -concurrency`},
@@ -107,93 +103,68 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 			if code == 0 {
 				t.Error("exit code = 0")
 			}
-			if !strings.Contains(output, test.says) {
-				t.Errorf("it does not say %q:\n%.2000s", test.says, output)
+			if !strings.Contains(output, test.want) {
+				t.Errorf("the output does not contain %q:\n%.2000s", test.want, output)
 			}
 		})
 	}
 }
 
-func TestSIGTERMEndsTheManager(t *testing.T) {
+func TestManager_SIGTERM(t *testing.T) {
 	t.Parallel()
-	n := newTenant(t)
+	f := newFixtureWithoutSecret(t)
 	for name, flags := range map[string][]string{
-		"alone":                      {},
-		"with the lease in its hand": {"--leader-elect", "--leader-election-namespace=" + systemNamespace},
+		"without leader election": {},
+		"as the leader":           {"--leader-elect", "--leader-election-namespace=" + framework.SystemNamespace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			probes, err := freeAddress(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := shared.launch("sigterm-"+strings.ReplaceAll(name, " ", "-"), "manager", nil, append(flags,
-				"--kubeconfig="+shared.managerKubeconfig, "--watch-namespaces="+n.namespace,
-				"--metrics-bind-address=0", "--health-probe-bind-address="+probes)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			err = until(ctx, "the manager to be at work", func(context.Context) (bool, error) {
-				return strings.Contains(p.output(), "Starting workers"), p.died()
+			p, err := env.StartManager(framework.ManagerOptions{
+				Name: "sigterm-" + strings.ReplaceAll(name, " ", "-"), Kubeconfig: managerKubeconfig, Flags: append(flags, "--watch-namespaces="+f.Namespace),
 			})
-			if err == nil {
-				err = p.terminate(ctx)
-			}
 			if err != nil {
-				t.Errorf("%v: %s", err, p.tail())
+				t.Fatal(err)
 			}
-			if code := p.command.ProcessState.ExitCode(); code != 0 {
-				t.Errorf("exit code = %d, want 0: %s", code, p.tail())
+			p.KillAfter(t)
+			p.MustOutput(t, framework.Working)
+			p.Terminate()
+			if code := p.MustExit(t); code != 0 {
+				t.Errorf("exit code = %d, want 0: %s", code, p.Tail())
 			}
 			if len(flags) > 0 {
-				holder := tenant{namespace: systemNamespace}.kubectl(t, "get", "lease", "vector-store-operator.dev", "--output=jsonpath={.spec.holderIdentity}")
+				holder := env.Kubectl.In(framework.SystemNamespace).Must(t, "get", "lease", "vector-store-operator.dev", "--output=jsonpath={.spec.holderIdentity}")
 				if holder != "" {
-					t.Errorf("the lease is still held by %q, so the next leader has to wait for it to run out", holder)
+					t.Errorf("%q still holds the lease, so the next leader must wait until it expires", holder)
 				}
 			}
 		})
 	}
 }
 
-func TestProbesAnswer(t *testing.T) {
+func TestMetrics_Authorization(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/healthz", "/readyz"} {
-		code, body, err := fetch(t.Context(), http.DefaultClient, "http://"+shared.probes+path, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if code != http.StatusOK {
-			t.Errorf("%s: HTTP %d: %s", path, code, body)
-		}
-	}
-}
+	f := newFixture(t)
+	f.Apply(t, f.manifest("handbook", `fileIDs: [file-m]`))
+	f.wantState(t, "handbook", v1alpha1.ReasonCompleted)
+	f.Must(t, "create", "serviceaccount", "scraper")
+	f.Must(t, "create", "serviceaccount", "stranger")
+	f.Must(t, "create", "clusterrolebinding", f.Namespace, "--clusterrole=vector-store-operator-metrics-reader", "--serviceaccount="+f.Namespace+":scraper")
+	token := func(account string) string { return strings.TrimSpace(f.Must(t, "create", "token", account)) }
 
-func TestMetricsAreForWhoMayReadThem(t *testing.T) {
-	t.Parallel()
-	n := newUser(t)
-	n.apply(t, n.manifest("handbook", `fileIDs: [file-m]`))
-	n.wantState(t, "handbook", v1alpha1.ReasonCompleted)
-	n.kubectl(t, "create", "serviceaccount", "scraper")
-	n.kubectl(t, "create", "serviceaccount", "stranger")
-	n.kubectl(t, "create", "clusterrolebinding", n.namespace, "--clusterrole=vector-store-operator-metrics-reader", "--serviceaccount="+n.namespace+":scraper")
-	token := func(account string) string { return strings.TrimSpace(n.kubectl(t, "create", "token", account)) }
-
-	// The certificate is made anew at each start, so there is nothing to hold it against.
+	// The manager creates its certificate at each start, so there is no CA to verify it with.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
 	for _, test := range []struct {
-		who, token string
-		code       int
+		client, token string
+		code          int
 	}{
 		{"without a token", "", http.StatusUnauthorized},
 		{"with the token of a stranger", token("stranger"), http.StatusForbidden},
 		{"with the token of the scraper", token("scraper"), http.StatusOK},
 	} {
-		t.Run(test.who, func(t *testing.T) {
-			code, body, err := fetch(t.Context(), client, "https://"+shared.metrics+"/metrics", test.token)
+		t.Run(test.client, func(t *testing.T) {
+			code, body, err := framework.Fetch(t.Context(), client, "https://"+manager.Metrics+"/metrics", test.token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,23 +173,23 @@ func TestMetricsAreForWhoMayReadThem(t *testing.T) {
 			}
 			metrics := strings.Contains(body, `controller_runtime_reconcile_total{controller="vectorstorefilebatch",result="success"}`)
 			if metrics != (test.code == http.StatusOK) {
-				t.Errorf("there are metrics of the controller: %t: %.1000s", metrics, body)
+				t.Errorf("the answer contains metrics of the controller: %t: %.1000s", metrics, body)
 			}
 			if keys := keysIn(body); len(keys) > 0 {
-				t.Errorf("they show %v", keys)
+				t.Errorf("the metrics contain %v", keys)
 			}
-			for _, name := range []string{n.namespace, "handbook", n.store} {
-				// Who is refused is told his own name.
+			for _, name := range []string{f.Namespace, "handbook", f.store} {
+				// The error for a client that is not authorized names the client.
 				if metrics && strings.Contains(body, name) {
-					t.Errorf("they name an object: %s", name)
+					t.Errorf("the metrics name an object: %s", name)
 				}
 			}
 		})
 	}
-	if code, body, err := fetch(t.Context(), client, "https://"+shared.metrics+"/metrics", "nonsense"); err != nil || code < http.StatusBadRequest {
-		t.Errorf("a token that is none gets HTTP %d, %v: %.1000s", code, err, body)
+	if code, body, err := framework.Fetch(t.Context(), client, "https://"+manager.Metrics+"/metrics", "invalid"); err != nil || code < http.StatusBadRequest {
+		t.Errorf("an invalid token gets HTTP %d, %v: %.1000s", code, err, body)
 	}
-	if code, _, err := fetch(t.Context(), http.DefaultClient, "http://"+shared.metrics+"/metrics", token("scraper")); err == nil && code == http.StatusOK {
+	if code, _, err := framework.Fetch(t.Context(), http.DefaultClient, "http://"+manager.Metrics+"/metrics", token("scraper")); err == nil && code == http.StatusOK {
 		t.Error("metrics are served without TLS")
 	}
 }

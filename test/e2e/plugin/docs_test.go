@@ -4,48 +4,44 @@
 package plugin_test
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// foreign are flags that the page leaves to kubectl's own documents.
+// foreign lists flags that the documentation of kubectl describes.
 var foreign = []string{"--allow-missing-template-keys", "--show-managed-fields", "--template", "--help", "--version"}
 
-func TestThePageNamesTheFlagsThatThereAre(t *testing.T) {
+func TestDocs_FlagsOfThePlugin(t *testing.T) {
 	t.Parallel()
-	w := worldWithoutSecret(t, emulator.Options{})
-	page, err := os.ReadFile(filepath.Join(controlplane.Root(), "docs", "kubectl.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newWorkspaceWithoutSecret(t, emulator.Options{})
+	page := framework.ReadFile(t, "docs", "kubectl.md")
 	flag := regexp.MustCompile(`--[a-z]+(?:-[a-z]+)*`)
-	said := flag.FindAllString(string(page), -1)
+	said := flag.FindAllString(page, -1)
 	there := append(w.flags(flag), "--context", "--help")
 	for _, name := range there {
 		if !slices.Contains(said, name) && !slices.Contains(foreign, name) {
-			t.Errorf("the page says nothing of %s", name)
+			t.Errorf("the page does not describe %s", name)
 		}
 	}
 	for _, name := range said {
 		if !slices.Contains(there, name) {
-			t.Errorf("the page speaks of %s, which there is not", name)
+			t.Errorf("the page describes %s, which the plugin does not have", name)
 		}
 	}
 }
 
-// flags are those of the subcommands, and not of kubectl. Every help has to have examples.
-func (w *world) flags(flag *regexp.Regexp) []string {
+// flags returns those of the subcommands, without kubectl's. Every help must have examples.
+func (w *workspace) flags(flag *regexp.Regexp) []string {
 	w.Helper()
 	var there []string
 	for _, command := range []string{"list", "cancel", "failures", "create"} {
-		help, complaint, err := w.execute("vsfb", command, "--help")
+		help, complaint, err := w.Kubectl.Try(w.Context(), "", "vsfb", command, "--help")
 		if err != nil {
 			w.Fatal(err, complaint)
 		}
@@ -61,12 +57,12 @@ func (w *world) flags(flag *regexp.Regexp) []string {
 	return there
 }
 
-func TestKubectlCompletesNames(t *testing.T) {
+func TestCompletion(t *testing.T) {
 	t.Parallel()
-	w := worldWithoutSecret(t, emulator.Options{})
+	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	w.apply("git", manifest("handbook", []string{"file-a"}))
 	w.apply("git", manifest("scans", []string{"file-b"}))
-	script := filepath.Join(controlplane.Root(), "cmd", "kubectl-vsfb")
+	script := framework.Path("cmd", "kubectl-vsfb")
 	for _, test := range []struct {
 		args []string
 		want []string
@@ -77,7 +73,7 @@ func TestKubectlCompletesNames(t *testing.T) {
 		{[]string{"create", "handbook", "--vector-store", ""}, []string{store}},
 		{[]string{"list", "-o", ""}, []string{"wide", "json", "yaml", "name"}},
 	} {
-		command := w.command(t.Context(), append([]string{"__complete", "vsfb", "--namespace", w.namespace}, test.args...)...)
+		command := w.Kubectl.In("").Cmd(t.Context(), append([]string{"__complete", "vsfb", "--namespace", w.Namespace}, test.args...)...)
 		for i, variable := range command.Env {
 			if path, is := strings.CutPrefix(variable, "PATH="); is {
 				command.Env[i] = "PATH=" + script + string(filepath.ListSeparator) + path
@@ -93,7 +89,7 @@ func TestKubectlCompletesNames(t *testing.T) {
 				t.Errorf("%q offers %q, without %s", test.args, offered, want)
 			}
 		}
-		if test.want == nil && len(offered) > 1 { // the directive stands last
+		if test.want == nil && len(offered) > 1 { // the directive is the last line
 			t.Errorf("%q offers %q", test.args, offered)
 		}
 	}

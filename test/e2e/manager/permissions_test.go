@@ -1,7 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package e2e_test
+package manager_test
 
 import (
 	"slices"
@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// permissions are the lines of kubectl auth can-i --list, of an account.
-func permissions(t *testing.T, n tenant, account string) []string {
+// permissions returns the lines of kubectl auth can-i --list for an account.
+func permissions(t *testing.T, kubectl framework.Kubectl, account string) []string {
 	t.Helper()
-	output := n.kubectl(t, "auth", "can-i", "--list", "--no-headers", "--as=system:serviceaccount:"+account)
+	output := kubectl.Must(t, "auth", "can-i", "--list", "--no-headers", "--as=system:serviceaccount:"+account)
 	var lines []string
 	for line := range strings.Lines(output) {
 		lines = append(lines, strings.Join(strings.Fields(line), " "))
@@ -23,11 +25,10 @@ func permissions(t *testing.T, n tenant, account string) []string {
 	return lines
 }
 
-// TestTheOperatorMayDoNoMoreThanItHasTo compares what its account may do beyond what every
-// account may.
-func TestTheOperatorMayDoNoMoreThanItHasTo(t *testing.T) {
+// TestRBAC_Manager compares the permissions of the manager beyond those of every account.
+func TestRBAC_Manager(t *testing.T) {
 	t.Parallel()
-	everywhere := []string{
+	inEveryNamespace := []string{
 		"events.events.k8s.io [] [] [create patch]",
 		"secrets [] [] [get]",
 		"subjectaccessreviews.authorization.k8s.io [] [] [create]",
@@ -35,26 +36,26 @@ func TestTheOperatorMayDoNoMoreThanItHasTo(t *testing.T) {
 		"vectorstorefilebatches.vector-store-operator.dev [] [] [delete get list patch watch]",
 		"vectorstorefilebatches.vector-store-operator.dev/status [] [] [patch]",
 	}
-	home := append([]string{
+	inItsNamespace := append([]string{
 		"events [] [] [create patch]",
 		"leases.coordination.k8s.io [] [] [get create update patch]",
-	}, everywhere...)
-	somewhere := newTenant(t)
+	}, inEveryNamespace...)
+	f := newFixtureWithoutSecret(t)
 	for name, test := range map[string]struct {
-		tenant tenant
-		want   []string
+		kubectl framework.Kubectl
+		want    []string
 	}{
-		"in a namespace": {somewhere, everywhere},
-		"at home":        {tenant{namespace: systemNamespace}, home},
+		"in a namespace":   {f.Kubectl, inEveryNamespace},
+		"in its namespace": {env.Kubectl.In(framework.SystemNamespace), inItsNamespace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			anybody := permissions(t, test.tenant, somewhere.namespace+":default")
-			if len(anybody) == 0 {
-				t.Fatal("nothing is allowed to anybody: there is nothing to compare with")
+			others := permissions(t, test.kubectl, f.Namespace+":default")
+			if len(others) == 0 {
+				t.Fatal("the default account has no permission to compare with")
 			}
-			got := slices.DeleteFunc(permissions(t, test.tenant, systemNamespace+":"+serviceAccount), func(line string) bool {
-				return slices.Contains(anybody, line)
+			got := slices.DeleteFunc(permissions(t, test.kubectl, framework.SystemNamespace+":"+framework.ServiceAccount), func(line string) bool {
+				return slices.Contains(others, line)
 			})
 			slices.Sort(test.want)
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -62,19 +63,19 @@ func TestTheOperatorMayDoNoMoreThanItHasTo(t *testing.T) {
 			}
 			for _, line := range got {
 				if strings.Contains(line, "*") {
-					t.Errorf("there is a wildcard: %s", line)
+					t.Errorf("a permission has a wildcard: %s", line)
 				}
 			}
 		})
 	}
 }
 
-// TestSecretsCannotBeLookedFor asks one by one, as a list of rules does not show what several
-// of them add up to.
-func TestSecretsCannotBeLookedFor(t *testing.T) {
+// TestRBAC_ManagerCannotListSecrets checks each verb, because a list of rules does not show the sum of
+// several rules.
+func TestRBAC_ManagerCannotListSecrets(t *testing.T) {
 	t.Parallel()
-	n := newTenant(t)
-	as := "--as=system:serviceaccount:" + systemNamespace + ":" + serviceAccount
+	f := newFixtureWithoutSecret(t)
+	as := "--as=system:serviceaccount:" + framework.SystemNamespace + ":" + framework.ServiceAccount
 	for verb, want := range map[string]string{
 		"get": "yes", "list": "no", "watch": "no", "create": "no", "update": "no", "patch": "no", "delete": "no", "deletecollection": "no",
 	} {
@@ -83,8 +84,8 @@ func TestSecretsCannotBeLookedFor(t *testing.T) {
 			if scope != "" {
 				args = append(args, scope)
 			}
-			// Where the answer is no, kubectl ends with an error.
-			output, _, _ := n.try(t, "", args...)
+			// If the answer is no, kubectl fails.
+			output, _, _ := f.Try(t.Context(), "", args...)
 			if got := strings.TrimSpace(output); got != want {
 				t.Errorf("kubectl %s: %q, want %q", strings.Join(args, " "), got, want)
 			}
@@ -92,27 +93,27 @@ func TestSecretsCannotBeLookedFor(t *testing.T) {
 	}
 }
 
-func TestPeopleGetTheirRoles(t *testing.T) {
+func TestRBAC_UserRoles(t *testing.T) {
 	t.Parallel()
-	n := newTenant(t)
-	for role, may := range map[string]map[string]string{
+	f := newFixtureWithoutSecret(t)
+	for role, permissions := range map[string]map[string]string{
 		"view":  {"get": "yes", "list": "yes", "watch": "yes", "create": "no", "patch": "no", "delete": "no"},
 		"edit":  {"get": "yes", "list": "yes", "watch": "yes", "create": "yes", "patch": "yes", "delete": "yes"},
 		"admin": {"get": "yes", "list": "yes", "watch": "yes", "create": "yes", "patch": "yes", "delete": "yes"},
 	} {
-		n.apply(t, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"`+role+`"},
+		f.Apply(t, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"`+role+`"},
 			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"vector-store-operator-vectorstorefilebatch-`+map[string]string{"view": "viewer", "edit": "editor", "admin": "admin"}[role]+`"},
 			"subjects":[{"kind":"User","name":"`+role+`","apiGroup":"rbac.authorization.k8s.io"}]}`)
-		for verb, want := range may {
-			output, _, _ := n.try(t, "", "auth", "can-i", verb, "vectorstorefilebatches.vector-store-operator.dev", "--as="+role)
+		for verb, want := range permissions {
+			output, _, _ := f.Try(t.Context(), "", "auth", "can-i", verb, "vectorstorefilebatches.vector-store-operator.dev", "--as="+role)
 			if got := strings.TrimSpace(output); got != want {
-				t.Errorf("%s may %s: %q, want %q", role, verb, got, want)
+				t.Errorf("%s can %s: %q, want %q", role, verb, got, want)
 			}
 		}
-		// The status is the operator's.
-		output, _, _ := n.try(t, "", "auth", "can-i", "patch", "vectorstorefilebatches.vector-store-operator.dev", "--subresource=status", "--as="+role)
+		// Only the operator writes the status.
+		output, _, _ := f.Try(t.Context(), "", "auth", "can-i", "patch", "vectorstorefilebatches.vector-store-operator.dev", "--subresource=status", "--as="+role)
 		if got := strings.TrimSpace(output); got != "no" {
-			t.Errorf("%s may write the status: %q", role, got)
+			t.Errorf("%s can write the status: %q", role, got)
 		}
 	}
 }

@@ -4,7 +4,6 @@
 package gitops_test
 
 import (
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,11 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// TestJudgements brings an object into each state, and asks each tool about it.
-func TestJudgements(t *testing.T) {
+// TestHealth brings an object into each state, and compares the assessment of each tool.
+func TestHealth(t *testing.T) {
 	objects, states := produce(t)
 	exprs := expressions(t)
 	for _, state := range states {
@@ -28,46 +27,46 @@ func TestJudgements(t *testing.T) {
 				t.Fatal(err)
 			}
 			if result.Status != state.kstatus {
-				t.Errorf("kstatus says %s (%s), want %s", result.Status, result.Message, state.kstatus)
+				t.Errorf("kstatus returns %s (%s), want %s", result.Status, result.Message, state.kstatus)
 			}
 			result, err = exprs.Evaluate(t.Context(), object)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want := wantFlux(state); result.Status != want {
-				t.Errorf("the healthCheckExprs of config/flux say %s, want %s", result.Status, want)
+				t.Errorf("the healthCheckExprs of config/flux return %s, want %s", result.Status, want)
 			}
-			got := judge(t, object.Object)
+			got := assess(t, object.Object)
 			if got.Status != state.argo {
-				t.Errorf("Argo CD's health check says %s (%s), want %s", got.Status, got.Message, state.argo)
+				t.Errorf("Argo CD's health check returns %s (%s), want %s", got.Status, got.Message, state.argo)
 			}
 			if want := messageOf(object); got.Message != want && state.name != "unvisited" && state.name != "edited" {
-				t.Errorf("its message is %q, want that of Ready: %q", got.Message, want)
+				t.Errorf("its message is %q, want the message of Ready: %q", got.Message, want)
 			}
 		})
 	}
 	t.Run("test data of Argo CD", func(t *testing.T) { checkTestData(t, objects, states) })
 }
 
-// TestTheDocsSayWhatTheToolsSay holds the table in docs/gitops.md to the judgements.
-func TestTheDocsSayWhatTheToolsSay(t *testing.T) {
+// TestHealth_IsDocumented compares the table in docs/gitops.md with the states.
+func TestHealth_IsDocumented(t *testing.T) {
 	want := map[string][2]string{"": {"InProgress", "Progressing"}, "Creating": {"InProgress", "Progressing"}}
 	for _, state := range states {
 		want[state.reason] = [2]string{string(state.kstatus), state.argo}
 	}
 	got := map[string][2]string{}
 	row := regexp.MustCompile(`(?m)^\| [^|]+ \| ([^|]*)\| (\w+) \| (\w+) \|$`)
-	for _, match := range row.FindAllStringSubmatch(read(t, filepath.Join(controlplane.Root(), "docs", "gitops.md")), -1) {
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs", "gitops.md"), -1) {
 		for _, reason := range strings.Split(match[1], ",") {
 			got[strings.Trim(reason, " `")] = [2]string{match[2], match[3]}
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("judgements (-tools +docs):\n%s", diff)
+		t.Errorf("health (-tools +docs):\n%s", diff)
 	}
 }
 
-// messageOf is the message of the condition Ready.
+// messageOf returns the message of the condition Ready.
 func messageOf(object *unstructured.Unstructured) string {
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, condition := range conditions {

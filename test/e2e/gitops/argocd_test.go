@@ -18,15 +18,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
-	"github.com/vector-store-operator/vector-store-operator/test/races/stage"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// customization is a file of the health check or of the actions, laid out as in Argo CD's own
-// repository.
+// customization returns the path of a file of the health check or of the actions. The layout is that
+// of Argo CD's own repository.
 func customization(path ...string) string {
-	folder := []string{controlplane.Root(), "config", "argocd", "resource_customizations", "vector-store-operator.dev", "VectorStoreFileBatch"}
-	return filepath.Join(append(folder, path...)...)
+	folder := framework.Path("config", "argocd", "resource_customizations", "vector-store-operator.dev", "VectorStoreFileBatch")
+	return filepath.Join(append([]string{folder}, path...)...)
 }
 
 func read(t *testing.T, path string) string {
@@ -45,17 +44,18 @@ func readYAML(t *testing.T, path string, into any) {
 	}
 }
 
-// health is what a health check says.
+// health is the result of a health check.
 type health struct {
 	Status  string `json:"status"`
 	Message string `json:"message,omitempty"`
 }
 
-func judge(t *testing.T, object map[string]any) health {
+// assess runs Argo CD's health check on an object.
+func assess(t *testing.T, object map[string]any) health {
 	t.Helper()
 	result, isTable := runLua(t, read(t, customization("health.lua")), object).(map[string]any)
 	if !isTable {
-		t.Fatalf("the health check returns %v, and no table", result)
+		t.Fatalf("the health check returns %v, want a table", result)
 	}
 	status, _ := result["status"].(string)
 	message, _ := result["message"].(string)
@@ -72,7 +72,7 @@ type healthCase struct {
 	HealthStatus health `json:"healthStatus"`
 }
 
-// checkTestData holds Argo CD's test data to what the operator produced; -update writes it.
+// checkTestData compares Argo CD's test data with the objects that the operator produced.
 func checkTestData(t *testing.T, objects map[string]*unstructured.Unstructured, states []state) {
 	var tests healthTest
 	for _, state := range states {
@@ -83,7 +83,7 @@ func checkTestData(t *testing.T, objects map[string]*unstructured.Unstructured, 
 		if err := yaml.Unmarshal([]byte(text), &object); err != nil {
 			t.Fatal(err)
 		}
-		tests.Tests = append(tests.Tests, healthCase{InputPath: path, HealthStatus: judge(t, object)})
+		tests.Tests = append(tests.Tests, healthCase{InputPath: path, HealthStatus: assess(t, object)})
 	}
 	text, err := yaml.Marshal(tests)
 	if err != nil {
@@ -99,7 +99,7 @@ func checkTestData(t *testing.T, objects map[string]*unstructured.Unstructured, 
 	}
 }
 
-// with is an object with a field of its spec set.
+// with returns an object with a field of its spec set to true.
 func with(t *testing.T, object *unstructured.Unstructured, field string) *unstructured.Unstructured {
 	t.Helper()
 	object = object.DeepCopy()
@@ -109,14 +109,14 @@ func with(t *testing.T, object *unstructured.Unstructured, field string) *unstru
 	return object
 }
 
-// without is an object without a field of its spec.
+// without returns an object without a field of its spec.
 func without(object *unstructured.Unstructured, field string) *unstructured.Unstructured {
 	object = object.DeepCopy()
 	unstructured.RemoveNestedField(object.Object, "spec", field)
 	return object
 }
 
-// expect holds a file to what it has to be.
+// expect compares a file with its expected content, and writes it before with -update.
 func expect(t *testing.T, path, want string) {
 	t.Helper()
 	if *update {
@@ -125,11 +125,11 @@ func expect(t *testing.T, path, want string) {
 		}
 	}
 	if diff := cmp.Diff(want, read(t, path)); diff != "" {
-		t.Errorf("%s differs from what the operator produces; go test ./test/gitops -update writes it (-produced +file):\n%s", path, diff)
+		t.Errorf("%s differs from what the operator produces; go test ./test/e2e/gitops -update writes it (-produced +file):\n%s", path, diff)
 	}
 }
 
-// incidental is what differs from one run to the next.
+// incidental matches the values that differ between two runs.
 var incidental = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -141,7 +141,7 @@ var incidental = []struct {
 	{regexp.MustCompile(`\bbroke: [^"]*`), "broke: EOF"}, // or reset by peer
 }
 
-// normalized is an object in YAML, without what differs from one run to the next.
+// normalized returns an object in YAML, without the values that differ between two runs.
 func normalized(t *testing.T, object *unstructured.Unstructured) string {
 	t.Helper()
 	object = object.DeepCopy()
@@ -175,11 +175,11 @@ type actionTest struct {
 	} `json:"actionTests"`
 }
 
-// discovered are the actions that an object has, as they stand in action_test.yaml.
+// discovered returns the actions that an object has, in the form of action_test.yaml.
 func discovered(t *testing.T, object map[string]any) []map[string]any {
 	t.Helper()
 	result := runLua(t, read(t, customization("actions", "discovery.lua")), object)
-	table, _ := result.(map[string]any) // no table with keys is an empty one
+	table, _ := result.(map[string]any) // an empty table becomes an empty list
 	var actions []map[string]any
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		action := maps.Clone(table[name].(map[string]any))
@@ -220,14 +220,14 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// act is what an action makes of an object.
+// act returns an object after an action.
 func act(t *testing.T, action string, object map[string]any) map[string]any {
 	t.Helper()
 	result := runLua(t, read(t, customization("actions", action, "action.lua")), object)
 	return restored(result, object).(map[string]any)
 }
 
-// restored gives back to maps that are empty that they are maps, as Argo CD does.
+// restored turns empty lists into empty maps again, as Argo CD does.
 func restored(value, before any) any {
 	switch was := before.(type) {
 	case map[string]any:
@@ -250,39 +250,37 @@ func restored(value, before any) any {
 	return value
 }
 
-// TestActionsReachTheUpstream sends what the actions make of an object to the API server, as
-// Argo CD does: as a merge patch.
-func TestActionsReachTheUpstream(t *testing.T) {
-	s := newScene(t)
-	s.Start(t, "actions", stage.Setup{})
-	s.MustCreate(t, s.Object("documents", stuck))
+// TestActions_ReachTheManager sends the changes of the actions to the API server as a merge patch, as
+// Argo CD does.
+func TestActions_ReachTheManager(t *testing.T) {
+	f := newFixture(t)
+	f.StartManager(t, "actions", framework.Setup{})
+	f.Create(t, f.Batch("documents", stuck))
 	for _, step := range []struct{ from, action, to string }{
 		{"InProgress", "suspend", "Suspended"},
 		{"Suspended", "resume", "InProgress"},
 		{"InProgress", "cancel", "Cancelled"},
 	} {
-		s.WaitReason(t, "documents", step.from)
-		before := s.raw("documents")
+		f.WaitForReason(t, "documents", step.from)
+		before := f.raw("documents")
 		if !slices.ContainsFunc(discovered(t, before.Object), func(a map[string]any) bool { return a["name"] == step.action }) {
 			t.Errorf("an object that is %s has no action %s", step.from, step.action)
 		}
 		after := &unstructured.Unstructured{Object: act(t, step.action, before.DeepCopy().Object)}
-		s.must(s.Client.Patch(t.Context(), after, client.MergeFrom(before)))
-		s.WaitReason(t, "documents", step.to)
+		f.must(f.Client.Patch(t.Context(), after, client.MergeFrom(before)))
+		f.WaitForReason(t, "documents", step.to)
 	}
-	if actions := discovered(t, s.raw("documents").Object); len(actions) > 0 {
+	if actions := discovered(t, f.raw("documents").Object); len(actions) > 0 {
 		t.Errorf("an object that is cancelled has the actions %v", actions)
 	}
 }
 
-// TestTheConfigMapHasTheScripts holds the patch of argocd-cm to the files.
-func TestTheConfigMapHasTheScripts(t *testing.T) {
+// TestConfigMap_ContainsTheScripts compares the patch of argocd-cm with the files.
+func TestConfigMap_ContainsTheScripts(t *testing.T) {
 	var patch struct {
 		Data map[string]string `json:"data"`
 	}
-	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(controlplane.Root(), "config", "argocd", "argocd-cm.yaml"))), &patch); err != nil {
-		t.Fatal(err)
-	}
+	framework.ReadYAML(t, &patch, "config", "argocd", "argocd-cm.yaml")
 	const kind = "vector-store-operator.dev_VectorStoreFileBatch"
 	var actions struct {
 		Discovery   string `json:"discovery.lua"`
@@ -317,26 +315,17 @@ func TestTheConfigMapHasTheScripts(t *testing.T) {
 	}
 }
 
-// TestTheConfigMapIsPatched applies the patch to a ConfigMap that has settings already.
-func TestTheConfigMapIsPatched(t *testing.T) {
-	kubectl := func(args ...string) string {
-		t.Helper()
-		output, err := shared.Plane.Run(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return output
-	}
-	kubectl("create", "namespace", "argocd")
-	kubectl("-n", "argocd", "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com")
-	kubectl("-n", "argocd", "patch", "configmap", "argocd-cm", "--patch-file", "config/argocd/argocd-cm.yaml")
+// TestConfigMap_KeepsOtherSettings applies the patch to a ConfigMap that has settings.
+func TestConfigMap_KeepsOtherSettings(t *testing.T) {
+	kubectl := env.Kubectl.In("argocd")
+	kubectl.Must(t, "create", "namespace", "argocd")
+	kubectl.Must(t, "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com")
+	kubectl.Must(t, "patch", "configmap", "argocd-cm", "--patch-file", "config/argocd/argocd-cm.yaml")
 	var configMap struct {
 		Data map[string]string `json:"data"`
 	}
-	if err := json.Unmarshal([]byte(kubectl("-n", "argocd", "get", "configmap", "argocd-cm", "-o", "json")), &configMap); err != nil {
-		t.Fatal(err)
-	}
+	kubectl.Decode(t, &configMap, "get", "configmap", "argocd-cm", "-o", "json")
 	if len(configMap.Data) != 3 || configMap.Data["url"] != "https://argocd.example.com" {
-		t.Errorf("the ConfigMap has the keys %v, want the two of the patch beside url", slices.Sorted(maps.Keys(configMap.Data)))
+		t.Errorf("the ConfigMap has the keys %v, want url and the two of the patch", slices.Sorted(maps.Keys(configMap.Data)))
 	}
 }

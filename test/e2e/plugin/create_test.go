@@ -19,15 +19,15 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// write makes files in the working folder.
-func (w *world) write(count int) {
+// write creates files in the working folder.
+func (w *workspace) write(count int) {
 	w.Helper()
 	for i := range count {
 		folder := filepath.Join(w.folder, "docs", fmt.Sprintf("part-%d", i/500))
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			w.Fatal(err)
 		}
-		// Every second one has a size and a name that others have, too.
+		// Every second file has the size and the name of other files.
 		name, text := fmt.Sprintf("page-%04d.md", i), fmt.Sprintf("This is page %d.\n", i)
 		if i%2 == 1 {
 			name = fmt.Sprintf("page-%04d.md", i%500)
@@ -38,10 +38,10 @@ func (w *world) write(count int) {
 	}
 }
 
-// uploads are the IDs of files that the upstream made of an upload.
-func (w *world) uploads() []string {
+// uploads returns the IDs of the uploaded files.
+func (w *workspace) uploads() []string {
 	var ids []string
-	for _, call := range w.upstream.Calls(emulator.Upload) {
+	for _, call := range w.Emulator.Calls(emulator.Upload) {
 		if call.FileID != "" {
 			ids = append(ids, call.FileID)
 		}
@@ -51,16 +51,16 @@ func (w *world) uploads() []string {
 
 const thousands = 2500
 
-// wantTwoObjects demands that all the files stand in two objects, each of them once.
-func (w *world) wantTwoObjects() {
+// wantTwoObjects requires that two objects name all the files, each of them once.
+func (w *workspace) wantTwoObjects() {
 	w.Helper()
 	uploads := w.uploads()
 	if len(uploads) != thousands {
-		w.Errorf("the upstream was sent %d files, want %d", len(uploads), thousands)
+		w.Errorf("the plugin uploaded %d files, want %d", len(uploads), thousands)
 	}
 	var attached []string
 	for name, want := range map[string]int{"handbook-1": 2000, "handbook-2": 500} {
-		ids := w.object(name).Spec.FileIDs
+		ids := w.Get(w.T, name).Spec.FileIDs
 		if len(ids) != want {
 			w.Errorf("%s has %d files, want %d", name, len(ids), want)
 		}
@@ -76,9 +76,9 @@ func (w *world) wantTwoObjects() {
 	}
 }
 
-func TestThousandsOfFilesBecomeTwoObjects(t *testing.T) {
+func TestCreate_SplitsThousandsOfFiles(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(thousands)
 	output, complaint, err := w.try("create", "handbook", "--vector-store", store, "docs")
 	if err != nil {
@@ -90,10 +90,10 @@ func TestThousandsOfFilesBecomeTwoObjects(t *testing.T) {
 		t.Errorf("it printed\n%s", output)
 	}
 	if !strings.Contains(complaint, "Uploaded 2500 of 2500 files") || strings.ContainsAny(complaint, "\x1b\r") {
-		t.Errorf("without a terminal it says\n%q", complaint)
+		t.Errorf("without a terminal it prints\n%q", complaint)
 	}
 	w.wantTwoObjects()
-	// Once more, it changes nothing.
+	// A second run changes nothing.
 	if again := w.vsfb("create", "handbook", "--vector-store", store, "docs"); again != strings.ReplaceAll(want, "created", "unchanged") {
 		t.Errorf("the second run printed\n%s", again)
 	}
@@ -102,18 +102,18 @@ func TestThousandsOfFilesBecomeTwoObjects(t *testing.T) {
 	w.await("handbook-2", v1alpha1.ReasonCompleted)
 }
 
-func TestARunThatIsKilledUploadsNothingTwice(t *testing.T) {
+func TestCreate_ResumesAfterKill(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(thousands)
-	args := []string{"vsfb", "create", "handbook", "--vector-store", store, "docs", "--settle-time=5s", "--namespace", w.namespace}
+	args := []string{"vsfb", "create", "handbook", "--vector-store", store, "docs", "--settle-time=5s"}
 	for _, at := range []int{1, 300, 1700} {
-		command := w.command(t.Context(), args...)
+		command := w.Kubectl.Cmd(t.Context(), args...)
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
 		w.until(fmt.Sprintf("%d uploads", at), func() bool { return len(w.uploads()) >= at })
-		// kubectl becomes the plugin, so this is the plugin's own process.
+		// kubectl replaces its process with the plugin.
 		if err := command.Process.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -124,18 +124,18 @@ func TestARunThatIsKilledUploadsNothingTwice(t *testing.T) {
 			t.Fatalf("the kill at %d came too late, at %d", at, uploads)
 		}
 	}
-	if _, complaint, err := w.execute(args...); err != nil {
+	if _, complaint, err := w.Kubectl.Try(w.Context(), "", args...); err != nil {
 		t.Fatal(err, complaint)
 	}
 	w.wantTwoObjects()
 }
 
-func TestInterruptedItSaysHowToGoOn(t *testing.T) {
+func TestCreate_Interrupted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(1000)
 	var complaints strings.Builder
-	command := w.command(t.Context(), "vsfb", "create", "handbook", "--vector-store", store, "docs", "--namespace", w.namespace)
+	command := w.Kubectl.Cmd(t.Context(), "vsfb", "create", "handbook", "--vector-store", store, "docs")
 	command.Stderr = &complaints
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -145,20 +145,20 @@ func TestInterruptedItSaysHowToGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != 130 {
-		t.Errorf("it ended with %v", command.ProcessState)
+		t.Errorf("it exited with %v", command.ProcessState)
 	}
 	if said := complaints.String(); !strings.Contains(said, "error: interrupted\n") || !strings.Contains(said, "of 1000 files are uploaded; run the same command again to go on") {
-		t.Errorf("it said\n%s", said)
+		t.Errorf("it printed\n%s", said)
 	}
 	w.vsfb("create", "handbook", "--vector-store", store, "docs")
 	if uploads := len(w.uploads()); uploads != 1000 {
-		t.Errorf("the upstream was sent %d files, want 1000", uploads)
+		t.Errorf("the plugin uploaded %d files, want 1000", uploads)
 	}
 }
 
-func TestAManifestForGitIsTakenByTheAPIServer(t *testing.T) {
+func TestCreate_ManifestForGit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(3)
 	text := w.vsfb("create", "handbook", "--vector-store", store, "docs/**/*.md", "--dry-run=client", "-o", "yaml",
 		"--attribute", "team=docs", "--attribute", "year=2026", "--attribute", "draft=false", "--attribute", `version="5"`, "--path-attribute=path")
@@ -179,7 +179,7 @@ func TestAManifestForGitIsTakenByTheAPIServer(t *testing.T) {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
 	if strings.Contains(text, "status") || strings.Contains(text, "creationTimestamp") {
-		t.Errorf("the manifest has more than belongs into Git:\n%s", text)
+		t.Errorf("the manifest has fields that do not belong into Git:\n%s", text)
 	}
 	if there := w.kubectl("get", "vsfb"); there != "" {
 		t.Errorf("a dry run created\n%s", there)
@@ -188,12 +188,12 @@ func TestAManifestForGitIsTakenByTheAPIServer(t *testing.T) {
 	w.await("handbook", v1alpha1.ReasonCompleted)
 }
 
-func TestCreateWithoutAClusterTakesTheEnvironment(t *testing.T) {
+func TestCreate_WithoutCluster(t *testing.T) {
 	t.Parallel()
-	w := worldWithoutSecret(t, emulator.Options{})
+	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	w.write(2)
-	w.kubeconfig = filepath.Join(w.home, "nothing")
-	w.environment = []string{"OPENAI_API_KEY=" + apiKey, "OPENAI_BASE_URL=" + w.url}
+	w.setenv("KUBECONFIG=" + filepath.Join(w.home, "missing"))
+	w.withKey()
 	args := []string{"create", "handbook", "--vector-store", store, "docs", "--from-env", "--dry-run=client", "-o", "name"}
 	if output := w.vsfb(args...); output != "vectorstorefilebatch.vector-store-operator.dev/handbook\n" {
 		t.Errorf("it printed %s", output)
@@ -203,16 +203,16 @@ func TestCreateWithoutAClusterTakesTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestCreateSaysWhichKeyIsUsed(t *testing.T) {
+func TestCreate_ReportsTheKeyInUse(t *testing.T) {
 	t.Parallel()
-	w := worldWithoutSecret(t, emulator.Options{})
+	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	w.write(1)
 	args := []string{"create", "handbook", "--vector-store", store, "docs"}
-	if complaint := w.refused(args...); !strings.Contains(complaint, "reading Secret openai in namespace "+w.namespace) ||
+	if complaint := w.refused(args...); !strings.Contains(complaint, "reading Secret openai in namespace "+w.Namespace) ||
 		!strings.Contains(complaint, "or export OPENAI_API_KEY") {
-		t.Errorf("without any key it says %s", complaint)
+		t.Errorf("without a key it prints %s", complaint)
 	}
-	w.environment = []string{"OPENAI_API_KEY=" + apiKey, "OPENAI_BASE_URL=" + w.url}
+	w.withKey()
 	_, complaint, err := w.try(args...)
 	if err != nil || !strings.Contains(complaint, "Using OPENAI_API_KEY of the environment, since reading Secret openai") {
 		t.Errorf("%v: %s", err, complaint)
@@ -222,13 +222,13 @@ func TestCreateSaysWhichKeyIsUsed(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCreatedIsNotUploaded(t *testing.T) {
+func TestCreate_ValidatesBeforeUpload(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{})
+	w := newWorkspace(t, emulator.Options{})
 	w.write(1)
 	for name, test := range map[string]struct {
 		args []string
-		says string
+		want string
 	}{
 		"name":      {[]string{"Handbook", "--vector-store", store, "docs"}, `NAME "Handbook"`},
 		"store":     {[]string{"handbook", "--vector-store", "vs/1", "docs"}, "spec.vectorStoreID"},
@@ -238,15 +238,15 @@ func TestWhatCannotBeCreatedIsNotUploaded(t *testing.T) {
 		"dry run":   {[]string{"handbook", "--vector-store", store, "docs", "--dry-run=maybe"}, "--dry-run must be"},
 		"secret":    {[]string{"handbook", "--vector-store", store, "docs", "--secret", "other"}, "Secret other"},
 	} {
-		if complaint := w.refused(append([]string{"create"}, test.args...)...); !strings.Contains(complaint, test.says) {
-			t.Errorf("%s: it says %s, want %q in it", name, complaint, test.says)
+		if complaint := w.refused(append([]string{"create"}, test.args...)...); !strings.Contains(complaint, test.want) {
+			t.Errorf("%s: it prints %s, want %q in it", name, complaint, test.want)
 		}
 	}
-	w.apply("somebody", manifest("taken", []string{"file-a"}))
+	w.apply("another-manager", manifest("taken", []string{"file-a"}))
 	if got := len(w.uploads()); got != 0 {
 		t.Errorf("%d files were uploaded", got)
 	}
 	if complaint := w.refused("create", "taken", "--vector-store", store, "docs"); !strings.Contains(complaint, "taken exists already, with other files") {
-		t.Errorf("it says %s", complaint)
+		t.Errorf("it prints %s", complaint)
 	}
 }

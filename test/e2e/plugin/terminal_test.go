@@ -16,10 +16,10 @@ import (
 	"golang.org/x/term"
 )
 
-// prompt is what stands on a terminal before a command is run there.
+// prompt is on the terminal before a command runs.
 const prompt = "$ kubectl vsfb"
 
-// terminal is a pseudo-terminal with a command in it, and a screen that shows what it is sent.
+// terminal is a pseudo-terminal with a command, and its screen.
 type terminal struct {
 	*testing.T
 	pty     *os.File
@@ -29,17 +29,17 @@ type terminal struct {
 
 	mu     sync.Mutex
 	screen *vt.Emulator
-	// frames is the screen after everything that was read, in their order.
+	// frames are the states of the screen, in their order.
 	frames [][]string
 	sent   strings.Builder
 }
 
-// open runs the plugin in a terminal of that size.
-func (w *world) open(columns, rows int, args ...string) *terminal {
+// open runs the plugin in a terminal of a size.
+func (w *workspace) open(columns, rows int, args ...string) *terminal {
 	w.Helper()
 	s := &terminal{T: w.T, screen: vt.NewEmulator(columns, rows), read: make(chan struct{})}
 	s.show("line of another command\r\n" + prompt + "\r\n")
-	s.command = w.command(w.Context(), append(append([]string{"vsfb"}, args...), "--namespace", w.namespace)...)
+	s.command = w.Kubectl.Cmd(w.Context(), append([]string{"vsfb"}, args...)...)
 	var err error
 	if s.pty, err = pty.StartWithSize(s.command, &pty.Winsize{Cols: uint16(columns), Rows: uint16(rows)}); err != nil {
 		w.Fatal(err)
@@ -48,7 +48,6 @@ func (w *world) open(columns, rows int, args ...string) *terminal {
 	if s.before, err = term.GetState(int(s.pty.Fd())); err != nil {
 		w.Fatal(err)
 	}
-	// Colours and modes that a program asks for are answered; nobody asks here.
 	go func() {
 		defer close(s.read)
 		buffer := make([]byte, 1024)
@@ -56,7 +55,7 @@ func (w *world) open(columns, rows int, args ...string) *terminal {
 			n, err := s.pty.Read(buffer)
 			s.show(string(buffer[:n]))
 			if err != nil {
-				return // the other end is closed
+				return // the command has exited
 			}
 		}
 	}()
@@ -79,14 +78,14 @@ func (s *terminal) lines() []string {
 	return lines
 }
 
-// now is what the screen shows.
+// now returns the screen.
 func (s *terminal) now() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lines()
 }
 
-// history is what the screen showed, one after the other.
+// history returns all states of the screen.
 func (s *terminal) history() [][]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +110,7 @@ func (s *terminal) resize(columns, rows int) {
 	}
 }
 
-// line is the line of the screen that begins with a word.
+// line returns the line of the screen that begins with a word.
 func line(lines []string, word string) (string, bool) {
 	i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, word) })
 	if i < 0 {
@@ -120,20 +119,20 @@ func line(lines []string, word string) (string, bool) {
 	return lines[i], true
 }
 
-// wantEnd waits for the command's end, and demands that the terminal is as it was: the cursor shows, what
-// is typed is echoed, and the first screen is back.
-func (s *terminal) wantEnd(code int) {
+// wantExit waits until the command exits, and requires that it restores the terminal: the cursor, the
+// echo and the first screen.
+func (s *terminal) wantExit(code int) {
 	s.Helper()
 	err := s.command.Wait()
 	if got := s.command.ProcessState.ExitCode(); got != code {
-		s.Errorf("it ended with %d (%v), want %d", got, err, code)
+		s.Errorf("it exited with %d (%v), want %d", got, err, code)
 	}
 	after, err := term.GetState(int(s.pty.Fd()))
 	if err != nil {
 		s.Fatal(err)
 	}
 	if *s.before != *after {
-		s.Errorf("the terminal's settings were %+v, and are %+v", *s.before, *after)
+		s.Errorf("the settings of the terminal are %+[2]v, want %+[1]v", *s.before, *after)
 	}
 	<-s.read
 	s.mu.Lock()

@@ -1,15 +1,12 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package samples_test applies each file of config/samples to a real API server and lets the
-// built manager carry it out against the emulator. What is replaced is what a user replaces
-// too: keys, endpoints and IDs.
+// Package samples_test applies each file of config/samples to a real API server, and runs the built
+// manager against the OpenAI emulator. It replaces what a user replaces, too: keys, endpoints and IDs.
 package samples_test
 
 import (
-	"encoding/json"
 	"encoding/pem"
-	"flag"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,43 +17,34 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
-	"github.com/vector-store-operator/vector-store-operator/test/races/stage"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // store is the vector store of the samples.
 const store = "vs_demo"
 
-var shared *stage.Stage
+var env *framework.Env
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(stage.Main(m, &shared))
+	os.Exit(framework.Suite{Options: framework.Options{Install: []string{"crd", "policy"}, Build: []string{"manager"}}}.Run(m, &env))
 }
 
-// user is somebody who tries a sample, in a namespace with the Secret that the README makes.
+// user tries a sample, in a namespace with the Secret of the README.
 type user struct {
-	*stage.Tenant
+	*framework.Fixture
+
 	t *testing.T
-	// secret leads to the emulator.
-	secret map[string][]byte
 }
 
 func newUser(t *testing.T) *user {
 	t.Helper()
-	u := &user{Tenant: shared.NewTenant(t, emulator.Options{VectorStores: []string{store}}), t: t}
-	var secret corev1.Secret
-	u.must(u.Client.Get(t.Context(), client.ObjectKey{Namespace: u.Namespace, Name: "openai"}, &secret))
-	u.secret = secret.Data
-	u.Start(t, "samples", stage.Setup{Flags: []string{"--watch-namespaces=team-search,team-support"}})
+	u := &user{Fixture: env.NewFixture(t, emulator.Options{VectorStores: []string{store}}), t: t}
+	u.StartManager(t, "samples", framework.Setup{Flags: []string{"--watch-namespaces=team-search,team-support"}})
 	return u
 }
 
@@ -67,13 +55,11 @@ func (u *user) must(err error) {
 	}
 }
 
-// apply applies a sample with kubectl, after its objects were changed as a user would.
+// apply applies a sample with kubectl, after change has changed its objects.
 func (u *user) apply(sample string, change func(object *unstructured.Unstructured)) {
 	u.t.Helper()
-	content, err := os.ReadFile(filepath.Join(controlplane.Root(), "config", "samples", sample))
-	u.must(err)
 	var manifests []string
-	for _, document := range strings.Split(string(content), "\n---\n") {
+	for _, document := range strings.Split(framework.ReadFile(u.t, "config", "samples", sample), "\n---\n") {
 		object := &unstructured.Unstructured{}
 		u.must(yaml.UnmarshalStrict([]byte(document), &object.Object))
 		if change != nil {
@@ -86,23 +72,13 @@ func (u *user) apply(sample string, change func(object *unstructured.Unstructure
 		u.must(err)
 		manifests = append(manifests, string(text))
 	}
-	command := u.Plane.Kubectl(u.t.Context(), "apply", "--server-side", "--validate=strict", "-f", "-")
-	command.Stdin = strings.NewReader(strings.Join(manifests, "---\n"))
-	if output, err := command.CombinedOutput(); err != nil {
-		u.t.Fatalf("%s: %v: %s", sample, err, output)
-	}
+	env.Kubectl.Apply(u.t, strings.Join(manifests, "---\n"), "--validate=strict")
 }
 
-// set sets a text of an object.
+// set sets a string in an object.
 func (u *user) set(object *unstructured.Unstructured, value string, path ...string) {
 	u.t.Helper()
 	u.must(unstructured.SetNestedField(object.Object, value, path...))
-}
-
-// end waits until an object is over, for a reason.
-func (u *user) end(name, reason string) *v1alpha1.VectorStoreFileBatch {
-	u.t.Helper()
-	return u.WaitReason(u.t, name, reason)
 }
 
 // hold keeps files in progress.
@@ -112,40 +88,20 @@ func (u *user) hold(fileIDs ...string) {
 	}
 }
 
-// batchFor makes a batch without the operator, and gives its ID.
+// batchFor creates a batch without the operator, and returns its ID.
 func (u *user) batchFor(files ...string) string {
 	u.t.Helper()
-	body, err := json.Marshal(map[string]any{"file_ids": files})
+	id, err := u.EmulatorClient().CreateBatch(u.t.Context(), store, files...)
 	u.must(err)
-	var batch struct {
-		ID string `json:"id"`
-	}
-	u.ask(http.MethodPost, "/vector_stores/"+store+"/file_batches", string(body), &batch)
-	return batch.ID
+	return id
 }
 
-// ask makes a call to the emulator's API.
-func (u *user) ask(method, path, body string, into any) {
-	u.t.Helper()
-	request, err := http.NewRequestWithContext(u.t.Context(), method, string(u.secret["OPENAI_BASE_URL"])+path, strings.NewReader(body))
-	u.must(err)
-	request.Header.Set("Authorization", "Bearer "+string(u.secret["OPENAI_API_KEY"]))
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	u.must(err)
-	defer response.Body.Close()
-	u.must(json.NewDecoder(response.Body).Decode(into))
-	if response.StatusCode != http.StatusOK {
-		u.t.Fatalf("%s %s: HTTP %d: %v", method, path, response.StatusCode, into)
-	}
-}
-
-// adopting puts the ID of a batch in the place of the sample's.
+// adopting replaces the ID of a batch in a sample.
 func (u *user) adopting(id string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) { u.set(object, id, "spec", "batchID") }
 }
 
-// endpoint leads the Secret of a sample to a server, and leaves the path of its endpoint.
+// endpoint replaces the server in the Secret of a sample, and keeps the path of its endpoint.
 func (u *user) endpoint(server *httptest.Server, extra map[string]string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		if object.GetKind() != "Secret" {
@@ -164,7 +120,7 @@ func (u *user) endpoint(server *httptest.Server, extra map[string]string) func(*
 	}
 }
 
-// simple are samples that need nothing changed, with their ends.
+// simple lists the samples that need no change, with the final reasons of their objects.
 var simple = map[string]map[string]string{
 	"smallest.yaml":          {"smallest": "Completed"},
 	"handbook.yaml":          {"handbook": "Completed"},
@@ -175,20 +131,20 @@ var simple = map[string]map[string]string{
 	"deletion-policies.yaml": {"stops": "Completed", "runs-on": "Completed", "cleans-up": "Completed"},
 }
 
-// special are samples that something is changed in first.
+// special lists the samples that need a change.
 var special = map[string]func(t *testing.T, u *user){
 	"adopt.yaml": func(t *testing.T, u *user) {
 		id := u.batchFor("file-one", "file-two")
 		u.apply("adopt.yaml", u.adopting(id))
-		if b := u.end("adopted", "Completed"); b.Status.BatchID != id || u.Emulator.CreateCount() != 1 {
-			t.Errorf("batchID is %s after %d creates, want %s, and no other batch", b.Status.BatchID, u.Emulator.CreateCount(), id)
+		if b := u.WaitForReason(u.t, "adopted", "Completed"); b.Status.BatchID != id || u.Emulator.CreateCount() != 1 {
+			t.Errorf("batchID is %s after %d creates, want %s after one create", b.Status.BatchID, u.Emulator.CreateCount(), id)
 		}
 	},
 	"adopt-and-cancel.yaml": func(t *testing.T, u *user) {
 		id := u.batchFor("file-one", "file-stuck-two")
 		u.apply("adopt-and-cancel.yaml", u.adopting(id))
 		want := &v1alpha1.FileCounts{Completed: 1, Cancelled: 1, Total: 2}
-		if diff := cmp.Diff(want, u.end("adopted-to-cancel", "Cancelled").Status.FileCounts); diff != "" {
+		if diff := cmp.Diff(want, u.WaitForReason(u.t, "adopted-to-cancel", "Cancelled").Status.FileCounts); diff != "" {
 			t.Errorf("fileCounts (-want +got):\n%s", diff)
 		}
 	},
@@ -196,24 +152,21 @@ var special = map[string]func(t *testing.T, u *user){
 		server := httptest.NewServer(http.StripPrefix("/openai", u.Emulator))
 		t.Cleanup(server.Close)
 		u.apply("azure.yaml", u.endpoint(server, nil))
-		u.end("azure", "Completed")
+		u.WaitForReason(u.t, "azure", "Completed")
 	},
 	"compatible.yaml": func(t *testing.T, u *user) {
 		server := httptest.NewTLSServer(u.Emulator)
 		t.Cleanup(server.Close)
 		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 		u.apply("compatible.yaml", u.endpoint(server, map[string]string{"ca.crt": string(authority)}))
-		u.end("inhouse", "Completed")
+		u.WaitForReason(u.t, "inhouse", "Completed")
 	},
 	"teams.yaml": func(t *testing.T, u *user) {
 		server := httptest.NewServer(u.Emulator)
 		t.Cleanup(server.Close)
 		u.apply("teams.yaml", u.endpoint(server, nil))
 		for namespace, name := range map[string]string{"team-search": "catalogue", "team-support": "tickets"} {
-			output, err := u.Plane.Run(t.Context(), "--namespace", namespace, "wait", "vsfb/"+name, "--for=condition=Succeeded", "--timeout="+stage.Patience.String())
-			if err != nil {
-				t.Errorf("%v: %s", err, output)
-			}
+			env.Kubectl.In(namespace).WaitFor(t, name, "condition=Succeeded")
 		}
 		keys := map[string]bool{}
 		for _, call := range u.Emulator.Calls(emulator.Create) {
@@ -226,11 +179,7 @@ var special = map[string]func(t *testing.T, u *user){
 }
 
 func TestSamples(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(controlplane.Root(), "config", "samples", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are %d samples: %v", len(files), err)
-	}
-	for _, file := range files {
+	for _, file := range framework.Glob(t, "config/samples/*.yaml") {
 		sample := filepath.Base(file)
 		t.Run(sample, func(t *testing.T) {
 			t.Parallel()
@@ -241,27 +190,27 @@ func TestSamples(t *testing.T) {
 			}
 			ends := simple[sample]
 			if len(ends) == 0 {
-				t.Fatalf("there is no test of %s", sample)
+				t.Fatalf("%s has no test", sample)
 			}
 			u.apply(sample, nil)
 			for name, reason := range ends {
-				u.end(name, reason)
+				u.WaitForReason(u.t, name, reason)
 			}
 		})
 	}
 }
 
-// TestPerFileSettingsArrive looks at what stands in the store after per-file.yaml.
-func TestPerFileSettingsArrive(t *testing.T) {
+// TestSamples_PerFileSettings compares a file in the vector store with per-file.yaml.
+func TestSamples_PerFileSettings(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	u.apply("per-file.yaml", nil)
-	u.end("contracts", "Completed")
+	u.WaitForReason(u.t, "contracts", "Completed")
 	var file struct {
 		Attributes       map[string]any `json:"attributes"`
 		ChunkingStrategy map[string]any `json:"chunking_strategy"`
 	}
-	u.ask(http.MethodGet, "/vector_stores/"+store+"/files/file-contract-2", "", &file)
+	u.must(u.EmulatorClient().Call(t.Context(), http.MethodGet, "/v1/vector_stores/"+store+"/files/file-contract-2", nil, &file))
 	if diff := cmp.Diff(map[string]any{"customer": "Sample Inc", "pages": 180.0}, file.Attributes); diff != "" {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
@@ -271,16 +220,16 @@ func TestPerFileSettingsArrive(t *testing.T) {
 	}
 }
 
-// TestToleranceAndDeadline lets files of deadline.yaml fail, and then one never end.
-func TestToleranceAndDeadline(t *testing.T) {
+// TestSamples_ToleranceAndDeadline makes files of deadline.yaml fail, or never finish.
+func TestSamples_ToleranceAndDeadline(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		failed, stuck []string
 		reason        string
 	}{
-		"as many failed files as are tolerated": {failed: []string{"file-nightly-1", "file-nightly-2"}, reason: "Completed"},
-		"one more":                              {failed: []string{"file-nightly-1", "file-nightly-2", "file-nightly-3"}, reason: "FilesFailed"},
-		"a file that never is done":             {stuck: []string{"file-nightly-3"}, reason: "DeadlineExceeded"},
+		"as many failed files as allowed": {failed: []string{"file-nightly-1", "file-nightly-2"}, reason: "Completed"},
+		"one more failed file":            {failed: []string{"file-nightly-1", "file-nightly-2", "file-nightly-3"}, reason: "FilesFailed"},
+		"a file that never finishes":      {stuck: []string{"file-nightly-3"}, reason: "DeadlineExceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -294,17 +243,17 @@ func TestToleranceAndDeadline(t *testing.T) {
 					u.must(unstructured.SetNestedField(object.Object, int64(1), "spec", "activeDeadlineSeconds"))
 				}
 			})
-			u.end("nightly", test.reason)
+			u.WaitForReason(u.t, "nightly", test.reason)
 		})
 	}
 }
 
-// TestDeletionPolicies deletes the objects of deletion-policies.yaml while their batches run.
-func TestDeletionPolicies(t *testing.T) {
+// TestSamples_DeletionPolicies deletes the objects of deletion-policies.yaml while their batches run.
+func TestSamples_DeletionPolicies(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status string
-		files  []string // that are left in the store
+		files  []string // that remain in the vector store
 	}{
 		"stops":     {"cancelled", []string{"file-stops-1", "file-stops-2"}},
 		"runs-on":   {"in_progress", []string{"file-runs-on-1", "file-runs-on-2"}},
@@ -315,9 +264,9 @@ func TestDeletionPolicies(t *testing.T) {
 			u := newUser(t)
 			u.hold("file-stops-2", "file-runs-on-2", "file-cleans-up-2")
 			u.apply("deletion-policies.yaml", nil)
-			b := u.end(name, "InProgress")
+			b := u.WaitForReason(u.t, name, "InProgress")
 			u.must(u.Client.Delete(t.Context(), b))
-			stage.Eventually(t, name+" to be gone", func() bool { return u.Read(t, name) == nil })
+			u.WaitForReason(t, name, "gone")
 			if batch, _ := u.Emulator.Batch(b.Status.BatchID); batch.Status != test.status {
 				t.Errorf("the batch is %s, want %s", batch.Status, test.status)
 			}
@@ -329,13 +278,13 @@ func TestDeletionPolicies(t *testing.T) {
 	}
 }
 
-// TestTheCancelOfTheReadme cancels archive.yaml by the line of the README.
-func TestTheCancelOfTheReadme(t *testing.T) {
+// TestSamples_CancelOfTheReadme cancels archive.yaml as the README does.
+func TestSamples_CancelOfTheReadme(t *testing.T) {
 	t.Parallel()
 	u := newUser(t)
 	u.hold("file-archive-50")
 	u.apply("archive.yaml", nil)
-	b := u.end("archive", "InProgress")
-	u.must(u.Client.Patch(t.Context(), b, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cancel":true}}`))))
-	u.end("archive", "Cancelled")
+	u.WaitForReason(u.t, "archive", "InProgress")
+	u.Patch(t, "archive", `{"spec":{"cancel":true}}`)
+	u.WaitForReason(u.t, "archive", "Cancelled")
 }
