@@ -216,7 +216,7 @@ func TestAReceiverThatIsAwayDoesNoHarm(t *testing.T) {
 	}})
 	f.Create(t, f.Batch("a", v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{"file-a"}}))
 	f.WaitForReason(t, "a", v1alpha1.ReasonCompleted)
-	manager.MustOutput(t, "Traces are not complete")
+	manager.MustOutput(t, "Traces are incomplete")
 	manager.Terminate()
 	if code := manager.MustExit(t); code != 0 {
 		t.Errorf("the manager ended with code %d", code)
