@@ -41,7 +41,7 @@ type bench struct {
 	kubeconfig string
 
 	fixtures []*fixture
-	// loaded is the fixture with the batches in progress that several scenarios share; nil until one
+	// load is the fixture with the batches in progress that several scenarios share; nil until one
 	// needs it.
 	load *fixture
 }

@@ -158,7 +158,7 @@ func TestParseUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := usage{processor: 1750 * time.Millisecond, resident: 1 << 20, peak: 2 << 20, file: 256 << 10}
+	want := usage{cpu: 1750 * time.Millisecond, resident: 1 << 20, peak: 2 << 20, file: 256 << 10}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -41,14 +41,14 @@ func (b *bench) finished(ctx context.Context) error {
 		return err
 	}
 	b.report.note("The operator processes one object; the load generator writes the others with the same status.")
-	made := 1
+	created := 1
 	for _, n := range b.scale.finished {
 		b.logf("  creating %s finished objects", thousands(n))
-		from := made
+		from := created
 		if err := inParallel(ctx, n-from, workers, func(ctx context.Context, i int) error { return s.finishedLike(ctx, template, from+i) }); err != nil {
 			return err
 		}
-		made = n
+		created = n
 		if err := s.requireIdle(ctx, n, empty); err != nil {
 			return err
 		}
@@ -144,10 +144,10 @@ func (s *fixture) requireIdle(ctx context.Context, n int, empty memory) error {
 		return err
 	}
 	r, name := s.report, thousands(n)+" objects: "
-	made, calls := interval.writes.total(), interval.calls.of(emulator.AnyOperation)
+	created, calls := interval.writes.total(), interval.calls.of(emulator.AnyOperation)
 	r.invariant(name+fmt.Sprintf("OpenAI API calls, from the start of the manager until %s after the last reconciliation", s.scale.quiet), calls)
-	r.invariant(name+"Kubernetes API writes in the same time", made)
-	r.add(figure{what: name + "CPU time of the manager, including the start", value: seconds(interval.after.usage.processor)})
+	r.invariant(name+"Kubernetes API writes in the same time", created)
+	r.add(figure{what: name + "CPU time of the manager, including the start", value: seconds(interval.after.usage.cpu)})
 	r.add(figure{what: name + "memory of the manager", value: fmt.Sprintf("%s (peak %s), after a garbage collection %s", mebibytes(held.before.resident), mebibytes(held.before.peak), mebibytes(held.resident))})
 	each := float64(held.resident-empty.resident) / float64(n)
 	f := figure{what: name + "resident memory per object", value: kibibytes(each)}

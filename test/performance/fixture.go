@@ -180,10 +180,10 @@ func (s *fixture) read(ctx context.Context) (r reading, err error) {
 
 // interval is the difference of two snapshots.
 type interval struct {
-	took, processor time.Duration
-	reconciles      int
-	calls           calls
-	writes          writes
+	took, cpu  time.Duration
+	reconciles int
+	calls      calls
+	writes     writes
 	// after is the second snapshot.
 	after reading
 }
@@ -205,7 +205,7 @@ func (s *fixture) watch(ctx context.Context, name string, d time.Duration) (inte
 func (s *fixture) since(ctx context.Context, before reading) (interval, error) {
 	after, err := s.read(ctx)
 	return interval{
-		took: after.at.Sub(before.at), processor: after.usage.processor - before.usage.processor,
+		took: after.at.Sub(before.at), cpu: after.usage.cpu - before.usage.cpu,
 		reconciles: after.reconciles - before.reconciles, calls: after.calls.since(before.calls), writes: after.writes.since(before.writes),
 		after: after,
 	}, err

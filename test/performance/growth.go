@@ -159,7 +159,7 @@ func (s *fixture) cost(ctx context.Context, tier, n int) (cost, error) {
 	}
 	polls := interval.calls.of(emulator.Retrieve)
 	if polls == 0 || interval.reconciles == 0 {
-		return cost{}, fmt.Errorf("%w: %d looks and %d passes", errNothing, polls, interval.reconciles)
+		return cost{}, fmt.Errorf("%w: %d polls and %d reconciliations", errNothing, polls, interval.reconciles)
 	}
-	return cost{n, microseconds(interval.processor, polls), microseconds(interval.processor, interval.reconciles), interval.perSecond(polls)}, nil
+	return cost{n, microseconds(interval.cpu, polls), microseconds(interval.cpu, interval.reconciles), interval.perSecond(polls)}, nil
 }

@@ -17,7 +17,7 @@ const (
 	// stuck is the prefix of the IDs of files that the emulator never finishes.
 	stuck = "file-stuck-"
 	// loadPrefix is the prefix of the names of the objects.
-	loadPrefix = "crowd-"
+	loadPrefix = "load-"
 )
 
 // oneStuckFile returns the spec of a batch that never finishes.
@@ -101,8 +101,8 @@ func (b *bench) inProgress(ctx context.Context) error {
 	b.report.note("%s batches, each polled every %s ±20%%, over %s.", thousands(n), every, 2*every)
 	b.report.add(figure{what: "OpenAI API calls per second", value: fmt.Sprintf("%.1f (evenly spread: %.1f)", interval.perSecond(interval.calls.of(emulator.AnyOperation)), float64(n)/every.Seconds())})
 	b.report.invariant("Kubernetes API writes", interval.writes.total())
-	b.report.add(figure{what: "CPU of the manager (cores)", value: fmt.Sprintf("%.2f", interval.processor.Seconds()/interval.took.Seconds())})
-	b.report.add(figure{what: "CPU time per poll", value: fmt.Sprintf("%.0f µs", microseconds(interval.processor, polls))})
+	b.report.add(figure{what: "CPU of the manager (cores)", value: fmt.Sprintf("%.2f", interval.cpu.Seconds()/interval.took.Seconds())})
+	b.report.add(figure{what: "CPU time per poll", value: fmt.Sprintf("%.0f µs", microseconds(interval.cpu, polls))})
 	b.report.add(figure{what: "memory", value: fmt.Sprintf("%s (peak %s)", mebibytes(interval.after.usage.resident), mebibytes(interval.after.usage.peak))})
 	return nil
 }

@@ -88,8 +88,8 @@ func spread(times []time.Duration) string {
 // user is the user who cancels batches in progress and creates new ones.
 type user struct {
 	fixture *fixture
-	// cancelled and made count the operations so far.
-	cancelled, made int
+	// cancelled and created count the operations so far.
+	cancelled, created int
 }
 
 // both performs the operations at both paces, and returns the activity during them.
@@ -136,7 +136,7 @@ func (o *user) perform(ctx context.Context, every time.Duration) (l latencies, e
 	if err == nil {
 		l, err = o.arrived(ctx, cancels, creates, seen)
 	}
-	o.cancelled, o.made = o.cancelled+n, o.made+n
+	o.cancelled, o.created = o.cancelled+n, o.created+n
 	return l, err
 }
 
@@ -151,7 +151,7 @@ func (o *user) send(ctx context.Context, every time.Duration) (cancels, creates 
 		if err := framework.Pause(ctx, every); err != nil {
 			return nil, nil, err
 		}
-		group.Go(func() { errs[n+i] = o.create(ctx, o.made+i, &creates[i]) })
+		group.Go(func() { errs[n+i] = o.create(ctx, o.created+i, &creates[i]) })
 		if err := framework.Pause(ctx, every); err != nil {
 			return nil, nil, err
 		}
@@ -196,19 +196,19 @@ func (o *user) arrived(ctx context.Context, cancels, creates []time.Time, seen *
 			cancelled[c.BatchID] = c.Time
 		}
 	}
-	made := map[string]batch{}
+	created := map[string]batch{}
 	for _, b := range batches {
-		made[strings.TrimPrefix(b.FileIDs[0], stuck)] = b
+		created[strings.TrimPrefix(b.FileIDs[0], stuck)] = b
 	}
 	for i, sent := range cancels {
 		name := loadName(o.cancelled + i)
-		if err := l.cancels.add(ctx, name, sent, cancelled[made[name].ID], seen); err != nil {
+		if err := l.cancels.add(ctx, name, sent, cancelled[created[name].ID], seen); err != nil {
 			return l, err
 		}
 	}
 	for i, sent := range creates {
-		name := freshName(o.made + i)
-		if err := l.creates.add(ctx, name, sent, made[name].CreatedAt, seen); err != nil {
+		name := freshName(o.created + i)
+		if err := l.creates.add(ctx, name, sent, created[name].CreatedAt, seen); err != nil {
 			return l, err
 		}
 	}

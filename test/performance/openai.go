@@ -88,13 +88,13 @@ func (c calls) since(before calls) calls {
 
 // repeated returns the sets of files with more than one batch.
 func repeated(batches []batch) []string {
-	made := map[string]int{}
-	var twice []string
+	created := map[string]int{}
+	var duplicates []string
 	for _, b := range batches {
 		files := b.VectorStoreID + ": " + strings.Join(b.FileIDs, " ")
-		if made[files]++; made[files] == 2 {
-			twice = append(twice, files)
+		if created[files]++; created[files] == 2 {
+			duplicates = append(duplicates, files)
 		}
 	}
-	return twice
+	return duplicates
 }

@@ -157,7 +157,7 @@ func (s *fixture) reportRestart(ctx context.Context, starts []restarted, polled 
 	r.note("%s batches are in progress, and the rate limit is %d requests per second. The manager is killed %d times, and each restart has %d new objects.", thousands(batches), s.scale.rate, kills, fresh)
 	r.target(fmt.Sprintf("from the manager's start to the create of the last of %d new batches", fresh),
 		fmt.Sprintf("%s (starts: %s)", seconds(slowest.took), strings.Join(times, ", ")), "≤ 2 s", created == kills*fresh && slowest.took <= 2*time.Second)
-	r.add(figure{what: "CPU time of the manager until then", value: seconds(slowest.used.processor)})
+	r.add(figure{what: "CPU time of the manager until then", value: seconds(slowest.used.cpu)})
 	r.add(figure{what: "peak memory until then", value: mebibytes(slowest.used.peak)})
 	allowed := time.Duration(math.Ceil(float64(batches) / float64(s.scale.rate) * float64(time.Second)))
 	limit := allowed*115/100 + 2*time.Second

@@ -45,7 +45,7 @@ type scale struct {
 	rounds, short int
 	// large is the number of batches of 2000 files in a round.
 	large int
-	// crowd is the number of batches in progress, and quiet the time in which an idle manager must
+	// load is the number of batches in progress, and quiet the time in which an idle manager must
 	// do nothing.
 	load  int
 	quiet time.Duration

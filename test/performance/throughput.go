@@ -31,12 +31,12 @@ type comparison struct {
 type runner struct {
 	name    string
 	fixture *fixture
-	// yardstick is nil for the operator.
-	baseline  *baseline
-	took      []time.Duration
-	processor time.Duration
-	writes    writes
-	peak      int64
+	// baseline is nil for the operator.
+	baseline *baseline
+	took     []time.Duration
+	cpu      time.Duration
+	writes   writes
+	peak     int64
 }
 
 // rate returns the number of finished objects per second, over all rounds.
@@ -155,13 +155,13 @@ func (r *runner) round(ctx context.Context, of comparison, round, each int) erro
 	if err != nil {
 		return err
 	}
-	processor := time.Duration(0)
+	cpu := time.Duration(0)
 	if r.baseline == nil {
 		used, err := r.fixture.manager.usage()
 		if err != nil {
 			return err
 		}
-		processor = used.processor
+		cpu = used.cpu
 	}
 	if _, err := done.await(ctx, already); err != nil {
 		return err
@@ -180,11 +180,11 @@ func (r *runner) round(ctx context.Context, of comparison, round, each int) erro
 	}
 	r.took = append(r.took, ended.Sub(began))
 	r.fixture.logf("  round %d of the %s: %d objects in %s", round, r.name, each, seconds(ended.Sub(began)))
-	return r.account(ctx, before, processor, each)
+	return r.account(ctx, before, cpu, each)
 }
 
 // account adds the cost of a round.
-func (r *runner) account(ctx context.Context, before writes, processor time.Duration, each int) error {
+func (r *runner) account(ctx context.Context, before writes, cpu time.Duration, each int) error {
 	after, err := r.fixture.writesSettle(ctx)
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (r *runner) account(ctx context.Context, before writes, processor time.Dura
 		return nil
 	}
 	used, err := r.fixture.manager.usage()
-	r.processor += used.processor - processor
+	r.cpu += used.cpu - cpu
 	r.peak = used.peak
 	return err
 }
@@ -216,13 +216,13 @@ func (b *bench) writesSettle(ctx context.Context) (last writes, err error) {
 
 // work creates the objects, and runs the baseline on them if that is measured.
 func (r *runner) work(ctx context.Context, of comparison, round, each int) error {
-	create := func(ctx context.Context, made func(*v1alpha1.VectorStoreFileBatch)) error {
+	create := func(ctx context.Context, created func(*v1alpha1.VectorStoreFileBatch)) error {
 		return inParallel(ctx, each, creators, func(ctx context.Context, i int) error {
 			object := r.fixture.object(name(round, i), 0, of.object(name(round, i)))
 			if err := r.fixture.client.Create(ctx, object); err != nil {
 				return fmt.Errorf("creating object %s: %w", object.Name, err)
 			}
-			made(object)
+			created(object)
 			return nil
 		})
 	}
@@ -242,8 +242,8 @@ func (r *runner) work(ctx context.Context, of comparison, round, each int) error
 }
 
 func (b *bench) reportComparison(r comparison, l recording, runners []*runner) error {
-	operator, baseline, calling := runners[0], runners[1], runners[2]
-	made := r.each * r.rounds
+	operator, baseline, withCalls := runners[0], runners[1], runners[2]
+	created := r.each * r.rounds
 	b.report.note("The baseline writes for each object: %s. The second baseline also makes the %d calls to the OpenAI API. The load generator creates the objects for all three, %d at a time, and that time is included in all three.", l.sizes(), l.calls(), creators)
 	for _, runner := range runners {
 		b.report.add(figure{what: "objects per second, " + runner.name, value: fmt.Sprintf("%.1f (rounds: %s)", runner.rate(r.each), rounds(runner.took, r.each))})
@@ -254,12 +254,12 @@ func (b *bench) reportComparison(r comparison, l recording, runners []*runner) e
 		f.target, f.met = fmt.Sprintf("≥ %.1f", r.target), ptr.To(ratio >= r.target)
 	}
 	b.report.add(f)
-	b.report.add(figure{what: "operator / baseline with calls", value: fmt.Sprintf("%.2f", operator.rate(r.each)/calling.rate(r.each))})
-	b.report.add(figure{what: "writes per object, operator", value: operator.writes.each(made)})
-	b.report.add(figure{what: "writes per object, baseline", value: baseline.writes.each(made)})
+	b.report.add(figure{what: "operator / baseline with calls", value: fmt.Sprintf("%.2f", operator.rate(r.each)/withCalls.rate(r.each))})
+	b.report.add(figure{what: "writes per object, operator", value: operator.writes.each(created)})
+	b.report.add(figure{what: "writes per object, baseline", value: baseline.writes.each(created)})
 	same := float64(baseline.writes.total()) / float64(max(operator.writes.total(), 1))
 	b.report.target("writes, baseline / operator", fmt.Sprintf("%.2f", same), "0.9 to 1.1, or the comparison is unfair", same >= 0.9 && same <= 1.1)
-	b.report.add(figure{what: "CPU time of the manager per object", value: fmt.Sprintf("%.2f ms", microseconds(operator.processor, made)/1000)})
+	b.report.add(figure{what: "CPU time of the manager per object", value: fmt.Sprintf("%.2f ms", microseconds(operator.cpu, created)/1000)})
 	b.report.add(figure{what: "peak memory of the manager", value: mebibytes(operator.peak)})
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 
 // usage is the resource usage of a process so far.
 type usage struct {
-	// processor is its CPU time in user and system mode, with a resolution of 10 ms.
-	processor time.Duration
+	// cpu is its CPU time in user and system mode, with a resolution of 10 ms.
+	cpu time.Duration
 	// resident is its memory, peak its maximum, and file the part of resident that is backed by the
 	// program's file and that the system can reclaim; all in bytes.
 	resident, peak, file int64
@@ -54,7 +54,7 @@ func parseUsage(stat, status string) (u usage, err error) {
 		if err != nil {
 			return u, fmt.Errorf("reading stat: %w", err)
 		}
-		u.processor += time.Duration(ticks) * tick
+		u.cpu += time.Duration(ticks) * tick
 	}
 	for name, into := range map[string]*int64{"VmRSS": &u.resident, "VmHWM": &u.peak, "RssFile": &u.file} {
 		if *into, err = statusBytes(status, name); err != nil {

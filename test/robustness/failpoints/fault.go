@@ -24,9 +24,9 @@ type fault struct {
 	// streams means that it applies to a watch although it forwards it; writes means that it
 	// applies to no read.
 	streams, writes bool
-	// answer responds to the manager in place of the server. The server's response is empty if
+	// respond responds to the manager in place of the server. The server's response is empty if
 	// the request was not forwarded.
-	answer func(x *exchange)
+	respond func(x *exchange)
 }
 
 // injection is a fault at one failpoint.
@@ -47,47 +47,47 @@ const apiServerOutage, openAIOutage = 20 * time.Second, 5 * time.Second
 var batchResponses = []string{"openai.create-batch", "openai.retrieve-batch", "openai.cancel-batch"}
 
 var faults = []fault{
-	{name: "kill-before", kills: true, answer: (*exchange).kill},
-	{name: "kill-unanswered", forward: true, kills: true, answer: (*exchange).kill},
-	{name: "kill-answered", forward: true, kills: true, answer: func(x *exchange) { x.deliver(); x.kill() }},
-	{name: "terminate", forward: true, answer: (*exchange).terminate},
-	{name: "cut-before", answer: (*exchange).cut},
-	{name: "cut-after", forward: true, answer: (*exchange).cut},
-	{name: "outage", only: []string{"kube."}, answer: func(x *exchange) { x.outage(apiServerOutage) }},
-	{name: "outage", only: []string{"openai."}, answer: func(x *exchange) { x.outage(openAIOutage) }},
-	{name: "timeout", forward: true, answer: (*exchange).hang},
-	{name: "500", only: []string{"openai."}, answer: func(x *exchange) {
+	{name: "kill-before", kills: true, respond: (*exchange).kill},
+	{name: "kill-unanswered", forward: true, kills: true, respond: (*exchange).kill},
+	{name: "kill-answered", forward: true, kills: true, respond: func(x *exchange) { x.deliver(); x.kill() }},
+	{name: "terminate", forward: true, respond: (*exchange).terminate},
+	{name: "cut-before", respond: (*exchange).cut},
+	{name: "cut-after", forward: true, respond: (*exchange).cut},
+	{name: "outage", only: []string{"kube."}, respond: func(x *exchange) { x.outage(apiServerOutage) }},
+	{name: "outage", only: []string{"openai."}, respond: func(x *exchange) { x.outage(openAIOutage) }},
+	{name: "timeout", forward: true, respond: (*exchange).hang},
+	{name: "500", only: []string{"openai."}, respond: func(x *exchange) {
 		x.send(http.StatusInternalServerError, nil, `{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}`)
 	}},
-	{name: "429-seconds", only: []string{"openai."}, answer: func(x *exchange) { x.tooManyRequests("1") }},
-	{name: "429-date", only: []string{"openai."}, answer: func(x *exchange) {
+	{name: "429-seconds", only: []string{"openai."}, respond: func(x *exchange) { x.tooManyRequests("1") }},
+	{name: "429-date", only: []string{"openai."}, respond: func(x *exchange) {
 		x.tooManyRequests(time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat))
 	}},
-	{name: "truncated", only: []string{"openai.", "kube.read-secret", "kube.list-objects"}, forward: true, answer: (*exchange).truncate},
-	{name: "foreign-body", only: []string{"openai."}, forward: true, answer: (*exchange).foreignBody},
-	{name: "unknown-status", only: batchResponses, forward: true, answer: (*exchange).unknownStatus},
-	{name: "html", only: []string{"openai."}, forward: true, answer: func(x *exchange) {
+	{name: "truncated", only: []string{"openai.", "kube.read-secret", "kube.list-objects"}, forward: true, respond: (*exchange).truncate},
+	{name: "foreign-body", only: []string{"openai."}, forward: true, respond: (*exchange).foreignBody},
+	{name: "unknown-status", only: batchResponses, forward: true, respond: (*exchange).unknownStatus},
+	{name: "html", only: []string{"openai."}, forward: true, respond: func(x *exchange) {
 		x.send(http.StatusBadGateway, http.Header{"Content-Type": {"text/html"}}, "<html><body><h1>502 Bad Gateway</h1></body></html>")
 	}},
-	{name: "html-200", only: []string{"openai."}, forward: true, answer: func(x *exchange) {
+	{name: "html-200", only: []string{"openai."}, forward: true, respond: func(x *exchange) {
 		x.send(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, "<html><body>Please sign in.</body></html>")
 	}},
-	{name: "500", only: []string{"kube."}, answer: func(x *exchange) { x.refuse(http.StatusInternalServerError, "InternalError") }},
-	{name: "conflict", only: []string{"kube."}, writes: true, answer: func(x *exchange) { x.refuse(http.StatusConflict, "Conflict") }},
-	{name: "429", only: reads, answer: func(x *exchange) {
+	{name: "500", only: []string{"kube."}, respond: func(x *exchange) { x.refuse(http.StatusInternalServerError, "InternalError") }},
+	{name: "conflict", only: []string{"kube."}, writes: true, respond: func(x *exchange) { x.refuse(http.StatusConflict, "Conflict") }},
+	{name: "429", only: reads, respond: func(x *exchange) {
 		x.w.Header().Set("Retry-After", "1")
 		x.refuse(http.StatusTooManyRequests, "TooManyRequests")
 	}},
-	{name: "stale", only: []string{"kube.list-objects"}, answer: (*exchange).stale},
-	{name: "cut-in-event", only: []string{"kube.watch-objects"}, streams: true, answer: func(x *exchange) { x.stream(watchFault{truncate: true}) }},
-	{name: "cut-after-event", only: []string{"kube.watch-objects"}, streams: true, answer: func(x *exchange) { x.stream(watchFault{cut: true}) }},
-	{name: "late", only: []string{"kube.watch-objects"}, streams: true, answer: func(x *exchange) { x.stream(watchFault{lag: watchLag}) }},
-	{name: "expired", only: []string{"kube.watch-objects"}, answer: (*exchange).expire},
+	{name: "stale", only: []string{"kube.list-objects"}, respond: (*exchange).stale},
+	{name: "cut-in-event", only: []string{"kube.watch-objects"}, streams: true, respond: func(x *exchange) { x.stream(watchFault{truncate: true}) }},
+	{name: "cut-after-event", only: []string{"kube.watch-objects"}, streams: true, respond: func(x *exchange) { x.stream(watchFault{cut: true}) }},
+	{name: "late", only: []string{"kube.watch-objects"}, streams: true, respond: func(x *exchange) { x.stream(watchFault{lag: watchLag}) }},
+	{name: "expired", only: []string{"kube.watch-objects"}, respond: (*exchange).expire},
 }
 
 // rendezvous delays the create-pending write until another manager sends one too: both managers
 // have then read an object without a create in progress.
-var rendezvous = fault{name: "rendezvous", answer: func(x *exchange) {
+var rendezvous = fault{name: "rendezvous", respond: func(x *exchange) {
 	x.await("kube.set-create-pending", 2)
 	if err := x.forward(x.r.Context()); err != nil {
 		x.cut()
@@ -187,10 +187,10 @@ func (x *exchange) refuse(status int, reason string) {
 // truncate announces the whole response and sends half of it.
 func (x *exchange) truncate() {
 	x.w.Header().Set("Content-Type", "application/json")
-	x.w.Header().Set("Content-Length", fmt.Sprint(len(x.answer.body)))
-	x.w.WriteHeader(x.answer.status)
-	_, _ = x.w.Write(x.answer.body[:len(x.answer.body)/2]) // the manager may be gone
-	_ = http.NewResponseController(x.w).Flush()            // likewise
+	x.w.Header().Set("Content-Length", fmt.Sprint(len(x.response.body)))
+	x.w.WriteHeader(x.response.status)
+	_, _ = x.w.Write(x.response.body[:len(x.response.body)/2]) // the manager may be gone
+	_ = http.NewResponseController(x.w).Flush()                // likewise
 	x.cut()
 }
 
@@ -210,8 +210,8 @@ func (x *exchange) foreignBody() {
 
 // unknownStatus puts a status into the response that the operator does not know.
 func (x *exchange) unknownStatus() {
-	if body, err := withStatus(x.answer.body, "validating"); err == nil {
-		x.answer.body = body
+	if body, err := withStatus(x.response.body, "validating"); err == nil {
+		x.response.body = body
 	}
 	x.deliver()
 }

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,15 +31,12 @@ type fixture struct {
 	// ServiceAccount only.
 	apiServer *url.URL
 	asManager http.RoundTripper
-
-	mu        sync.Mutex
-	runErrors map[*run]error
 }
 
 // newFixture builds the manager, with a mutation if there is one, and starts the API server.
 func newFixture(ctx context.Context, folder string, m *mutation) (*fixture, error) {
 	log.SetLogger(logr.Discard())
-	f := &fixture{folder: folder, timeout: runTimeout, runErrors: map[*run]error{}}
+	f := &fixture{folder: folder, timeout: runTimeout}
 	options := framework.Options{Install: []string{"default"}, Build: []string{"manager"}}
 	if m != nil {
 		f.timeout = mutationTimeout
@@ -78,25 +74,12 @@ func (f *fixture) connect(ctx context.Context) error {
 	return nil
 }
 
-// recordError records an error of the suite itself during a run.
-func (f *fixture) recordError(r *run, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.runErrors[r] = errors.Join(f.runErrors[r], err)
-}
-
-func (f *fixture) runError(r *run) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.runErrors[r]
-}
-
 // perform executes one run.
 func (f *fixture) perform(ctx context.Context, s *scenario, name string, faults []injection) (e evidence, r *run, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	r, err = f.begin(ctx, s, name, faults)
-	defer func() { err = errors.Join(err, r.end(), f.runError(r)) }()
+	defer func() { err = errors.Join(err, r.end(), r.err) }()
 	if err != nil {
 		return e, r, err
 	}
@@ -128,7 +111,7 @@ func (r *run) keep(failures []string) error {
 	for _, failure := range failures {
 		text += "\n" + failure + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(r.folder, "journal.txt"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.folder, "history.txt"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the history: %w", err)
 	}
 	return nil

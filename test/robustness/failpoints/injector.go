@@ -30,13 +30,13 @@ const (
 // injects faults into them, and forwards all others.
 type injector struct {
 	history   *history
-	classify  func(r *http.Request, body []byte) (op, responseBatchID string)
+	classify  func(r *http.Request, body []byte) (op, batchID string)
 	target    *url.URL
 	transport http.RoundTripper
-	pass      http.Handler
+	forwarder http.Handler
 	managers  *managers
-	// received is called before a recognized request is forwarded.
-	received func(ctx context.Context, failpoint string)
+	// beforeForward is called before a recognized request is forwarded.
+	beforeForward func(ctx context.Context, failpoint string)
 	// store is the vector store's path below the target.
 	store string
 	// downUntil is the end of an outage; the history's lock guards it.
@@ -50,17 +50,17 @@ type exchange struct {
 	r        *http.Request
 	body     []byte
 	entry    *entry
-	answer   answer
+	response response
 }
 
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
 func newInjector(p injector) *injector {
-	p.pass = &httputil.ReverseProxy{
+	p.forwarder = &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(p.target) },
 		Transport:     p.transport,
 		FlushInterval: -1,
@@ -86,39 +86,39 @@ func (p *injector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, id := p.classify(r, body)
 	if op == "" {
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		p.pass.ServeHTTP(w, r)
+		p.forwarder.ServeHTTP(w, r)
 		return
 	}
 	e, f := p.history.receive(op, id)
 	x := &exchange{injector: p, w: w, r: r, body: body, entry: e}
-	if op == "kube.watch-objects" && (f.answer == nil || f.streams) {
+	if op == "kube.watch-objects" && (f.respond == nil || f.streams) {
 		p.history.finish()
 		x.watch(f)
 		return
 	}
 	defer p.history.finish()
-	p.received(r.Context(), e.Failpoint)
-	if f.answer == nil || f.forward {
+	p.beforeForward(r.Context(), e.Failpoint)
+	if f.respond == nil || f.forward {
 		if err := x.forward(r.Context()); err != nil {
 			x.cut()
 			return
 		}
 	}
-	if f.answer == nil {
+	if f.respond == nil {
 		x.deliver()
 		return
 	}
-	f.answer(x)
+	f.respond(x)
 }
 
 // watch forwards a watch, with a fault of streams if there is one.
 func (x *exchange) watch(f fault) {
-	if f.answer != nil {
-		f.answer(x)
+	if f.respond != nil {
+		f.respond(x)
 		return
 	}
 	x.r.Body = io.NopCloser(bytes.NewReader(x.body))
-	x.injector.pass.ServeHTTP(x.w, x.r)
+	x.injector.forwarder.ServeHTTP(x.w, x.r)
 }
 
 // down reports whether there is an outage. Requests during an outage are not recorded.
@@ -132,20 +132,20 @@ func (p *injector) down() bool {
 func (x *exchange) forward(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 	defer cancel()
-	response, err := x.open(ctx)
+	resp, err := x.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	x.answer = answer{status: response.StatusCode, header: response.Header}
-	if x.answer.body, err = io.ReadAll(io.LimitReader(response.Body, maxBody)); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+	defer resp.Body.Close()
+	x.response = response{status: resp.StatusCode, header: resp.Header}
+	if x.response.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody)); err != nil {
+		return fmt.Errorf("reading the response: %w", err)
 	}
 	x.injector.history.update(func() {
-		x.entry.Status, x.entry.Effect = response.StatusCode, response.StatusCode < http.StatusBadRequest
-		x.entry.Unchanged = x.entry.Op == "kube.update-status" && unchanged(x.body, x.answer.body)
+		x.entry.Status, x.entry.Effect = resp.StatusCode, resp.StatusCode < http.StatusBadRequest
+		x.entry.Unchanged = x.entry.Op == "kube.update-status" && unchanged(x.body, x.response.body)
 		if x.entry.Op == "openai.create-batch" {
-			x.entry.BatchID = responseBatchID(x.answer.body)
+			x.entry.BatchID = responseBatchID(x.response.body)
 		}
 	})
 	return nil
@@ -153,12 +153,12 @@ func (x *exchange) forward(ctx context.Context) error {
 
 // deliver sends the server's response to the manager.
 func (x *exchange) deliver() {
-	for name, values := range x.answer.header {
+	for name, values := range x.response.header {
 		if name != "Content-Length" && name != "Date" {
 			x.w.Header()[name] = values
 		}
 	}
-	x.write(x.answer.status, x.answer.body)
+	x.write(x.response.status, x.response.body)
 	// A response that arrives early counts as delivered: a manager that does not wait for it is at fault.
 	soon := time.Since(x.entry.At) < requestTimeout/2
 	x.injector.history.update(func() { x.entry.Delivered = soon || x.r.Context().Err() == nil })

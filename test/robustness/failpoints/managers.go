@@ -90,7 +90,7 @@ const (
 
 // terminate sends SIGTERM to the managers, then delivers the response that they wait for. When
 // they have exited it starts new ones, unless the run is finished.
-func (m *managers) terminate(answer func()) {
+func (m *managers) terminate(deliver func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -101,7 +101,7 @@ func (m *managers) terminate(answer func()) {
 	}
 	timer := time.NewTimer(headStart)
 	<-timer.C
-	answer()
+	deliver()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	for _, p := range m.running {

@@ -53,23 +53,23 @@ func counterSum(metrics, name string) (sum float64, err error) {
 // checkCounted requires that the running managers have counted each create that they sent after
 // they checked whether an earlier one took effect. Managers that were killed lost their counts.
 func checkCounted(e evidence, _ outcome) error {
-	want, probed := 0, false
+	want, verified := 0, false
 	for _, one := range e.lastLife {
 		switch one.Op {
 		case "openai.list-store-files":
-			probed = true
+			verified = true
 		case "openai.create-batch":
-			if probed {
+			if verified {
 				want++
 			}
-			probed = false
+			verified = false
 		}
 	}
 	got, err := counterSum(e.texts["the metrics"], outcomeUnknown)
 	if err != nil {
 		return err
 	}
-	again := want > 0 || probed // an outage may have blocked the last one
+	again := want > 0 || verified // an outage may have blocked the last one
 	if got < float64(want) || got > 0 && !again {
 		return fmt.Errorf("%s is %v, and %d creates followed a verification", outcomeUnknown, got, want)
 	}

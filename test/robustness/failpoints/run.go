@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -57,11 +58,15 @@ type run struct {
 	batchID  string
 	files    []string
 	history  *history
-	upstream *emulator.Server
+	openai   *emulator.Server
 	managers *managers
 	servers  []*proxy.Server
 	// proxied is the proxy of the emulator.
 	proxied *proxy.Server
+
+	mu sync.Mutex
+	// err is an error of the suite itself.
+	err error
 }
 
 // begin sets up everything that a run needs except the object.
@@ -75,8 +80,8 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	if err := os.MkdirAll(r.folder, 0o700); err != nil {
 		return r, fmt.Errorf("creating the log directory: %w", err)
 	}
-	r.upstream = emulator.New(emulator.Options{APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
-	direct, err := r.serve(r.upstream)
+	r.openai = emulator.New(emulator.Options{APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
+	direct, err := r.serve(r.openai)
 	if err != nil {
 		return r, err
 	}
@@ -87,13 +92,13 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	r.managers = &managers{program: f.Program("manager"), number: max(1, s.managers), history: r.history, folder: r.folder}
 	if r.proxied, err = r.serve(newInjector(injector{
 		history: r.history, classify: classifyCall, target: target, transport: &http.Transport{},
-		managers: r.managers, received: r.received, store: "/v1/vector_stores/" + r.store,
+		managers: r.managers, beforeForward: r.beforeForward, store: "/v1/vector_stores/" + r.store,
 	})); err != nil {
 		return r, err
 	}
 	apiServer, err := r.serve(newInjector(injector{
 		history: r.history, classify: classifyRequest, target: f.apiServer, transport: f.asManager,
-		managers: r.managers, received: r.received,
+		managers: r.managers, beforeForward: r.beforeForward,
 	}))
 	if err != nil {
 		return r, err
@@ -112,13 +117,15 @@ func (r *run) serve(handler http.Handler) (*proxy.Server, error) {
 	return s, err
 }
 
-// received is called by the proxies before a request is forwarded.
-func (r *run) received(ctx context.Context, failpoint string) {
-	if r.scenario.received == nil {
+// beforeForward is called by the proxies before a request is forwarded.
+func (r *run) beforeForward(ctx context.Context, failpoint string) {
+	if r.scenario.beforeForward == nil {
 		return
 	}
-	if err := r.scenario.received(ctx, r, failpoint); err != nil {
-		r.fixture.recordError(r, err)
+	if err := r.scenario.beforeForward(ctx, r, failpoint); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.err = errors.Join(r.err, err)
 	}
 }
 
@@ -142,9 +149,9 @@ func (r *run) prepare(ctx context.Context, direct *proxy.Server) error {
 		return nil
 	}
 	r.files = threeStuck
-	openai := framework.EmulatorClient{URL: direct.URL, Key: r.key, HTTP: http.DefaultClient}
+	api := framework.EmulatorClient{URL: direct.URL, Key: r.key, HTTP: http.DefaultClient}
 	var err error
-	if r.batchID, err = openai.CreateBatch(ctx, r.store, r.files...); err != nil {
+	if r.batchID, err = api.CreateBatch(ctx, r.store, r.files...); err != nil {
 		return fmt.Errorf("creating the batch to adopt: %w", err)
 	}
 	return nil
@@ -221,8 +228,8 @@ func (r *run) inProgress(ctx context.Context) error {
 
 // finishBatches completes every batch in the emulator.
 func (r *run) finishBatches() error {
-	for _, b := range r.upstream.Batches() {
-		if err := r.upstream.SetBatchStatus(b.ID, "completed"); err != nil {
+	for _, b := range r.openai.Batches() {
+		if err := r.openai.SetBatchStatus(b.ID, "completed"); err != nil {
 			return fmt.Errorf("finishing a batch: %w", err)
 		}
 	}

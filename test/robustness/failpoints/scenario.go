@@ -36,8 +36,8 @@ type scenario struct {
 	faults []injection
 	// settings configure the emulator.
 	settings emulator.Settings
-	// received is called before a request is forwarded; it may be nil.
-	received func(ctx context.Context, r *run, failpoint string) error
+	// beforeForward is called before a request is forwarded; it may be nil.
+	beforeForward func(ctx context.Context, r *run, failpoint string) error
 	// actions changes the object after its creation; it may be nil.
 	actions func(ctx context.Context, r *run) error
 	// reason is the final reason of Ready; empty if the object is deleted.
@@ -88,7 +88,7 @@ var scenarios = []scenario{
 	{
 		name: "cancel-creating", description: "cancel while the create is in flight", reason: v1alpha1.ReasonCancelled, statusWrites: 4, cancels: true,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel, batchOptional: true,
-		received: func(ctx context.Context, r *run, failpoint string) error {
+		beforeForward: func(ctx context.Context, r *run, failpoint string) error {
 			if failpoint != "openai.create-batch.1" {
 				return nil
 			}
@@ -130,7 +130,7 @@ var scenarios = []scenario{
 	{
 		name: "delete-creating", description: "delete while the create is in flight", statusWrites: 1, cancels: true,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel,
-		received: func(ctx context.Context, r *run, failpoint string) error {
+		beforeForward: func(ctx context.Context, r *run, failpoint string) error {
 			if failpoint != "openai.create-batch.1" {
 				return nil
 			}

@@ -185,11 +185,11 @@ func (s *suite) choose(plan []testCase) []testCase {
 // forEach calls do n times, with bounded concurrency.
 func (s *suite) forEach(n int, do func(i int)) {
 	var group sync.WaitGroup
-	places := make(chan struct{}, s.parallel)
+	slots := make(chan struct{}, s.parallel)
 	for i := range n {
-		places <- struct{}{}
+		slots <- struct{}{}
 		group.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-slots }()
 			do(i)
 		})
 	}

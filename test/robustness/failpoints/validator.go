@@ -60,7 +60,7 @@ type evidence struct {
 func (r *run) gather(ctx context.Context, faults int, settled error) (evidence, error) {
 	e := evidence{
 		scenario: r.scenario, faults: faults, files: r.files, key: r.key, settled: settled, untriggered: r.history.untriggered(),
-		batches: r.upstream.Batches(), attached: r.upstream.AttachedFiles(r.store), texts: map[string]string{},
+		batches: r.openai.Batches(), attached: r.openai.AttachedFiles(r.store), texts: map[string]string{},
 	}
 	if r.scenario.adopts {
 		e.adopted = 1
@@ -199,8 +199,8 @@ func checkCreations(e evidence, _ outcome) error {
 	if created > allowed {
 		return fmt.Errorf("%d batches were created, %d are allowed", created, allowed)
 	}
-	told := slices.ContainsFunc(e.events, func(event eventsv1.Event) bool { return event.Reason == v1alpha1.ReasonCreateOutcomeUnknown })
-	if created > 1 && !told {
+	reported := slices.ContainsFunc(e.events, func(event eventsv1.Event) bool { return event.Reason == v1alpha1.ReasonCreateOutcomeUnknown })
+	if created > 1 && !reported {
 		return fmt.Errorf("%d batches were created, and no Event reports a lost response", created)
 	}
 	if e.object != nil && e.object.Status.BatchID != "" && lost[e.object.Status.BatchID] {

@@ -68,13 +68,13 @@ func (x *exchange) open(ctx context.Context) (*http.Response, error) {
 	return response, nil
 }
 
-// stale answers a list with the state before the object existed.
+// stale responds to a list with the state before the object existed.
 func (x *exchange) stale() {
 	x.send(http.StatusOK, nil, fmt.Sprintf(`{"apiVersion":%q,"kind":"VectorStoreFileBatchList","metadata":{"resourceVersion":%q},"items":[]}`,
 		v1alpha1.GroupVersion.String(), x.injector.history.initialVersion()))
 }
 
-// expire answers a watch as an API server that has compacted the requested resourceVersion.
+// expire responds to a watch like an API server that has compacted the requested resourceVersion.
 func (x *exchange) expire() {
 	x.send(http.StatusOK, nil, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}`+"\n")
 }
