@@ -6,18 +6,18 @@ package install_test
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"k8s.io/client-go/discovery"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// testConformance holds what the chart renders against what the API server itself says of its
-// types, with kubeconform: an API server drops the fields that it does not know, and says so only
-// to those who ask.
+// testConformance validates the rendered chart with kubeconform against the schemas of the API server,
+// which drops unknown fields without an error.
 func (r *releases) testConformance(t *testing.T) {
 	schemas := r.schemas(t)
 	for name, values := range map[string]string{
@@ -32,7 +32,7 @@ func (r *releases) testConformance(t *testing.T) {
 				t.Errorf("kubeconform: %v: %s", err, output)
 			}
 			if objects := len(parse(t, manifest)); !strings.Contains(output, "Skipped: 0") || objects < 10 {
-				t.Errorf("of %d objects some were not looked at: %s", objects, output)
+				t.Errorf("some of %d objects were not validated: %s", objects, output)
 			}
 		})
 	}
@@ -40,26 +40,26 @@ func (r *releases) testConformance(t *testing.T) {
 		manifest := r.helm.template(t, "")
 		wrong := strings.Replace(manifest, "terminationGracePeriodSeconds:", "terminationGracePeriod:", 1)
 		if output, err := r.kubeconform(t, schemas, wrong); err == nil || wrong == manifest {
-			t.Errorf("kubeconform finds nothing wrong: %s", output)
+			t.Errorf("kubeconform reports no error: %s", output)
 		}
 	})
 }
 
 func (r *releases) kubeconform(t *testing.T, schemas, manifest string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), framework.Timeout)
 	defer cancel()
-	command := exec.CommandContext(ctx, tool(t, "kubeconform"), "-strict", "-summary",
+	command := exec.CommandContext(ctx, framework.Tool(t, "kubeconform"), "-strict", "-summary",
 		"-schema-location", filepath.Join(schemas, "{{ .Group }}-{{ .ResourceAPIVersion }}-{{ .ResourceKind }}.json"), "-")
 	command.Stdin = strings.NewReader(manifest)
 	output, err := command.CombinedOutput()
 	return string(output), err
 }
 
-// schemas writes a JSON schema for every kind that the API server serves, and gives the folder.
+// schemas writes a JSON schema for every kind that the API server serves, and returns their folder.
 func (r *releases) schemas(t *testing.T) string {
 	t.Helper()
-	found, err := discovery.NewDiscoveryClientForConfig(r.plane.Config)
+	found, err := discovery.NewDiscoveryClientForConfig(r.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +78,8 @@ func (r *releases) schemas(t *testing.T) string {
 	return folder
 }
 
-// writeSchemas writes the schemas of one group and version. Each file has all of their types,
-// as they refer to each other.
+// writeSchemas writes the schemas of one group and version. Each file has all types, which refer to each
+// other.
 func writeSchemas(t *testing.T, folder string, document []byte) {
 	t.Helper()
 	var openAPI struct {
@@ -97,7 +97,7 @@ func writeSchemas(t *testing.T, folder string, document []byte) {
 	for name, schema := range openAPI.Components.Schemas {
 		kinds, _ := schema["x-kubernetes-group-version-kind"].([]any)
 		if len(kinds) != 1 {
-			continue // a part of an object, or one that every group has
+			continue // a part of an object, or a type of all groups
 		}
 		kind := kinds[0].(map[string]any)
 		file, err := json.Marshal(map[string]any{"$ref": "#/definitions/" + name, "definitions": openAPI.Components.Schemas})
@@ -106,16 +106,14 @@ func writeSchemas(t *testing.T, folder string, document []byte) {
 		}
 		group, version := kind["group"].(string), kind["version"].(string)
 		if group == "" {
-			group = version // kubeconform takes what comes first in apiVersion
+			group = version // kubeconform reads the first part of apiVersion
 		}
 		path := strings.ToLower(group + "-" + version + "-" + kind["kind"].(string) + ".json")
-		if err := os.WriteFile(filepath.Join(folder, path), file, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		framework.WriteFile(t, folder, path, string(file))
 	}
 }
 
-// forbidUnknown makes a schema refuse fields that it does not name.
+// forbidUnknown makes a schema reject unknown fields.
 func forbidUnknown(schema map[string]any) {
 	properties, named := schema["properties"].(map[string]any)
 	if _, open := schema["additionalProperties"]; named && !open && schema["x-kubernetes-preserve-unknown-fields"] != true {

@@ -4,19 +4,23 @@
 package install_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// programs is where the manager is built.
+// programs is the folder of the built manager.
 var programs string
 
 func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
 	os.Exit(run(m))
 }
 
@@ -26,16 +30,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
-	if err := os.RemoveAll(programs); err != nil {
-		fmt.Fprintln(os.Stderr, errors.Join(errors.New("tidying up"), err))
-		return 1
-	}
-	return code
+	defer func() { _ = os.RemoveAll(programs) }()
+	return m.Run()
 }
 
-// TestKubectlInstalls installs with one command, and does the main job.
-func TestKubectlInstalls(t *testing.T) {
+// TestKubectl_Installs installs with one command, and completes a batch.
+func TestKubectl_Installs(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{
 		"from one file":         {"--filename=dist/install.yaml"},
@@ -45,9 +45,9 @@ func TestKubectlInstalls(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
 			c.kubectl(t, append([]string{"apply"}, flags...)...)
-			c.kubectl(t, "--namespace="+systemNamespace, "rollout", "status", "deployment/vector-store-operator-manager", "--timeout="+patience.String())
-			c.mainJob(t, "user", "first", c.user(t, "user"))
-			// Applying it again, as an upgrade to the same version does, changes nothing.
+			c.kubectl(t, "--namespace="+systemNamespace, "rollout", "status", "deployment/vector-store-operator-manager", "--timeout="+framework.Timeout.String())
+			c.complete(t, "user", "first", c.user(t, "user"))
+			// The upgrade to the same version changes nothing.
 			generation := c.generation(t)
 			c.kubectl(t, append([]string{"apply"}, flags...)...)
 			if again := c.generation(t); again != generation {
@@ -57,20 +57,20 @@ func TestKubectlInstalls(t *testing.T) {
 	}
 }
 
-// TestHelmTakesOver installs with kubectl, and then the chart over it, while a batch is in progress.
-func TestHelmTakesOver(t *testing.T) {
+// TestHelm_TakesOwnership installs with kubectl, and then with the chart, while a batch is in progress.
+func TestHelm_TakesOwnership(t *testing.T) {
 	t.Parallel()
-	tool(t, "helm")
+	framework.Tool(t, "helm")
 	c := newCluster(t)
 	c.kubectl(t, "apply", "--filename=dist/install.yaml")
 	store := c.user(t, "user")
 	c.apply(t, "user", batchOf("under-way", store, "file-stuck-takeover"))
 	c.wantReason(t, "user", "under-way", v1alpha1.ReasonInProgress)
 
-	h := newHelm(t, c.plane.Kubeconfig)
-	install := []string{"install", release, chart, "--namespace", systemNamespace, "--wait", "--timeout", patience.String()}
+	h := newHelm(t, c.Kubeconfig)
+	install := []string{"install", release, chart, "--namespace", systemNamespace, "--wait", "--timeout", framework.Timeout.String()}
 	if _, complaint, err := h.try(t.Context(), install...); err == nil || !strings.Contains(complaint, "invalid ownership metadata") {
-		t.Errorf("without being told to, helm takes over: %v: %s", err, complaint)
+		t.Errorf("without --take-ownership, helm does not fail: %v: %s", err, complaint)
 	}
 	h.run(t, "uninstall", release, "--namespace", systemNamespace, "--ignore-not-found")
 	h.run(t, append(install, "--take-ownership", "--force-conflicts")...)
@@ -82,7 +82,7 @@ func TestHelmTakesOver(t *testing.T) {
 	}
 	c.wantFinished(t, "user", "under-way")
 	if made := len(c.batches(store)); made != 1 {
-		t.Errorf("there are %d batches for the object that was in progress, want 1", made)
+		t.Errorf("the object in progress has %d batches, want 1", made)
 	}
 }
 

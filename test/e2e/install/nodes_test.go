@@ -21,26 +21,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// nodes stand in for what an API server alone lacks: the controller of Deployments, and nodes
-// that run Pods. Each replica is a Pod that the API server has to admit, and a process of the
-// built manager with the Pod's arguments, environment and files, and the token of its account.
+// nodes simulate the controller of Deployments, and nodes that run Pods. Each replica is a Pod that the
+// API server must admit, and a process of the built manager with the Pod's arguments, environment and
+// files, and the token of its ServiceAccount.
 //
-// A Pod has a network and a file system of its own, and a process has not. So a process gets
-// four more flags: where the API server is, that it serves on free ports of loopback only, and
-// the namespace that it would read from a file.
+// A process has no network and no file system of its own. It gets four more flags: the API server, two
+// free loopback addresses to serve on, and the namespace that it would read from a file.
 type nodes struct {
-	t       *testing.T
-	plane   *controlplane.ControlPlane
-	client  client.Client
-	program string
-	folder  string
+	*framework.Env
+
+	t *testing.T
 
 	rollouts map[types.NamespacedName]*rollout
 	started  int
@@ -55,20 +51,17 @@ type rollout struct {
 // replica is a Pod and its process.
 type replica struct {
 	pod     *corev1.Pod
-	process *process
+	process *framework.Process
 	probes  string
 }
 
-// run does what controllers and nodes do until the context ends, and then stops everything.
+// run runs the simulation until ctx ends, and stops all Pods then.
 func (n *nodes) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := errors.Join(n.runDeployments(ctx), n.runTests(ctx)); err != nil && ctx.Err() == nil {
-			n.t.Errorf("running what is to be run: %v", err)
+			n.t.Errorf("running the Pods: %v", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+		_ = framework.Pause(ctx, 100*time.Millisecond) // the loop checks ctx
 	}
 	for name := range n.rollouts {
 		if err := n.stop(context.WithoutCancel(ctx), n.rollouts[name].replicas); err != nil {
@@ -79,7 +72,7 @@ func (n *nodes) run(ctx context.Context) {
 
 func (n *nodes) runDeployments(ctx context.Context) error {
 	var list appsv1.DeploymentList
-	if err := n.client.List(ctx, &list); err != nil {
+	if err := n.Client.List(ctx, &list); err != nil {
 		return fmt.Errorf("listing Deployments: %w", err)
 	}
 	wanted := map[types.NamespacedName]bool{}
@@ -101,8 +94,8 @@ func (n *nodes) runDeployments(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// roll replaces the Pods of a Deployment by those of its present generation, and says in its
-// status that they are ready. A generation that cannot run is not tried again.
+// roll replaces the Pods of a Deployment by those of its generation, and reports in its status that they
+// are ready. It does not retry a generation that fails.
 func (n *nodes) roll(ctx context.Context, d *appsv1.Deployment) error {
 	name := client.ObjectKeyFromObject(d)
 	var old []*replica
@@ -132,7 +125,7 @@ func (n *nodes) roll(ctx context.Context, d *appsv1.Deployment) error {
 	return errors.Join(n.stop(ctx, old), n.report(ctx, d))
 }
 
-// report writes the status that the Deployment's controller writes once all is well.
+// report writes the status of a Deployment that is available.
 func (n *nodes) report(ctx context.Context, d *appsv1.Deployment) error {
 	before := d.DeepCopy()
 	replicas := *d.Spec.Replicas
@@ -144,7 +137,7 @@ func (n *nodes) report(ctx context.Context, d *appsv1.Deployment) error {
 			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
 		},
 	}
-	if err := n.client.Status().Patch(ctx, d, client.MergeFrom(before)); err != nil {
+	if err := n.Client.Status().Patch(ctx, d, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("writing the status of Deployment %s: %w", d.Name, err)
 	}
 	return nil
@@ -159,8 +152,8 @@ func (n *nodes) startReplica(ctx context.Context, d *appsv1.Deployment) (*replic
 		},
 		Spec: *d.Spec.Template.Spec.DeepCopy(),
 	}
-	if err := n.client.Create(ctx, pod); err != nil {
-		return nil, fmt.Errorf("making a Pod: %w", err)
+	if err := n.Client.Create(ctx, pod); err != nil {
+		return nil, fmt.Errorf("creating a Pod: %w", err)
 	}
 	folder, kubeconfig, err := n.home(ctx, pod)
 	if err != nil {
@@ -172,10 +165,10 @@ func (n *nodes) startReplica(ctx context.Context, d *appsv1.Deployment) (*replic
 		return nil, err
 	}
 	r := &replica{pod: pod}
-	if r.probes, err = freeAddress(ctx); err != nil {
+	if r.probes, err = framework.FreeAddress(); err != nil {
 		return nil, err
 	}
-	metrics, err := freeAddress(ctx)
+	metrics, err := framework.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -187,31 +180,33 @@ func (n *nodes) startReplica(ctx context.Context, d *appsv1.Deployment) (*replic
 		args = append(args, "--metrics-bind-address="+metrics)
 	}
 	args = append(args, "--kubeconfig="+kubeconfig, "--health-probe-bind-address="+r.probes, "--leader-election-namespace="+pod.Namespace)
-	r.process, err = start(filepath.Join(folder, "log"), n.program, n.environment(container.Env, translate), args)
+	r.process, err = framework.Run(framework.Command{
+		Name: pod.Name, Path: filepath.Join(programs, "manager"), Args: args, Log: filepath.Join(folder, "log"), Env: n.environment(container.Env, translate),
+	})
 	return r, err
 }
 
-// home makes a folder for a Pod, with a kubeconfig that has its account's token in it.
+// home creates a folder for a Pod, and a kubeconfig with the token of its ServiceAccount.
 func (n *nodes) home(ctx context.Context, pod *corev1.Pod) (folder, kubeconfig string, err error) {
-	folder = filepath.Join(n.folder, string(pod.UID))
+	folder = filepath.Join(n.Dir, string(pod.UID))
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return "", "", err
 	}
-	given, err := n.plane.ServiceAccountKubeconfig(ctx, pod.Namespace, pod.Spec.ServiceAccountName)
+	given, err := n.ServiceAccountKubeconfig(ctx, pod.Namespace, pod.Spec.ServiceAccountName)
 	if err != nil {
 		return "", "", err
 	}
-	// The given file is written anew for the account's next Pod.
+	// The next Pod of the ServiceAccount overwrites the file.
 	kubeconfig = filepath.Join(folder, "kubeconfig")
 	return folder, kubeconfig, os.Rename(given, kubeconfig)
 }
 
 var reference = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)`)
 
-// environment is that of a container, with what the kubelet adds, and references resolved.
+// environment returns the environment of a container with resolved references, as the kubelet does.
 func (n *nodes) environment(variables []corev1.EnvVar, translate *strings.Replacer) []string {
 	known := map[string]string{}
-	if server, err := url.Parse(n.plane.Config.Host); err == nil {
+	if server, err := url.Parse(n.Config.Host); err == nil {
 		known["KUBERNETES_SERVICE_HOST"] = server.Hostname()
 	}
 	environment := []string{}
@@ -228,8 +223,8 @@ func (n *nodes) environment(variables []corev1.EnvVar, translate *strings.Replac
 	return environment
 }
 
-// files writes the projected ConfigMaps of a Pod below a folder, and gives what turns the paths
-// of the container into those.
+// files writes the projected ConfigMaps of a Pod below a folder, and returns a replacer of the paths in
+// the container.
 func (n *nodes) files(ctx context.Context, pod *corev1.Pod, folder string) (*strings.Replacer, error) {
 	var paths []string
 	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
@@ -256,8 +251,8 @@ func (n *nodes) project(ctx context.Context, namespace, folder string, sources [
 			continue
 		}
 		var configMap corev1.ConfigMap
-		if err := n.client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: source.ConfigMap.Name}, &configMap); err != nil {
-			return fmt.Errorf("reading what is to be mounted: %w", err)
+		if err := n.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: source.ConfigMap.Name}, &configMap); err != nil {
+			return fmt.Errorf("reading a ConfigMap to mount: %w", err)
 		}
 		for _, item := range source.ConfigMap.Items {
 			if err := os.WriteFile(filepath.Join(folder, item.Path), []byte(configMap.Data[item.Key]), 0o600); err != nil {
@@ -268,46 +263,41 @@ func (n *nodes) project(ctx context.Context, namespace, folder string, sources [
 	return nil
 }
 
-// waitReady asks for the Pod's readiness as the kubelet does.
+// waitReady probes the readiness of the Pod, as the kubelet does.
 func (r *replica) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience/2)
+	ctx, cancel := context.WithTimeout(ctx, framework.Timeout/2)
 	defer cancel()
 	path := r.pod.Spec.Containers[0].ReadinessProbe.HTTPGet.Path
-	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.probes+path, http.NoBody)
+	return framework.Poll(ctx, "Pod "+r.pod.Name+" to be ready", func() (bool, error) {
+		code, _, err := framework.Fetch(ctx, http.DefaultClient, "http://"+r.probes+path, "")
 		if err != nil {
-			return false, err
+			return false, r.process.Err()
 		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return false, r.process.died()
-		}
-		return response.StatusCode == http.StatusOK, response.Body.Close()
+		return code == http.StatusOK, nil
 	})
-	if err != nil {
-		return fmt.Errorf("waiting for Pod %s: %w: %s", r.pod.Name, err, r.process.tail())
-	}
-	return nil
 }
 
 func (n *nodes) stop(ctx context.Context, replicas []*replica) error {
 	var errs []error
 	for _, r := range replicas {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(*r.pod.Spec.TerminationGracePeriodSeconds)*time.Second)
-		errs = append(errs, r.process.terminate(ctx))
+		r.process.Terminate()
+		_, err := r.process.Wait(ctx)
+		errs = append(errs, err)
 		cancel()
-		errs = append(errs, client.IgnoreNotFound(n.client.Delete(context.WithoutCancel(ctx), r.pod, &client.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))})))
+		r.process.Kill()
+		errs = append(errs, client.IgnoreNotFound(n.Client.Delete(context.WithoutCancel(ctx), r.pod, &client.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))})))
 		if n.t.Failed() {
-			n.t.Logf("the end of the log of %s:\n%s", r.pod.Name, r.process.tail())
+			n.t.Logf("the end of the log of %s:\n%s", r.pod.Name, r.process.Tail())
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// runTests runs the Pods of `helm test`, whose containers are kubectl.
+// runTests runs the Pods of `helm test`, whose containers run kubectl.
 func (n *nodes) runTests(ctx context.Context) error {
 	var list corev1.PodList
-	if err := n.client.List(ctx, &list); err != nil {
+	if err := n.Client.List(ctx, &list); err != nil {
 		return fmt.Errorf("listing Pods: %w", err)
 	}
 	var errs []error
@@ -329,16 +319,16 @@ func (n *nodes) runTest(ctx context.Context, pod *corev1.Pod) error {
 	pod.Status.Phase = corev1.PodSucceeded
 	for _, container := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
 		if len(container.Command) != 1 || container.Command[0] != "kubectl" {
-			return fmt.Errorf("container %s of the test runs %v, and there is only kubectl here", container.Name, container.Command)
+			return fmt.Errorf("container %s of the test runs %v, want kubectl", container.Name, container.Command)
 		}
-		output, err := controlplane.KubectlAs(ctx, kubeconfig, container.Args...).CombinedOutput()
+		output, err := n.Kubectl.As(kubeconfig).Run(ctx, container.Args...)
 		n.t.Logf("%s: kubectl %s: %s", container.Name, strings.Join(container.Args, " "), output)
 		if err != nil {
 			pod.Status.Phase = corev1.PodFailed
 			break
 		}
 	}
-	if err := n.client.Status().Patch(ctx, pod, client.MergeFrom(before)); err != nil {
+	if err := n.Client.Status().Patch(ctx, pod, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("writing the status of Pod %s: %w", pod.Name, err)
 	}
 	return nil

@@ -19,24 +19,24 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 const crdFile = "files/crd/bases/vector-store-operator.dev_vectorstorefilebatches.yaml"
 
-// releases are Helm and a cluster that it installs into.
+// releases are Helm and a cluster.
 type releases struct {
 	*cluster
 	helm helm
 }
 
-// TestHelmInstalls leads one release through its life. The parts follow upon each other: each
-// finds what the one before it left.
-func TestHelmInstalls(t *testing.T) {
+// TestHelm_Lifecycle installs, upgrades and uninstalls one release. Each part continues with the cluster
+// that the previous one left.
+func TestHelm_Lifecycle(t *testing.T) {
 	t.Parallel()
-	tool(t, "helm")
+	framework.Tool(t, "helm")
 	c := newCluster(t)
-	r := &releases{cluster: c, helm: newHelm(t, c.plane.Kubeconfig)}
+	r := &releases{cluster: c, helm: newHelm(t, c.Kubeconfig)}
 	for _, part := range []struct {
 		name string
 		test func(t *testing.T)
@@ -56,34 +56,34 @@ func TestHelmInstalls(t *testing.T) {
 	}
 }
 
-// upgrade gives the release other values, and waits until it is rolled out. To Helm no values
-// would mean those from before.
+// upgrade sets the values of the release, and waits for the rollout. Without --reset-values Helm reuses the
+// previous values.
 func (r *releases) upgrade(t *testing.T, chart, values string) {
 	t.Helper()
-	r.helm.run(t, "upgrade", release, chart, "--namespace", systemNamespace, "--values", valuesFile(t, values), "--reset-values", "--wait", "--timeout", patience.String())
+	r.helm.run(t, "upgrade", release, chart, "--namespace", systemNamespace, "--values", valuesFile(t, values), "--reset-values", "--wait", "--timeout", framework.Timeout.String())
 }
 
 func (r *releases) deployment(t *testing.T) *appsv1.Deployment {
 	t.Helper()
 	d := &appsv1.Deployment{}
-	if err := r.client.Get(t.Context(), client.ObjectKey{Namespace: systemNamespace, Name: release + "-manager"}, d); err != nil {
+	if err := r.Client.Get(t.Context(), client.ObjectKey{Namespace: systemNamespace, Name: release + "-manager"}, d); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
 func (r *releases) testInstall(t *testing.T) {
-	// The namespace is made beforehand, so that the API server admits restricted Pods only.
+	// With this label, the API server admits restricted Pods only.
 	r.kubectl(t, "create", "namespace", systemNamespace)
 	r.kubectl(t, "label", "namespace", systemNamespace, "pod-security.kubernetes.io/enforce=restricted")
-	r.helm.run(t, "install", release, chart, "--namespace", systemNamespace, "--create-namespace", "--wait", "--timeout", patience.String())
+	r.helm.run(t, "install", release, chart, "--namespace", systemNamespace, "--create-namespace", "--wait", "--timeout", framework.Timeout.String())
 	if ready := r.deployment(t).Status.ReadyReplicas; ready != 2 {
 		t.Errorf("helm returned with %d replicas ready, want 2", ready)
 	}
-	r.mainJob(t, "user", "first", r.user(t, "user"))
-	r.helm.run(t, "test", release, "--namespace", systemNamespace, "--timeout", patience.String())
+	r.complete(t, "user", "first", r.user(t, "user"))
+	r.helm.run(t, "test", release, "--namespace", systemNamespace, "--timeout", framework.Timeout.String())
 	if left := r.kubectl(t, "get", "pods,roles,serviceaccounts", "--all-namespaces", "-o", "name"); strings.Contains(left, "vector-store-operator-test") {
-		t.Errorf("helm test leaves something behind:\n%s", left)
+		t.Errorf("helm test leaves objects:\n%s", left)
 	}
 }
 
@@ -92,36 +92,36 @@ func (r *releases) testBatchReleases(t *testing.T) {
 	store := r.user(t, "documents")
 	for _, test := range []struct {
 		name, file, wait, status string
-		reason, says             string
+		reason, want             string
 	}{
 		{"completes", "file-x", "--wait", "deployed", v1alpha1.ReasonCompleted, ""},
 		{"fails", "file-fail-x", "--wait", "failed", v1alpha1.ReasonFilesFailed, "status: Failed"},
-		// What Helm 3 does: it takes a custom resource for ready as soon as it is there.
+		// As Helm 3 does: a custom resource is ready as soon as it exists.
 		{"legacy", "file-stuck-x", "--wait=legacy", "deployed", v1alpha1.ReasonInProgress, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, complaint, err := r.helm.try(t.Context(), "install", test.name, "test/e2e/install/testdata/documents", "--namespace", "documents",
-				"--set", "vectorStoreID="+store, "--set", "fileIDs={"+test.file+"-1,"+test.file+"-2}", test.wait, "--timeout", patience.String())
+				"--set", "vectorStoreID="+store, "--set", "fileIDs={"+test.file+"-1,"+test.file+"-2}", test.wait, "--timeout", framework.Timeout.String())
 			if failed := test.status == "failed"; (err != nil) != failed {
 				t.Errorf("helm install: %v: %s", err, complaint)
 			}
-			if !strings.Contains(complaint, test.says) || strings.Contains(complaint, "deadline exceeded") {
-				t.Errorf("helm says %q, want it to say %q, and without waiting for long", complaint, test.says)
+			if !strings.Contains(complaint, test.want) || strings.Contains(complaint, "deadline exceeded") {
+				t.Errorf("helm prints %q, want %q without a timeout", complaint, test.want)
 			}
 			if test.wait == "--wait" {
 				if b := r.object(t, "documents", test.name); len(b.Status.Conditions) == 0 || b.Status.Conditions[0].Reason != test.reason {
-					t.Errorf("helm returned when the batch was %+v", b.Status)
+					t.Errorf("helm returned when the status was %+v", b.Status)
 				}
 			}
 			r.wantReason(t, "documents", test.name, test.reason)
 			if status := r.helm.run(t, "status", test.name, "--namespace", "documents"); !strings.Contains(status, "STATUS: "+test.status+"\n") {
-				t.Errorf("the release's status is not %s:\n%s", test.status, status)
+				t.Errorf("the status of the release is not %s:\n%s", test.status, status)
 			}
 		})
 	}
 }
 
-// testUpgrade moves to a newer chart, whose CRD has changed, while a batch is in progress.
+// testUpgrade upgrades to a chart with a changed CRD while a batch is in progress.
 func (r *releases) testUpgrade(t *testing.T) {
 	store := r.user(t, "upgrade")
 	r.apply(t, "upgrade", batchOf("under-way", store, "file-stuck-upgrade"))
@@ -132,11 +132,11 @@ func (r *releases) testUpgrade(t *testing.T) {
 	r.upgrade(t, r.newerChart(t), "logLevel: debug")
 
 	if d := r.deployment(t); d.Generation == generation || !slices.Contains(d.Spec.Template.Spec.Containers[0].Args, "--zap-log-level=debug") {
-		t.Errorf("the Deployment is as it was: %v", d.Spec.Template.Spec.Containers[0].Args)
+		t.Errorf("the Deployment did not change: %v", d.Spec.Template.Spec.Containers[0].Args)
 	}
 	columns := r.kubectl(t, "get", "crd", "vectorstorefilebatches.vector-store-operator.dev", "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}")
 	if !strings.HasSuffix(columns, " Newer") {
-		t.Errorf("the CRD's columns are %s: it was not upgraded", columns)
+		t.Errorf("the CRD has the columns %s: it was not upgraded", columns)
 	}
 	if diff := cmp.Diff(before, r.object(t, "user", "first")); diff != "" {
 		t.Errorf("the upgrade changed an object that was finished (-before +after):\n%s", diff)
@@ -148,16 +148,16 @@ func (r *releases) testUpgrade(t *testing.T) {
 	}
 	r.wantFinished(t, "upgrade", "under-way")
 	if made := len(r.batches(store)); made != 1 {
-		t.Errorf("there are %d batches for the object that was in progress, want 1", made)
+		t.Errorf("the object in progress has %d batches, want 1", made)
 	}
-	r.mainJob(t, "upgrade", "afterwards", store)
+	r.complete(t, "upgrade", "afterwards", store)
 }
 
-// newerChart is a copy of the chart with another version, and another column in its CRD.
+// newerChart returns a copy of the chart with another version, and another column in its CRD.
 func (r *releases) newerChart(t *testing.T) string {
 	t.Helper()
 	newer := filepath.Join(t.TempDir(), "vector-store-operator")
-	if err := os.CopyFS(newer, os.DirFS(filepath.Join(controlplane.Root(), chart))); err != nil {
+	if err := os.CopyFS(newer, os.DirFS(framework.Path(chart))); err != nil {
 		t.Fatal(err)
 	}
 	edit(t, filepath.Join(newer, "Chart.yaml"), func(c map[string]any) { c["version"] = "99.0.0" })
@@ -188,8 +188,8 @@ func edit(t *testing.T, path string, change func(map[string]any)) {
 	}
 }
 
-// testNetwork sets what is between the operator and the upstream, all at once: authorities from
-// a ConfigMap, a proxy, and which endpoints are allowed.
+// testNetwork sets all values of the network at once: CAs in a ConfigMap, a proxy, and the allowed
+// endpoints.
 func (r *releases) testNetwork(t *testing.T) {
 	r.apply(t, systemNamespace, map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "corporate-ca"}, "data": map[string]string{"authority": r.authority},
@@ -198,7 +198,7 @@ func (r *releases) testNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The proxy is the emulator: it serves what it is asked for, whatever the host.
+	// The proxy is the emulator, which serves requests for any host.
 	r.upgrade(t, chart, fmt.Sprintf(`
 extraCAs: [{configMap: {name: corporate-ca, key: authority}}]
 allowedEndpoints: [%q, api.example.test]
@@ -206,17 +206,17 @@ allowInsecureEndpoints: true
 proxy: {http: %q}
 `, endpoint.Host, r.plain.URL))
 
-	r.mainJob(t, "extra-ca", "trusted", r.tenant(t, "extra-ca", r.secure.URL, nil))
-	r.mainJob(t, "proxied", "by-proxy", r.tenant(t, "proxied", "http://api.example.test", nil))
-	store := r.tenant(t, "elsewhere", r.plain.URL, nil)
+	r.complete(t, "extra-ca", "trusted", r.namespace(t, "extra-ca", r.secure.URL, nil))
+	r.complete(t, "proxied", "by-proxy", r.namespace(t, "proxied", "http://api.example.test", nil))
+	store := r.namespace(t, "elsewhere", r.plain.URL, nil)
 	r.apply(t, "elsewhere", batchOf("refused", store, "file-a"))
 	r.wantReason(t, "elsewhere", "refused", v1alpha1.ReasonCredentialsRejected)
 
 	r.upgrade(t, chart, "")
-	store = r.tenant(t, "untrusted", r.secure.URL, nil)
+	store = r.namespace(t, "untrusted", r.secure.URL, nil)
 	r.apply(t, "untrusted", batchOf("untrusted", store, "file-a"))
 	r.wantReason(t, "untrusted", "untrusted", v1alpha1.ReasonUpstreamUnavailable)
-	store = r.tenant(t, "insecure", r.plain.URL, nil)
+	store = r.namespace(t, "insecure", r.plain.URL, nil)
 	r.apply(t, "insecure", batchOf("insecure", store, "file-a"))
 	r.wantReason(t, "insecure", "insecure", v1alpha1.ReasonCredentialsRejected)
 }
@@ -229,26 +229,26 @@ func (r *releases) testNamespaces(t *testing.T) {
 	}
 	r.upgrade(t, chart, "watchNamespaces: [team-a, team-b]")
 	r.apply(t, "team-c", batchOf("foreign", stores["team-c"], "file-a"))
-	r.mainJob(t, "team-a", "own", stores["team-a"])
-	r.mainJob(t, "team-b", "own", stores["team-b"])
+	r.complete(t, "team-a", "own", stores["team-a"])
+	r.complete(t, "team-b", "own", stores["team-b"])
 	if b := r.object(t, "team-c", "foreign"); len(b.Status.Conditions) > 0 || len(b.Finalizers) > 0 || len(r.batches(stores["team-c"])) > 0 {
-		t.Errorf("an object in another namespace was touched: %+v", b)
+		t.Errorf("an object in another namespace was changed: %+v", b)
 	}
 	account := "--as=system:serviceaccount:" + systemNamespace + ":" + release + "-manager"
 	for namespace, want := range map[string]string{"team-a": "yes", "team-b": "yes", "team-c": "no", systemNamespace: "no"} {
-		// Where the answer is no, kubectl ends with an error.
-		got, _ := r.plane.Run(t.Context(), "--namespace="+namespace, "auth", "can-i", "get", "secrets", account)
+		// If the answer is no, kubectl fails.
+		got, _ := r.Kubectl.In(namespace).Run(t.Context(), "auth", "can-i", "get", "secrets", account)
 		if strings.TrimSpace(got) != want {
-			t.Errorf("the operator may read Secrets in %s: %q, want %s", namespace, got, want)
+			t.Errorf("the operator can read Secrets in %s: %q, want %s", namespace, got, want)
 		}
 	}
 	r.upgrade(t, chart, "")
 	if b := r.wantFinished(t, "team-c", "foreign"); b.Status.Status != "completed" {
-		t.Errorf("watched again, the object is %+v", b.Status)
+		t.Errorf("after it is watched again, the object is %+v", b.Status)
 	}
 }
 
-// testUninstall takes the release away, while a batch is in progress.
+// testUninstall uninstalls the release while a batch is in progress.
 func (r *releases) testUninstall(t *testing.T) {
 	store := r.user(t, "uninstall")
 	r.apply(t, "uninstall", batchOf("under-way", store, "file-stuck-uninstall"))
@@ -256,24 +256,24 @@ func (r *releases) testUninstall(t *testing.T) {
 	objects := r.kubectl(t, "get", "vsfb", "--all-namespaces", "-o", "name")
 	installed := parse(t, r.helm.run(t, "get", "manifest", release, "--namespace", systemNamespace))
 
-	r.helm.run(t, "uninstall", release, "--namespace", systemNamespace, "--wait", "--timeout", patience.String())
+	r.helm.run(t, "uninstall", release, "--namespace", systemNamespace, "--wait", "--timeout", framework.Timeout.String())
 
 	if after := r.kubectl(t, "get", "vsfb", "--all-namespaces", "-o", "name"); after != objects {
 		t.Errorf("the objects were:\n%s\nand are\n%s", objects, after)
 	}
 	for key, object := range installed {
-		err := r.client.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+		err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object)
 		if kept := object.GetKind() == "CustomResourceDefinition"; kept && err != nil {
 			t.Errorf("%s is gone: %v", key, err)
 		} else if !kept && !apierrors.IsNotFound(err) {
-			t.Errorf("%s is still there: %v", key, err)
+			t.Errorf("%s still exists: %v", key, err)
 		}
 	}
 }
 
-// testReinstall finds the CRD and the objects that the release left.
+// testReinstall installs the release again, with the CRD and the objects that the previous one left.
 func (r *releases) testReinstall(t *testing.T) {
-	r.helm.run(t, "install", release, chart, "--namespace", systemNamespace, "--wait", "--timeout", patience.String())
+	r.helm.run(t, "install", release, chart, "--namespace", systemNamespace, "--wait", "--timeout", framework.Timeout.String())
 	for _, b := range r.batches("vs_uninstall") {
 		if err := r.emulator.SetBatchStatus(b.ID, "completed"); err != nil {
 			t.Fatal(err)
@@ -281,6 +281,6 @@ func (r *releases) testReinstall(t *testing.T) {
 	}
 	r.wantFinished(t, "uninstall", "under-way")
 	if made := len(r.batches("vs_uninstall")); made != 1 {
-		t.Errorf("there are %d batches for the object that was in progress, want 1", made)
+		t.Errorf("the object in progress has %d batches, want 1", made)
 	}
 }

@@ -6,8 +6,6 @@ package install_test
 import (
 	"io/fs"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,13 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// TestTheChartAndKustomizeRenderTheSame compares every object whole. What differs is only what
-// says which tool made it, the annotation with which the chart keeps the CRD, the Namespace, which
-// Helm makes itself, and the hooks of `helm test`.
-func TestTheChartAndKustomizeRenderTheSame(t *testing.T) {
+// TestChart_EqualsKustomize compares every object. Only the labels that name the tool differ, the
+// annotation that keeps the CRD, the Namespace, which Helm creates itself, and the hooks of `helm test`.
+func TestChart_EqualsKustomize(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	for name, test := range map[string]struct {
@@ -40,7 +37,7 @@ func TestTheChartAndKustomizeRenderTheSame(t *testing.T) {
 			}
 			namespace := "Namespace /" + systemNamespace
 			if want[namespace] == nil {
-				t.Fatal("kustomize makes no namespace: is it still needed here?")
+				t.Fatal("kustomize creates no Namespace")
 			}
 			delete(want, namespace)
 			got := withoutTool(parse(t, h.template(t, test.values, "--no-hooks")))
@@ -51,34 +48,24 @@ func TestTheChartAndKustomizeRenderTheSame(t *testing.T) {
 	}
 }
 
-// TestTheOneFileIsTheTree compares dist/install.yaml with config/default.
-func TestTheOneFileIsTheTree(t *testing.T) {
+// TestInstaller_EqualsKustomize compares dist/install.yaml with config/default.
+func TestInstaller_EqualsKustomize(t *testing.T) {
 	t.Parallel()
 	want := withoutTool(parse(t, kustomize(t, "config/default")))
-	got := withoutTool(parse(t, inRoot(t, "dist/install.yaml")))
+	got := withoutTool(parse(t, framework.ReadFile(t, "dist/install.yaml")))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("objects (-config/default +dist/install.yaml):\n%s\n`make dist` writes the file", diff)
 	}
 }
 
-// kustomize renders a tree with the kustomize that is in kubectl. That one does not know that
-// policies of admission have no namespace, and gives them one, which the API server ignores.
+// kustomize renders a tree with the kustomize of kubectl. It sets a namespace in admission policies, which
+// have none, and which the API server ignores.
 func kustomize(t *testing.T, tree string) string {
 	t.Helper()
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets)")
-	}
-	command := exec.CommandContext(t.Context(), filepath.Join(assets, "kubectl"), "kustomize", tree)
-	command.Dir = controlplane.Root()
-	output, err := command.Output()
-	if err != nil {
-		t.Fatalf("kubectl kustomize %s: %v", tree, err)
-	}
-	return string(output)
+	return framework.Kubectl{}.Must(t, "kustomize", tree)
 }
 
-// withoutTool takes out of objects what says which tool made them.
+// withoutTool removes from objects the fields that name the tool.
 func withoutTool(all objects) objects {
 	cleaned := objects{}
 	for _, object := range all {
@@ -98,11 +85,11 @@ func withoutTool(all objects) objects {
 	return cleaned
 }
 
-// TestTheChartsCopiesAreFresh compares the chart's files/ with config/.
-func TestTheChartsCopiesAreFresh(t *testing.T) {
+// TestChart_FilesAreCopies compares the chart's files/ with config/.
+func TestChart_FilesAreCopies(t *testing.T) {
 	t.Parallel()
 	files := 0
-	root := filepath.Join(controlplane.Root(), chart, "files")
+	root := framework.Path(chart, "files")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -112,17 +99,17 @@ func TestTheChartsCopiesAreFresh(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if inRoot(t, filepath.Join(chart, "files", name)) != inRoot(t, filepath.Join("config", name)) {
+		if framework.ReadFile(t, filepath.Join(chart, "files", name)) != framework.ReadFile(t, filepath.Join("config", name)) {
 			t.Errorf("files/%s is not config/%s: `make chart` copies it", name, name)
 		}
 		return nil
 	})
 	if err != nil || files == 0 {
-		t.Errorf("looking at %d files: %v", files, err)
+		t.Errorf("comparing %d files: %v", files, err)
 	}
 }
 
-func TestLint(t *testing.T) {
+func TestChart_Lint(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	for name, values := range map[string]string{"by default": "", "with everything": everything} {
@@ -133,7 +120,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// everything sets each value to something that is not its default.
+// everything sets each value to one that is not its default.
 const everything = `
 nameOverride: files
 fullnameOverride: file-batches
@@ -181,7 +168,7 @@ topologySpreadConstraints: [{maxSkew: 2, topologyKey: topology.kubernetes.io/zon
 tests: {image: "registry.example:5000/kubectl:v1.37.2"}
 `
 
-// kindsOf are the kinds and names of objects, without namespaces.
+// kindsOf returns the kinds and names of objects, without namespaces.
 func kindsOf(all objects) []string {
 	var kinds []string
 	for _, object := range all {
@@ -191,8 +178,8 @@ func kindsOf(all objects) []string {
 	return kinds
 }
 
-// TestValuesMakeAndLeaveOutObjects compares which objects there are with those by default.
-func TestValuesMakeAndLeaveOutObjects(t *testing.T) {
+// TestValues_AddAndRemoveObjects compares the rendered objects with those by default.
+func TestValues_AddAndRemoveObjects(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	usual := kindsOf(parse(t, h.template(t, "", "--no-hooks")))
@@ -249,7 +236,7 @@ func TestValuesMakeAndLeaveOutObjects(t *testing.T) {
 			want := append(slices.DeleteFunc(slices.Clone(usual), func(kind string) bool { return slices.Contains(test.less, kind) }), test.more...)
 			slices.Sort(want)
 			if len(want) != len(usual)+len(test.more)-len(test.less) {
-				t.Errorf("not all of %v are there by default: %v", test.less, usual)
+				t.Errorf("not all of %v are rendered by default: %v", test.less, usual)
 			}
 			if diff := cmp.Diff(want, kindsOf(parse(t, h.template(t, test.values, "--no-hooks")))); diff != "" {
 				t.Errorf("objects (-want +got):\n%s", diff)
@@ -258,8 +245,8 @@ func TestValuesMakeAndLeaveOutObjects(t *testing.T) {
 	}
 }
 
-// TestAlertsAndDashboardAreKustomizes compares what a PrometheusRule and a dashboard contain.
-func TestAlertsAndDashboardAreKustomizes(t *testing.T) {
+// TestChart_AlertsAndDashboardEqualKustomize compares the PrometheusRule and the dashboard.
+func TestChart_AlertsAndDashboardEqualKustomize(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	want := parse(t, kustomize(t, "config/prometheus"))
@@ -273,15 +260,15 @@ func TestAlertsAndDashboardAreKustomizes(t *testing.T) {
 	}
 }
 
-// TestRightsInSomeNamespacesAreTheSame compares the Roles with the ClusterRole.
-func TestRightsInSomeNamespacesAreTheSame(t *testing.T) {
+// TestChart_RolesEqualTheClusterRole compares the Roles with the ClusterRole.
+func TestChart_RolesEqualTheClusterRole(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	want := parse(t, h.template(t, "")).find(t, "ClusterRole", "", release+"-manager").Object["rules"]
 	got := parse(t, h.template(t, "watchNamespaces: [team-a, team-b]"))
 	for _, namespace := range []string{"team-a", "team-b"} {
 		if diff := cmp.Diff(want, got.find(t, "Role", namespace, release+"-manager").Object["rules"]); diff != "" {
-			t.Errorf("rights in %s (-everywhere +there):\n%s", namespace, diff)
+			t.Errorf("permissions in %s (-ClusterRole +Role):\n%s", namespace, diff)
 		}
 		binding := got.find(t, "RoleBinding", namespace, release+"-manager")
 		wantBinding := map[string]any{
@@ -294,12 +281,12 @@ func TestRightsInSomeNamespacesAreTheSame(t *testing.T) {
 	}
 	for key, object := range got {
 		if object.GetKind() == "ClusterRoleBinding" && !strings.HasSuffix(key, "-metrics-auth") {
-			t.Errorf("there is still a %s", key)
+			t.Errorf("the chart renders %s", key)
 		}
 	}
 }
 
-// at is what stands in an object below some fields; nil is nothing.
+// at returns the value of a field, or nil.
 func at(t *testing.T, object *unstructured.Unstructured, fields ...string) any {
 	t.Helper()
 	value, _, err := unstructured.NestedFieldNoCopy(object.Object, fields...)

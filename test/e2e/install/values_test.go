@@ -13,12 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-func TestBadValuesAreRefused(t *testing.T) {
+func TestValues_Rejected(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
-	for name, test := range map[string]struct{ values, says string }{
+	for name, test := range map[string]struct{ values, want string }{
 		"an unknown value":             {"replica: 2", "additional properties 'replica' not allowed"},
 		"an unknown value further in":  {"metrics: {serviceMonitor: {enable: true}}", "additional properties 'enable' not allowed"},
 		"a number in words":            {"replicas: two", "/replicas"},
@@ -70,17 +72,17 @@ func TestBadValuesAreRefused(t *testing.T) {
 			t.Parallel()
 			output, complaint, err := h.try(t.Context(), "template", release, chart, "--values", valuesFile(t, test.values))
 			if err == nil {
-				t.Fatalf("it is rendered:\n%.500s", output)
+				t.Fatalf("helm renders it:\n%.500s", output)
 			}
-			if !strings.Contains(complaint, "values don't meet the specifications of the schema") || !strings.Contains(complaint, test.says) {
-				t.Errorf("helm says %q, want it to say %q", complaint, test.says)
+			if !strings.Contains(complaint, "values don't meet the specifications of the schema") || !strings.Contains(complaint, test.want) {
+				t.Errorf("helm prints %q, want %q", complaint, test.want)
 			}
 		})
 	}
 }
 
-// TestValuesReachTheDeployment looks for each value where it has to have its effect.
-func TestValuesReachTheDeployment(t *testing.T) {
+// TestValues_Deployment compares the Deployment with the values.
+func TestValues_Deployment(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	deployment := parse(t, h.template(t, everything, "--no-hooks")).find(t, "Deployment", systemNamespace, "file-batches-manager")
@@ -126,8 +128,8 @@ func TestValuesReachTheDeployment(t *testing.T) {
 	}
 }
 
-// TestValuesReachTheContainer looks at the container of everything, whole.
-func TestValuesReachTheContainer(t *testing.T) {
+// TestValues_Container compares the whole container with the values.
+func TestValues_Container(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	deployment := parse(t, h.template(t, everything, "--no-hooks")).find(t, "Deployment", systemNamespace, "file-batches-manager")
@@ -137,7 +139,7 @@ func TestValuesReachTheContainer(t *testing.T) {
 	}
 	got := containers[0].(map[string]any)
 	for _, shown := range []string{"ports", "livenessProbe", "readinessProbe", "lifecycle"} {
-		delete(got, shown) // as they are by default, which is kustomize's
+		delete(got, shown) // as by default, which TestChart_EqualsKustomize compares
 	}
 	variable := func(name, value string) any { return map[string]any{"name": name, "value": value} }
 	mount := func(name, path string) any {
@@ -172,10 +174,10 @@ func TestValuesReachTheContainer(t *testing.T) {
 	}
 }
 
-func TestNotesWarn(t *testing.T) {
+func TestNotes_Warn(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
-	for name, test := range map[string]struct{ values, says string }{
+	for name, test := range map[string]struct{ values, want string }{
 		"where it watches":       {"watchNamespaces: [team-a, team-b]", "the namespaces team-a, team-b."},
 		"insecure endpoints":     {"allowInsecureEndpoints: true", "its key crosses\nthe network unencrypted"},
 		"no CRD":                 {"crds: {install: false}", "somebody else has to install the CRD"},
@@ -187,21 +189,21 @@ func TestNotesWarn(t *testing.T) {
 			notes := func(values string) string {
 				return h.run(t, "install", release, chart, "--namespace", systemNamespace, "--dry-run=client", "--values", valuesFile(t, values))
 			}
-			if got := notes(test.values); !strings.Contains(got, test.says) {
+			if got := notes(test.values); !strings.Contains(got, test.want) {
 				_, text, _ := strings.Cut(got, "NOTES:")
-				t.Errorf("the notes do not say %q:\n%s", test.says, text)
+				t.Errorf("the notes do not contain %q:\n%s", test.want, text)
 			}
-			if strings.Contains(notes(""), test.says) {
-				t.Errorf("the notes say %q by default", test.says)
+			if strings.Contains(notes(""), test.want) {
+				t.Errorf("the notes contain %q by default", test.want)
 			}
 		})
 	}
 }
 
-// freeMaps are values that are maps of what the user likes.
+// freeMaps are the values that are maps with any keys.
 var freeMaps = []string{"resources", "metrics.dashboard.labels"}
 
-// leaves are the paths of all values that are not maps, or are empty or free ones, with their
+// leaves collects the paths of all values that are not maps, or are empty or free ones, with their
 // defaults.
 func leaves(path string, value any, into map[string]any) {
 	fields, isMap := value.(map[string]any)
@@ -217,7 +219,7 @@ func leaves(path string, value any, into map[string]any) {
 func defaults(t *testing.T) map[string]any {
 	t.Helper()
 	var values any
-	if err := yaml.UnmarshalStrict([]byte(inRoot(t, chart+"/values.yaml")), &values); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(framework.ReadFile(t, chart+"/values.yaml")), &values); err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]any{}
@@ -225,9 +227,8 @@ func defaults(t *testing.T) map[string]any {
 	return all
 }
 
-// TestTheValuesTableIsTheChart compares the table in docs/install.md with values.yaml, the
-// defaults too.
-func TestTheValuesTableIsTheChart(t *testing.T) {
+// TestValues_Documented compares the table in docs/install.md with the names and defaults in values.yaml.
+func TestValues_Documented(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
 	for path, value := range defaults(t) {
@@ -239,7 +240,7 @@ func TestTheValuesTableIsTheChart(t *testing.T) {
 	}
 	got := map[string]string{}
 	row := regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| `([^`]*)` \\| .+ \\|$")
-	for _, match := range row.FindAllStringSubmatch(inRoot(t, "docs/install.md"), -1) {
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs/install.md"), -1) {
 		got[match[1]] = match[2]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -247,12 +248,12 @@ func TestTheValuesTableIsTheChart(t *testing.T) {
 	}
 }
 
-// TestTheSchemaKnowsTheValues compares the names that the schema allows with those that
-// values.yaml has, and looks for a gap through which an unknown name could slip.
-func TestTheSchemaKnowsTheValues(t *testing.T) {
+// TestValues_Schema compares the names in the schema with those in values.yaml, and requires that the schema
+// rejects all others.
+func TestValues_Schema(t *testing.T) {
 	t.Parallel()
 	var schema map[string]any
-	if err := json.Unmarshal([]byte(inRoot(t, chart+"/values.schema.json")), &schema); err != nil {
+	if err := json.Unmarshal([]byte(framework.ReadFile(t, chart+"/values.schema.json")), &schema); err != nil {
 		t.Fatal(err)
 	}
 	all := defaults(t)
@@ -269,8 +270,7 @@ func TestTheSchemaKnowsTheValues(t *testing.T) {
 	}
 }
 
-// collect gathers the paths that a schema has properties for, down to those that values.yaml
-// takes for one value.
+// collect collects the paths of the properties of a schema, down to the leaves of values.yaml.
 func collect(t *testing.T, path string, schema map[string]any, values map[string]any, into *[]string) {
 	t.Helper()
 	properties, has := schema["properties"].(map[string]any)
@@ -279,7 +279,7 @@ func collect(t *testing.T, path string, schema map[string]any, values map[string
 		return
 	}
 	if fmt.Sprint(schema["additionalProperties"]) != "false" {
-		t.Errorf("the schema lets unknown names pass in %q", path)
+		t.Errorf("the schema allows unknown names in %q", path)
 	}
 	for name, property := range properties {
 		collect(t, strings.TrimPrefix(path+"."+name, "."), property.(map[string]any), values, into)
