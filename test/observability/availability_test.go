@@ -97,8 +97,8 @@ func TestSelectors_SplitObjects(t *testing.T) {
 	f.WaitForReason(t, "moves", v1alpha1.ReasonCancelled)
 
 	for _, name := range []string{"a", "b", "c", "moves"} {
-		if made := f.Emulator.BatchesOf(framework.VectorStore, "file-stuck-"+name); len(made) != 1 {
-			t.Errorf("%s has the batches %v, want one", name, made)
+		if created := f.Emulator.BatchesOf(framework.VectorStore, "file-stuck-"+name); len(created) != 1 {
+			t.Errorf("%s has the batches %v, want one", name, created)
 		}
 	}
 	if d := f.Get(t, "d"); framework.ReadyReason(d) != "" || len(d.Finalizers) != 0 {

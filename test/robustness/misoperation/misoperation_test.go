@@ -85,8 +85,8 @@ func TestSpecs_AppliedInSequence(t *testing.T) {
 		}
 	})
 	t.Logf("%d specs accepted, %d rejected", counts.accepted.Load(), counts.rejected.Load())
-	for _, tenant := range []*framework.Fixture{f, fresh} {
-		tenant.Emulator.Configure(func(s *emulator.Settings) { s.Pace = 0 })
+	for _, fixture := range []*framework.Fixture{f, fresh} {
+		fixture.Emulator.Configure(func(s *emulator.Settings) { s.Pace = 0 })
 	}
 	t.Run("compare", func(t *testing.T) {
 		for _, s := range all {
