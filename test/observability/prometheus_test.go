@@ -4,15 +4,9 @@
 package observability_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -21,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
@@ -60,47 +55,15 @@ func monitored(t *testing.T) endpoint {
 func certificate(t *testing.T, serverName string) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	now := time.Now()
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of the test"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: serverName}, DNSNames: []string{serverName},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	authorityKey, leafKey := newKey(t), newKey(t)
-	framework.WriteFile(t, folder, "ca.crt", pemOf("CERTIFICATE", sign(t, authority, authority, authorityKey, authorityKey)))
-	framework.WriteFile(t, folder, "tls.crt", pemOf("CERTIFICATE", sign(t, leaf, authority, leafKey, authorityKey)))
-	der, err := x509.MarshalECPrivateKey(leafKey)
+	chain, key, err := cert.GenerateSelfSignedCertKey(serverName, nil, []string{serverName})
 	if err != nil {
 		t.Fatal(err)
 	}
-	framework.WriteFile(t, folder, "tls.key", pemOf("EC PRIVATE KEY", der))
+	_, authority := pem.Decode(chain) // the certificate of the authority follows the one of the server
+	framework.WriteFile(t, folder, "ca.crt", string(authority))
+	framework.WriteFile(t, folder, "tls.crt", string(chain))
+	framework.WriteFile(t, folder, "tls.key", string(key))
 	return folder
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func sign(t *testing.T, certificate, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, certificate, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
-}
-
-func pemOf(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
 // scraper is a running Prometheus.
