@@ -64,9 +64,9 @@ func (y *baseline) replay(ctx context.Context, object *v1alpha1.VectorStoreFileB
 			continue
 		}
 		of := strings.NewReplacer(recorded.Namespace, object.Namespace, recorded.Name, object.Name, string(recorded.UID), string(object.UID), y.recording.batchID, batchID)
-		path, body := of.Replace(s.path), of.Replace(string(s.body))
+		path, body := of.Replace(s.HTTP.URL.Path), of.Replace(string(s.Body))
 		if s.openai {
-			id, err := y.call(ctx, s.method, path, body)
+			id, err := y.call(ctx, s.HTTP.Method, path, body)
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func (y *baseline) replay(ctx context.Context, object *v1alpha1.VectorStoreFileB
 		}
 		answer, err := y.write(ctx, s, path, body)
 		if err != nil {
-			return fmt.Errorf("the baseline, %s %s: %w", s.method, path, err)
+			return fmt.Errorf("the baseline, %s %s: %w", s.HTTP.Method, path, err)
 		}
 		if s.version != "" {
 			version = answer.ResourceVersion
@@ -89,13 +89,13 @@ func (y *baseline) replay(ctx context.Context, object *v1alpha1.VectorStoreFileB
 
 // write sends a write to the API server, and returns the metadata in the response.
 func (y *baseline) write(ctx context.Context, s step, path, body string) (metav1.ObjectMeta, error) {
-	request := y.client.Verb(s.method).AbsPath(path).SetHeader("Accept", s.accept).Body([]byte(body))
-	if s.method == http.MethodPatch {
-		request = y.client.Patch(types.PatchType(s.contentType)).AbsPath(path).SetHeader("Accept", s.accept).Body([]byte(body))
+	request := y.client.Verb(s.HTTP.Method).AbsPath(path).SetHeader("Accept", s.HTTP.Header.Get("Accept")).Body([]byte(body))
+	if s.HTTP.Method == http.MethodPatch {
+		request = y.client.Patch(types.PatchType(s.HTTP.Header.Get("Content-Type"))).AbsPath(path).SetHeader("Accept", s.HTTP.Header.Get("Accept")).Body([]byte(body))
 	} else {
-		request.SetHeader("Content-Type", s.contentType)
+		request.SetHeader("Content-Type", s.HTTP.Header.Get("Content-Type"))
 	}
-	for name, values := range s.query {
+	for name, values := range s.HTTP.URL.Query() {
 		for _, value := range values {
 			request.Param(name, value)
 		}
@@ -124,9 +124,9 @@ func (l recording) sizes() string {
 	var parts []string
 	for _, s := range l.steps {
 		if !s.openai {
-			_, what, _ := strings.Cut(s.path, "/"+l.object.Namespace+"/")
+			_, what, _ := strings.Cut(s.HTTP.URL.Path, "/"+l.object.Namespace+"/")
 			what = strings.NewReplacer("/"+l.object.Name, "").Replace(what)
-			parts = append(parts, fmt.Sprintf("%s %s of %d bytes", s.method, what, len(s.body)))
+			parts = append(parts, fmt.Sprintf("%s %s of %d bytes", s.HTTP.Method, what, len(s.Body)))
 		}
 	}
 	return strings.Join(parts, ", ")

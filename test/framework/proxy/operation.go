@@ -54,7 +54,8 @@ type Request struct {
 	BatchID string
 	// Manager is the name of the manager. It is empty for calls of the OpenAI API.
 	Manager string
-	// Body is what it sends.
+	// HTTP is the request itself, of which Body is the body.
+	HTTP *http.Request
 	Body []byte
 	// Status is the HTTP status of the answer; 0 before there is one.
 	Status int
@@ -65,7 +66,7 @@ func (r Request) Refused() bool { return r.Status >= http.StatusBadRequest }
 
 // ClassifyAPIServer returns the request that a manager makes to the API server.
 func ClassifyAPIServer(r *http.Request, body []byte) Request {
-	request := Request{Operation: Other, Body: body}
+	request := Request{Operation: Other, HTTP: r, Body: body}
 	_, name, ours := strings.Cut(r.URL.Path, "/vectorstorefilebatches")
 	name, status := strings.CutSuffix(strings.TrimPrefix(name, "/"), "/status")
 	read := r.Method == http.MethodGet
@@ -122,7 +123,7 @@ func classifyPatch(body []byte) (Operation, string) {
 
 // ClassifyCall returns the request that a manager makes to the OpenAI API.
 func ClassifyCall(r *http.Request, body []byte) Request {
-	request := Request{Operation: OtherCall, Body: body}
+	request := Request{Operation: OtherCall, HTTP: r, Body: body}
 	_, path, _ := strings.Cut(r.URL.Path, "/vector_stores/")
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 2 {
