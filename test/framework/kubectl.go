@@ -78,7 +78,7 @@ func (k Kubectl) Cmd(ctx context.Context, args ...string) *exec.Cmd {
 
 // Try runs kubectl with an input, and returns what it wrote to each of its outputs.
 func (k Kubectl) Try(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*Timeout)
+	ctx, cancel := context.WithTimeout(ctx, 3*Timeout)
 	defer cancel()
 	var out, errOut bytes.Buffer
 	command := k.Cmd(ctx, args...)

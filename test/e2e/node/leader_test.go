@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lease is who leads, as the managers keep it.
+// lease is the lease of the leader.
 type lease struct {
 	Spec struct {
 		HolderIdentity       string `json:"holderIdentity"`
@@ -21,11 +21,11 @@ type lease struct {
 func (c cluster) lease(t *testing.T) lease {
 	t.Helper()
 	var l lease
-	c.read(t, &l, "get", "-n", system, "lease/vector-store-operator.dev", "-o", "json")
+	c.In(systemNamespace).Decode(t, &l, "get", "lease/vector-store-operator.dev", "-o", "json")
 	return l
 }
 
-// leader is the Pod that leads, and its identity, which is another one after a restart.
+// leader returns the Pod that leads, and its identity, which changes with a restart.
 func (c cluster) leader(t *testing.T) (pod, string) {
 	t.Helper()
 	var leader pod
@@ -44,7 +44,7 @@ func (c cluster) leader(t *testing.T) (pod, string) {
 	return leader, identity
 }
 
-// replaced waits until somebody else leads, and says how long that took.
+// replaced waits until another Pod leads, and returns the time since the disruption.
 func (c cluster) replaced(t *testing.T, identity string, since time.Time) time.Duration {
 	t.Helper()
 	var next string
@@ -60,26 +60,25 @@ func (c cluster) replaced(t *testing.T, identity string, since time.Time) time.D
 func testLeaderDeleted(t *testing.T, c cluster) {
 	leader, identity := c.leader(t)
 	started := time.Now()
-	c.run(t, "delete", "pod", "-n", system, leader.Metadata.Name, "--wait=false")
-	if took := c.replaced(t, identity, started); took > handOver {
-		t.Errorf("the hand-over took %s, want at most %s", took, handOver)
+	c.run(t, systemNamespace, "delete", "pod", leader.Metadata.Name, "--wait=false")
+	if took := c.replaced(t, identity, started); took > handover {
+		t.Errorf("the hand-over took %s, want at most %s", took, handover)
 	}
-	c.run(t, "rollout", "status", "-n", system, deployment, "--timeout=3m")
+	c.run(t, systemNamespace, "rollout", "status", deployment, "--timeout=3m")
 	c.works(t, "after-deletion")
 }
 
-// testLeaderKilled ends the leader's process from outside, with no word to it. Its Pod stays,
-// and starts it again, as somebody else.
+// testLeaderKilled kills the process of the leader. Its Pod restarts it with another identity.
 func testLeaderKilled(t *testing.T, c cluster) {
 	leader, identity := c.leader(t)
 	duration := time.Duration(c.lease(t).Spec.LeaseDurationSeconds) * time.Second
 	t.Log(c.probe(t, probePod{host: true, node: leader.Spec.NodeName}, "kill", leader.container(t)))
 	took := c.replaced(t, identity, time.Now())
-	// The others look about every second whether the lease has run out.
-	if limit := duration + handOver; took > limit {
+	// The others check about once a second whether the lease has expired.
+	if limit := duration + handover; took > limit {
 		t.Errorf("the leader was replaced after %s, want at most %s with a lease of %s", took, limit, duration)
 	}
-	c.eventually(t, "the process to be started again", func() bool {
+	c.eventually(t, "the process to be restarted", func() bool {
 		for _, p := range c.managers(t) {
 			if p.Metadata.Name == leader.Metadata.Name {
 				return p.ready() && p.restarts() == leader.restarts()+1 && p.last().ExitCode == 137
@@ -91,14 +90,14 @@ func testLeaderKilled(t *testing.T, c cluster) {
 	c.works(t, "after-kill")
 }
 
-// works shows that whoever leads now does its work.
+// works requires that the leader completes a batch.
 func (c cluster) works(t *testing.T, name string) {
 	t.Helper()
 	started := time.Now()
-	c.apply(t, batches(name, 1))
-	c.run(t, "wait", "-n", own, "--for=condition=Succeeded", "--timeout=3m", "vsfb/"+name+"-0")
+	c.Apply(t, batches(name, 1))
+	c.run(t, testNamespace, "wait", "--for=condition=Succeeded", "--timeout=3m", "vsfb/"+name+"-0")
 	t.Logf("a batch is completed %s after it was applied", seconds(time.Since(started)))
-	c.run(t, "delete", "-n", own, "vsfb/"+name+"-0", "--timeout=1m")
+	c.run(t, testNamespace, "delete", "vsfb/"+name+"-0", "--timeout=1m")
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s" }

@@ -9,20 +9,19 @@ import (
 	"testing"
 )
 
-// probePod says what the probe needs.
+// probePod describes the Pod of the probe.
 type probePod struct {
-	// account is the ServiceAccount that it runs as; the default one if empty.
+	// account is its ServiceAccount; empty means the default.
 	account string
-	// node is where it has to run.
+	// node is the node to run on; empty means any.
 	node string
-	// host lets it see the processes of the node. To kill one of the manager's, being the same
-	// user is enough.
+	// host gives it the processes of the node. It can kill the manager's, because it has the same user.
 	host bool
-	// root lets it write the node's control groups.
+	// root gives it write access to the control groups of the node.
 	root bool
 }
 
-// probe runs the probe in a Pod, and gives what it prints.
+// probe runs the probe in a Pod, and returns its output.
 func (c cluster) probe(t *testing.T, as probePod, args ...string) string {
 	t.Helper()
 	const name = "probe"
@@ -30,16 +29,16 @@ func (c cluster) probe(t *testing.T, as probePod, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.apply(t, string(manifest))
+	c.Apply(t, string(manifest))
 	phase := ""
 	c.eventually(t, "the probe to end", func() bool {
-		phase = c.run(t, "get", "pod", "-n", own, name, "-o", "jsonpath={.status.phase}")
+		phase = c.run(t, testNamespace, "get", "pod", name, "-o", "jsonpath={.status.phase}")
 		return phase == "Succeeded" || phase == "Failed"
 	})
-	output := strings.TrimSpace(c.run(t, "logs", "-n", own, name))
-	c.run(t, "delete", "pod", "-n", own, name, "--timeout=1m")
+	output := strings.TrimSpace(c.run(t, testNamespace, "logs", name))
+	c.run(t, testNamespace, "delete", "pod", name, "--timeout=1m")
 	if phase != "Succeeded" {
-		t.Fatalf("the probe %q says: %s", args, output)
+		t.Fatalf("the probe %q fails: %s", args, output)
 	}
 	return output
 }
@@ -60,5 +59,5 @@ func (p probePod) manifest(name string, args []string) any {
 		container["volumeMounts"] = []any{object{"name": "cgroup", "mountPath": "/sys/fs/cgroup"}}
 		spec["volumes"] = []any{object{"name": "cgroup", "hostPath": object{"path": "/sys/fs/cgroup"}}}
 	}
-	return object{"apiVersion": "v1", "kind": "Pod", "metadata": object{"name": name, "namespace": own}, "spec": spec}
+	return object{"apiVersion": "v1", "kind": "Pod", "metadata": object{"name": name, "namespace": testNamespace}, "spec": spec}
 }

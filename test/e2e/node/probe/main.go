@@ -1,14 +1,14 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command probe does, in a Pod on the node, what a test cannot do from outside:
+// Command probe runs in a Pod on the node:
 //
 //	probe fetch [-token TOKEN] [-token-file FILE] URL    print the HTTP status and the number of metrics
-//	probe kill CONTAINER                                 end a container's process with SIGKILL
-//	probe squeeze CONTAINER                              take a container's memory away until it is killed for that
+//	probe kill CONTAINER                                 kill the process of a container
+//	probe squeeze CONTAINER                              lower the memory limit of a container until the kernel kills it
 //
-// The last two take the ID that the container runtime gave, and need the processes of the host;
-// squeeze needs its control groups as well, and a user who may write them.
+// CONTAINER is the ID in the container runtime. kill and squeeze need the processes of the host; squeeze
+// needs write access to its control groups.
 package main
 
 import (
@@ -23,11 +23,11 @@ import (
 	"time"
 )
 
-// patience bounds everything.
-const patience = 30 * time.Second
+// timeout bounds a command.
+const timeout = 30 * time.Second
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	cancel()
 	if err != nil {
@@ -48,15 +48,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	case "squeeze":
 		return squeeze(ctx, args[1], stdout)
 	default:
-		return fmt.Errorf("there is no command %q", args[0])
+		return fmt.Errorf("unknown command %q", args[0])
 	}
 }
 
-// fetch asks for metrics, and says what it got.
+// fetch requests metrics, and prints the HTTP status and their number.
 func fetch(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("fetch", flag.ContinueOnError)
-	token := flags.String("token", "", "the bearer `token` to show")
-	file := flags.String("token-file", "", "a `file` that has it")
+	token := flags.String("token", "", "the bearer `token`")
+	file := flags.String("token-file", "", "a `file` with the token")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -69,15 +69,15 @@ func fetch(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, flags.Arg(0), http.NoBody)
 	if err != nil {
-		return fmt.Errorf("making the request: %w", err)
+		return fmt.Errorf("creating the request: %w", err)
 	}
 	if *token != "" {
 		request.Header.Set("Authorization", "Bearer "+*token)
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the manager made its certificate up when it started
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the manager creates its certificate at its start
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
-		return fmt.Errorf("asking for metrics: %w", err)
+		return fmt.Errorf("requesting metrics: %w", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

@@ -18,19 +18,18 @@ import (
 
 const (
 	cgroups = "/sys/fs/cgroup"
-	// pressure is how often the limit is lowered.
-	pressure = 20 * time.Millisecond
+	// squeezeInterval is the time between two reductions of the limit.
+	squeezeInterval = 20 * time.Millisecond
 )
 
 // process is the first process of a container.
 type process struct {
 	id int
-	// cgroup is what the kernel says of its control groups.
+	// cgroup is the content of its file cgroup in /proc.
 	cgroup string
 }
 
-// find looks for a container's process among those of the host: its control group is named
-// after the container.
+// find returns the process of a container, whose control group has the name of the container.
 func find(container string) (process, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
@@ -39,7 +38,7 @@ func find(container string) (process, error) {
 	for _, path := range paths {
 		cgroup, err := os.ReadFile(path)
 		if err != nil || !strings.Contains(string(cgroup), container) {
-			continue // it has ended meanwhile, or is another one
+			continue // it has exited, or belongs to another container
 		}
 		id, err := strconv.Atoi(strings.Split(path, "/")[2])
 		if err != nil {
@@ -72,12 +71,12 @@ func squeeze(ctx context.Context, container string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ticker := time.NewTicker(pressure)
+	ticker := time.NewTicker(squeezeInterval)
 	defer ticker.Stop()
 	last := ""
 	for {
 		if err := syscall.Kill(p.id, 0); errors.Is(err, syscall.ESRCH) {
-			_, err := fmt.Fprintln(stdout, "ended", p.id, "which used", last)
+			_, err := fmt.Fprintln(stdout, "killed", p.id, "which used", last)
 			return err
 		}
 		used, err := lower(limit, usage)
@@ -90,13 +89,13 @@ func squeeze(ctx context.Context, container string, stdout io.Writer) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("process %d lives on, and uses %s bytes", p.id, last)
+			return fmt.Errorf("process %d still runs, and uses %s bytes", p.id, last)
 		}
 	}
 }
 
-// memory finds the files with the limit of a process's memory and with what it uses, in either
-// version of control groups.
+// memory returns the files with the memory limit and the memory usage of a process, in either version of
+// control groups.
 func (p process) memory() (limit, usage string, err error) {
 	for line := range strings.Lines(p.cgroup) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -112,8 +111,8 @@ func (p process) memory() (limit, usage string, err error) {
 	return "", "", fmt.Errorf("process %d is in no control group for memory: %s", p.id, p.cgroup)
 }
 
-// lower sets the limit as far below what is used as the kernel takes. What it takes away first
-// are pages that can be read again; once there are none, the next allocation is the last.
+// lower sets the limit as far below the usage as the kernel accepts, and returns the usage. The kernel first
+// reclaims pages of files, and kills the process when there are none left.
 func lower(limit, usage string) (int64, error) {
 	content, err := os.ReadFile(usage)
 	if err != nil {
