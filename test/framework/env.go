@@ -68,7 +68,7 @@ type Env struct {
 // the options select. Callers must Stop the Env that it returns.
 func Start(ctx context.Context, options Options) (*Env, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets)")
+		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets.sh)")
 	}
 	dir, err := os.MkdirTemp("", "vsfb-test-")
 	if err != nil {
