@@ -30,9 +30,10 @@ import (
 const (
 	// CRD is the name of the project's CRD.
 	CRD = "vectorstorefilebatches.vector-store-operator.dev"
-	// SystemNamespace and ServiceAccount are those of the manager in config/default.
+	// SystemNamespace is the namespace of the manager in config/default.
 	SystemNamespace = "vector-store-operator-system"
-	ServiceAccount  = "vector-store-operator-manager"
+	// ServiceAccount is the manager's ServiceAccount in it.
+	ServiceAccount = "vector-store-operator-manager"
 )
 
 // Options select what Start prepares beside the control plane.
