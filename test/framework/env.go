@@ -198,3 +198,8 @@ func writeKubeconfig(file string, cluster *clientcmdapi.Cluster, user *clientcmd
 	}
 	return nil
 }
+
+// WriteProxyKubeconfig writes a kubeconfig for a proxy at a URL, which authenticates by itself.
+func WriteProxyKubeconfig(file, url string) error {
+	return writeKubeconfig(file, &clientcmdapi.Cluster{Server: url}, nil)
+}
