@@ -161,14 +161,14 @@ tail -f %s`, d.env.Kubeconfig, os.Getenv("KUBEBUILDER_ASSETS"), d.emulator.URL, 
 
 // tearDown stops everything in the reverse order, and removes its files. If the demo failed, it shows the
 // end of the manager's log.
-func (d *demo) tearDown(failed bool) error {
+func (d *demo) tearDown(ctx context.Context, failed bool) error {
 	if d.env == nil {
 		return nil
 	}
 	if failed && d.manager != nil {
 		d.show.say("\nThe end of the manager's log:\n\n%s", d.manager.Tail())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), framework.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, framework.Timeout)
 	defer cancel()
 	// A process that exited has its error in the cause already.
 	_ = d.manager.Stop(ctx)

@@ -31,7 +31,7 @@ func (d *demo) countCalls(ctx context.Context) (byOperation map[emulator.Operati
 	if err != nil {
 		return nil, 0, err
 	}
-	byOperation = map[emulator.Operation]int{}
+	byOperation = make(map[emulator.Operation]int)
 	for _, c := range calls {
 		byOperation[c.Operation]++
 		if c.Status >= http.StatusBadRequest {

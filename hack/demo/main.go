@@ -77,7 +77,7 @@ func run(interrupted context.Context, programs string, keep bool, show *show) (e
 	defer cancel()
 	d := &demo{show: show, programs: programs, abandon: abandon, started: time.Now()}
 	defer func() {
-		err = errors.Join(why(interrupted, ctx, err), d.tearDown(err != nil && interrupted.Err() == nil))
+		err = errors.Join(why(interrupted, ctx, err), d.tearDown(context.WithoutCancel(ctx), err != nil && interrupted.Err() == nil))
 	}()
 	for _, scenario := range []func(context.Context) error{d.setUp, d.complete, d.fail, d.cancel, d.adopt, d.sumUp} {
 		if err := scenario(ctx); err != nil {

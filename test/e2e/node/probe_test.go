@@ -15,9 +15,9 @@ type probePod struct {
 	account string
 	// node is the node to run on; empty means any.
 	node string
-	// host gives it the processes of the node. It can kill the manager's, because it has the same user.
+	// host adds the processes of the node. It can kill the manager's, because it has the same user.
 	host bool
-	// root gives it write access to the control groups of the node.
+	// root adds write access to the control groups of the node.
 	root bool
 }
 
