@@ -1,10 +1,9 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs the official Node client against the emulator, whose URL and key it takes from the
-// environment as every program that uses the client does. It prints what it saw as one JSON
-// object; sdk_test.go knows what that has to be.
-import OpenAI, { toFile } from "openai";
+// Runs the official Node client against the emulator, whose URL and key it reads from the environment
+// as every program with the client does. It prints its observations as one JSON object, which
+// conformance_test.go checks.
 
 const client = new OpenAI({ maxRetries: 0 });
 const { fileBatches, files } = client.vectorStores;

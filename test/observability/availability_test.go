@@ -82,8 +82,8 @@ func TestSelectors_SplitObjects(t *testing.T) {
 	t.Parallel()
 	f := env.NewFixture(t, emulator.Options{})
 	red := f.StartManager(t, "red", framework.Setup{Flags: []string{"--watch-label-selector=team=red"}})
-	other := f.StartManager(t, "other", framework.Setup{Flags: []string{"--watch-label-selector=team!=red,team!=nobody"}})
-	for name, labels := range map[string]map[string]string{"a": {"team": "red"}, "b": {"team": "blue"}, "c": nil, "d": {"team": "nobody"}, "moves": {"team": "red"}} {
+	other := f.StartManager(t, "other", framework.Setup{Flags: []string{"--watch-label-selector=team!=red,team!=unassigned"}})
+	for name, labels := range map[string]map[string]string{"a": {"team": "red"}, "b": {"team": "blue"}, "c": nil, "d": {"team": "unassigned"}, "moves": {"team": "red"}} {
 		b := f.Batch(name, stuck(name))
 		b.Labels = labels
 		f.Create(t, b)

@@ -56,7 +56,7 @@ func watch(t *testing.T) monitoredManager {
 	folder := t.TempDir()
 	file := func(account string) string { return framework.WriteFile(t, folder, account, w.token(t, account)) }
 	w.prometheus = startPrometheus(t, w.metrics, w.certificates,
-		job{"vector-store-operator", file("prometheus")}, job{"stranger", file("stranger")}, job{"nobody", ""})
+		job{"vector-store-operator", file("prometheus")}, job{"stranger", file("stranger")}, job{"anonymous", ""})
 	return w
 }
 
@@ -172,7 +172,7 @@ func TestPrometheus_Scrape(t *testing.T) {
 // wantAuthorization requires that metrics need a token with the right permission.
 func (w monitoredManager) wantAuthorization(t *testing.T) {
 	t.Helper()
-	for _, job := range []string{"stranger", "nobody"} {
+	for _, job := range []string{"stranger", "anonymous"} {
 		w.wantValues(t, map[string]string{`up{job="` + job + `"}`: "0"})
 		if points := w.prometheus.points(t, `vector_store_operator_build_info{job="`+job+`"}`); points != 0 {
 			t.Errorf("%s received metrics", job)
