@@ -4,12 +4,13 @@
 // Runs the official Node client against the emulator, whose URL and key it reads from the environment
 // as every program with the client does. It prints its observations as one JSON object, which
 // conformance_test.go checks.
+import OpenAI, { toFile } from "openai";
 
 const client = new OpenAI({ maxRetries: 0 });
 const { fileBatches, files } = client.vectorStores;
 const numbered = (n) => Array.from({ length: n }, (_, i) => `file-${String(i).padStart(3, "0")}`);
 
-async function refusal(call) {
+async function apiError(call) {
   try {
     await call();
   } catch (error) {
@@ -54,8 +55,8 @@ const attached = await files.createAndPoll(store.id, { file_id: uploaded.id }, {
 seen.attached = [attached.status, attached.usage_bytes];
 seen.detached = (await files.delete(uploaded.id, at)).deleted;
 
-seen.notFound = await refusal(() => fileBatches.retrieve("vsfb_none", at));
-seen.rejected = await refusal(() => fileBatches.create(store.id, { file_ids: [] }));
-seen.unauthorized = await refusal(() => new OpenAI({ apiKey: "sk-wrong", maxRetries: 0 }).vectorStores.list());
+seen.notFound = await apiError(() => fileBatches.retrieve("vsfb_none", at));
+seen.rejected = await apiError(() => fileBatches.create(store.id, { file_ids: [] }));
+seen.unauthorized = await apiError(() => new OpenAI({ apiKey: "sk-wrong", maxRetries: 0 }).vectorStores.list());
 
 console.log(JSON.stringify(seen));

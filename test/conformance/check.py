@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the official Python client against the emulator.
 
-It takes the URL and the key from the environment as every program that uses the client does,
-and prints what it saw as one JSON object; sdk_test.go knows what that has to be.
+It reads the URL and the key from the environment as every program with the client does, and prints
+its observations as one JSON object, which conformance_test.go checks.
 """
 
 import json
@@ -19,7 +19,7 @@ def numbered(n):
     return [f"file-{i:03d}" for i in range(n)]
 
 
-def refusal(call):
+def api_error(call):
     try:
         call()
     except openai.APIStatusError as error:
@@ -64,9 +64,9 @@ attached = files.create_and_poll(uploaded.id, **at, poll_interval_ms=20)
 seen["attached"] = [attached.status, attached.usage_bytes]
 seen["detached"] = files.delete(uploaded.id, **at).deleted
 
-seen["notFound"] = refusal(lambda: batches.retrieve("vsfb_none", **at))
-seen["rejected"] = refusal(lambda: batches.create(store.id, file_ids=[]))
-seen["unauthorized"] = refusal(
+seen["notFound"] = api_error(lambda: batches.retrieve("vsfb_none", **at))
+seen["rejected"] = api_error(lambda: batches.create(store.id, file_ids=[]))
+seen["unauthorized"] = api_error(
     lambda: openai.OpenAI(api_key="sk-wrong", max_retries=0).vector_stores.list()
 )
 
