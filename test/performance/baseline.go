@@ -116,7 +116,12 @@ func (y *baseline) call(ctx context.Context, method, path, body string) (string,
 	var answer struct {
 		ID string `json:"id"`
 	}
-	return answer.ID, y.fixture.openai.Call(ctx, method, path, json.RawMessage(body), &answer)
+	var content any
+	if body != "" {
+		content = json.RawMessage(body)
+	}
+	err := y.fixture.openai.Call(ctx, method, path, content, &answer)
+	return answer.ID, err
 }
 
 // sizes formats the writes of the baseline for an object.
