@@ -28,8 +28,8 @@ const (
 	strictChecked = "Strict"
 )
 
-// api is the way to a real API server with the CRD and the policy. Bodies are sent as they are
-// written, so that what no typed client could say can be said.
+// api is a client of a real API server with the CRD and the policies. It sends bodies unchanged, also those that
+// no typed client could send.
 var api *rest.RESTClient
 
 // typed is a client that knows the types of this package.
@@ -84,12 +84,12 @@ func document(spec string) string {
 	return fmt.Sprintf(`{"apiVersion":"vector-store-operator.dev/v1alpha1","kind":"VectorStoreFileBatch","metadata":{"generateName":"batch-"},"spec":%s}`, spec)
 }
 
-// create makes an object with a spec given in JSON.
+// create creates an object with a spec given in JSON.
 func create(ctx context.Context, spec string) (*unstructured.Unstructured, error) {
 	return post(ctx, document(spec))
 }
 
-// post makes an object given in JSON, under strict validation of its fields.
+// post creates an object given in JSON, under strict validation of its fields.
 func post(ctx context.Context, body string) (*unstructured.Unstructured, error) {
 	request := api.Post().AbsPath(collection).Param("fieldValidation", strictChecked).
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body([]byte(body))
@@ -132,7 +132,7 @@ func answer(result rest.Result) (*unstructured.Unstructured, error) {
 	return object, object.UnmarshalJSON(body)
 }
 
-// mustCreate makes an object with a spec that has to be accepted.
+// mustCreate creates an object with a valid spec.
 func mustCreate(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
 	object, err := create(t.Context(), spec)
@@ -142,20 +142,20 @@ func mustCreate(t *testing.T, spec string) *unstructured.Unstructured {
 	return object
 }
 
-// wantRefused demands that an error is a refusal of what was sent, and says each of some words.
+// wantRefused requires an error that contains each of some words.
 func wantRefused(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if err == nil {
-		t.Fatalf("it was accepted, want a refusal that says %q", words)
+		t.Fatalf("it was accepted, want an error with %q", words)
 	}
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the refusal does not say %q: %v", word, err)
+			t.Errorf("the error does not contain %q: %v", word, err)
 		}
 	}
 }
 
-// list is a JSON list of n strings, each made from its index.
+// list returns a JSON list of n strings, each by its index.
 func list(n int, item func(i int) string) string {
 	items := make([]string, n)
 	for i := range items {
