@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -16,10 +17,14 @@ import (
 type constant struct{ name, value, doc string }
 
 // names writes the conditions, the reasons and the other names of the API.
-func (p *page) names(path string) error {
-	constants, err := constantsOf(path)
-	if err != nil {
-		return err
+func (p *page) names(folder string) error {
+	var constants []constant
+	for _, file := range []string{"conditions.go", "constants.go"} {
+		found, err := constantsOf(filepath.Join(folder, file))
+		if err != nil {
+			return err
+		}
+		constants = append(constants, found...)
 	}
 	for _, section := range []struct {
 		title, prefix, header string
@@ -92,7 +97,7 @@ func constantOf(group *ast.GenDecl, spec ast.Spec) (constant, bool) {
 // sentence is a doc comment without the constant's name before it.
 func sentence(name, doc string) string {
 	doc = strings.Join(strings.Fields(doc), " ")
-	for _, lead := range []string{name + ": ", name + " is ", name + " "} {
+	for _, lead := range []string{name + ": ", name + " is ", name + " means that ", name + " "} {
 		if rest, found := strings.CutPrefix(doc, lead); found {
 			return rest
 		}

@@ -32,7 +32,7 @@ func reference(root string) (string, error) {
 	p.say("")
 	p.say("Every field, condition, reason and flag, from the code. [The page of the Kind](vectorstorefilebatch.md) explains them, with examples.")
 	p.kind(&crd)
-	if err := p.names(filepath.Join(root, "api", "v1alpha1", "names.go")); err != nil {
+	if err := p.names(filepath.Join(root, "api", "v1alpha1")); err != nil {
 		return "", err
 	}
 	if err := p.flags(root); err != nil {

@@ -36,12 +36,8 @@ func fields[T any]() []string {
 // constants are the values of the API's constants whose names begin with a prefix.
 func constants(t *testing.T, prefix string) []string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/names.go"), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var values []string
-	ast.Inspect(file, func(node ast.Node) bool {
+	collect := func(node ast.Node) bool {
 		spec, isValue := node.(*ast.ValueSpec)
 		if !isValue || !strings.HasPrefix(spec.Names[0].Name, prefix) {
 			return true
@@ -52,7 +48,14 @@ func constants(t *testing.T, prefix string) []string {
 		}
 		values = append(values, value)
 		return true
-	})
+	}
+	for _, name := range []string{"conditions.go", "constants.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/"+name), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, collect)
+	}
 	return values
 }
 

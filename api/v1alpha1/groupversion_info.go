@@ -1,6 +1,11 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package v1alpha1 contains the API types of the group vector-store-operator.dev. Its only Kind,
+// VectorStoreFileBatch, adds a batch of uploaded files to an OpenAI vector store.
+//
+// +kubebuilder:object:generate=true
+// +groupName=vector-store-operator.dev
 package v1alpha1
 
 import (
@@ -9,17 +14,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Kind is the name of the one Kind of this group.
+// Kind is the name of the only Kind in this group.
 const Kind = "VectorStoreFileBatch"
 
 var (
-	// GroupVersion is what manifests name as apiVersion.
+	// GroupVersion is the group and version of the types in this package.
 	GroupVersion = schema.GroupVersion{Group: "vector-store-operator.dev", Version: "v1alpha1"}
 
-	// SchemeBuilder collects the types of this package.
+	// SchemeBuilder registers the types in this package with a scheme.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 
-	// AddToScheme makes the types of this package known to a client.
+	// AddToScheme adds the types in this group-version to the given scheme.
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
