@@ -15,37 +15,37 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// IDs become segments of a path, so none may hold what has a meaning there. IDs other than a
-// vector store's are opaque: compatible servers have their own forms.
+// IDs are segments of a URL path, so they must not contain characters with a meaning in one. IDs other
+// than those of vector stores are opaque: compatible servers have their own formats.
 var (
 	storeID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	objectID = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}$`)
 )
 
-func checkStoreID(id string) error {
+func validateStoreID(id string) error {
 	if !storeID.MatchString(id) {
-		return fmt.Errorf("the vector store ID %q is not 1 to 128 letters, digits, _ and -", id)
+		return fmt.Errorf("invalid vector store ID %q: must be 1 to 128 letters, digits, _ or -", id)
 	}
 	return nil
 }
 
-func checkObjectID(object, id string) error {
+func validateObjectID(object, id string) error {
 	if !objectID.MatchString(id) {
-		return fmt.Errorf("the %s ID %q is not 1 to 128 letters, digits, _, ., : and -", object, id)
+		return fmt.Errorf("invalid %s ID %q: must be 1 to 128 letters, digits, _, ., : or -", object, id)
 	}
 	return nil
 }
 
-func checkRef(ref upstream.BatchRef) error {
-	if err := checkStoreID(ref.VectorStoreID); err != nil {
+func validateRef(ref upstream.BatchRef) error {
+	if err := validateStoreID(ref.VectorStoreID); err != nil {
 		return err
 	}
-	return checkObjectID("batch", ref.BatchID)
+	return validateObjectID("batch", ref.BatchID)
 }
 
 func createParams(request upstream.CreateRequest) (sdk.VectorStoreFileBatchNewParams, error) {
 	if (len(request.FileIDs) == 0) == (len(request.Files) == 0) {
-		return sdk.VectorStoreFileBatchNewParams{}, errors.New("a batch needs either file IDs or files")
+		return sdk.VectorStoreFileBatchNewParams{}, errors.New("a batch requires either file IDs or files")
 	}
 	if len(request.Files) > 0 {
 		return filesParams(request.Files)
@@ -98,16 +98,17 @@ func attributeValue(value any) (json.RawMessage, error) {
 	switch value.(type) {
 	case string, bool, float64, float32, int, int32, int64, json.Number:
 	default:
-		return nil, errors.New("the value is not a string, a number or a boolean")
+		return nil, errors.New("the value must be a string, a number or a boolean")
 	}
 	encoded, err := json.Marshal(value)
 	if err != nil {
-		return nil, errors.New("the value is not a number that can be sent")
+		return nil, errors.New("the value must be a finite number")
 	}
 	return encoded, nil
 }
 
-// chunkingParam leaves the field out for a nil strategy, which the upstream takes for auto.
+// chunkingParam returns the parameter of a strategy. A nil strategy is omitted, which selects the
+// automatic one.
 func chunkingParam(chunking *upstream.StaticChunking) sdk.FileChunkingStrategyParamUnion {
 	if chunking == nil {
 		return sdk.FileChunkingStrategyParamUnion{}

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// maxDelay bounds what an upstream can make us wait.
+// maxDelay is the maximum delay that a server can request.
 const maxDelay = time.Hour
 
-// retryAfter reads the delay that an answer asks for, in whichever of its forms; zero where it
-// asks for none.
+// retryAfter returns the delay that a response requests, or 0 if it requests none. It supports both
+// forms of Retry-After, and Retry-After-Ms.
 func retryAfter(header http.Header) time.Duration {
-	if delay, ok := number(header.Get("Retry-After-Ms"), time.Millisecond); ok {
+	if delay, ok := parseDelay(header.Get("Retry-After-Ms"), time.Millisecond); ok {
 		return delay
 	}
 	value := strings.TrimSpace(header.Get("Retry-After"))
-	if delay, ok := number(value, time.Second); ok {
+	if delay, ok := parseDelay(value, time.Second); ok {
 		return delay
 	}
 	when, err := http.ParseTime(value)
@@ -31,18 +31,17 @@ func retryAfter(header http.Header) time.Duration {
 	return min(max(time.Until(when), 0), maxDelay)
 }
 
-// pollAfter reads the pause between two looks at a batch that an answer asks for; zero where it
-// asks for none.
+// pollAfter returns the poll interval that a response requests, or 0 if it requests none.
 func pollAfter(header http.Header) time.Duration {
-	delay, _ := number(header.Get("Openai-Poll-After-Ms"), time.Millisecond)
+	delay, _ := parseDelay(header.Get("Openai-Poll-After-Ms"), time.Millisecond)
 	return delay
 }
 
-func number(value string, unit time.Duration) (time.Duration, bool) {
+func parseDelay(value string, unit time.Duration) (time.Duration, bool) {
 	count, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 	if math.IsNaN(count) || (err != nil && !math.IsInf(count, 0)) {
 		return 0, false
 	}
-	// Clamped before it is converted: a float that is too big for an integer becomes any integer.
+	// Clamp before the conversion: the result of converting a float that overflows is undefined.
 	return time.Duration(min(max(count*float64(unit), 0), float64(maxDelay))), true
 }
