@@ -97,7 +97,7 @@ func (r *Reconciler) callInTurn(ctx context.Context, line *Line, b *v1alpha1.Vec
 		return nil
 	}
 	if since := seen.Memory.WaitingSince; !since.IsZero() {
-		telemetry.BudgetWait.WithLabelValues(action.String()).Observe(r.Clock.Since(since).Seconds())
+		telemetry.RateLimitWait.WithLabelValues(action.String()).Observe(r.Clock.Since(since).Seconds())
 	}
 	seen.Memory.WaitingSince = time.Time{}
 	// Whatever ends the call, a panic too, the turn is given back.

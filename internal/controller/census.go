@@ -218,7 +218,7 @@ func (c *census) since(at time.Time) time.Time {
 func (c *census) Describe(descs chan<- *prometheus.Desc) {
 	descs <- telemetry.Batches
 	descs <- telemetry.ConditionCount
-	descs <- telemetry.Unchanged
+	descs <- telemetry.OldestProgressAge
 	descs <- telemetry.PollAge
 	descs <- telemetry.PendingCancel
 }
@@ -240,7 +240,7 @@ func (c *census) Collect(values chan<- prometheus.Metric) {
 		gauge(telemetry.ConditionCount, float64(count), v1alpha1.GroupVersion.Group, kind, labels.kind, string(labels.status), labels.reason)
 	}
 	unchanged, pollAge, pendingCancel := c.ages()
-	gauge(telemetry.Unchanged, unchanged.Seconds())
+	gauge(telemetry.OldestProgressAge, unchanged.Seconds())
 	gauge(telemetry.PollAge, pollAge.Seconds())
 	gauge(telemetry.PendingCancel, pendingCancel.Seconds())
 }

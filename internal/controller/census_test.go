@@ -66,10 +66,10 @@ func gauges(t *testing.T, c *census, names []string, lines ...string) {
 }
 
 const (
-	countName   = "vectorstorefilebatch_batches"
-	agesPrefix  = "vectorstorefilebatch_"
+	countName   = "vector_store_operator_batches"
+	agesPrefix  = "vector_store_operator_"
 	inProgress  = "in_progress"
-	stayed      = agesPrefix + "unchanged_seconds"
+	stayed      = agesPrefix + "oldest_progress_age_seconds"
 	pollAge     = agesPrefix + "poll_age_seconds"
 	cancelAge   = agesPrefix + "pending_cancel_seconds"
 	conditionsN = "operator_status_condition_count"

@@ -28,7 +28,7 @@ func measure(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBa
 		if batch.Adopted(b) {
 			origin = telemetry.Adopted
 		}
-		telemetry.Begun.WithLabelValues(origin).Inc()
+		telemetry.BatchesStarted.WithLabelValues(origin).Inc()
 	}
 	if before.FinishedAt == nil && b.Status.FinishedAt != nil {
 		measureLife(b)
@@ -39,7 +39,7 @@ func measure(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBa
 // measureLife counts a batch that is over.
 func measureLife(b *v1alpha1.VectorStoreFileBatch) {
 	lived := b.Status.FinishedAt.Sub(b.CreationTimestamp.Time)
-	telemetry.Duration.WithLabelValues(reasonOf(b.Status)).Observe(max(lived, 0).Seconds())
+	telemetry.BatchDuration.WithLabelValues(reasonOf(b.Status)).Observe(max(lived, 0).Seconds())
 	if counts := b.Status.FileCounts; counts != nil {
 		telemetry.Files.WithLabelValues(telemetry.FileCompleted).Add(float64(counts.Completed))
 		telemetry.Files.WithLabelValues(telemetry.FileFailed).Add(float64(counts.Failed))
@@ -59,7 +59,7 @@ func measureConditions(before, after v1alpha1.VectorStoreFileBatchStatus) {
 		telemetry.ConditionTransitions.WithLabelValues(group, kind, condition.Type, string(condition.Status), condition.Reason).Inc()
 		if earlier != nil {
 			lasted := condition.LastTransitionTime.Sub(earlier.LastTransitionTime.Time)
-			telemetry.ConditionTransition.WithLabelValues(group, kind, condition.Type, string(earlier.Status)).Observe(max(lasted, 0).Seconds())
+			telemetry.ConditionTransitionDuration.WithLabelValues(group, kind, condition.Type, string(earlier.Status)).Observe(max(lasted, 0).Seconds())
 		}
 	}
 }
@@ -67,7 +67,7 @@ func measureConditions(before, after v1alpha1.VectorStoreFileBatchStatus) {
 // init makes counters begin at 0, so that their first increase is seen.
 func init() {
 	for _, action := range []batch.Action{batch.Create, batch.Probe, batch.Retrieve, batch.ListFailedFiles, batch.Detach} {
-		telemetry.BudgetWait.WithLabelValues(action.String())
+		telemetry.RateLimitWait.WithLabelValues(action.String())
 	}
 	for _, reason := range []string{v1alpha1.ReasonDeleting, v1alpha1.ReasonCreateOutcomeUnknown} {
 		telemetry.FinalizersAbandoned.WithLabelValues(reason)
@@ -76,6 +76,6 @@ func init() {
 		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonBatchFailed,
 		v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
 	} {
-		telemetry.Duration.WithLabelValues(reason)
+		telemetry.BatchDuration.WithLabelValues(reason)
 	}
 }

@@ -29,7 +29,7 @@ type observed struct {
 
 // Reconcile implements reconcile.ObjectReconciler.
 func (o observed) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (ctrl.Result, error) {
-	ctx, span := otel.Tracer(telemetry.Scope).Start(telemetry.InLifeOf(ctx, b.UID), "pass", trace.WithNewRoot(), trace.WithAttributes(
+	ctx, span := otel.Tracer(telemetry.Scope).Start(telemetry.ContextWithTrace(ctx, b.UID), "pass", trace.WithNewRoot(), trace.WithAttributes(
 		attribute.String("k8s.namespace.name", b.Namespace),
 		attribute.String("vectorstorefilebatch.name", b.Name),
 		attribute.String("vectorstorefilebatch.uid", string(b.UID)),

@@ -43,7 +43,7 @@ const defaultRate = 50
 
 // scaledTo are the flags of a budget for an upstream whose minute has another length.
 func scaledTo(minute time.Duration) []string {
-	return append(atRate(int(defaultRate*time.Minute/minute)), "--limits-minute="+minute.String())
+	return append(atRate(int(defaultRate*time.Minute/minute)), "--rate-limit-window="+minute.String())
 }
 
 // flagName finds a flag in what --help prints, and in an argument.

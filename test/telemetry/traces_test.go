@@ -88,11 +88,11 @@ func wantRequests(t *testing.T, n *stage.Tenant, otlp *receiver, batchID, trace 
 	for _, call := range n.Emulator.Calls() {
 		// The create that was answered tells the batch that it made.
 		if call.BatchID == batchID {
-			asked = append(asked, request{"upstream " + string(call.Operation), call.RequestID, http.StatusText(call.Status)})
+			asked = append(asked, request{"OpenAI " + string(call.Operation), call.RequestID, http.StatusText(call.Status)})
 		}
 	}
 	for _, s := range otlp.received() {
-		if s.TraceID != trace || !strings.HasPrefix(s.Name, "upstream ") {
+		if s.TraceID != trace || !strings.HasPrefix(s.Name, "OpenAI ") {
 			continue
 		}
 		status := http.StatusText(http.StatusOK)
@@ -104,7 +104,7 @@ func wantRequests(t *testing.T, n *stage.Tenant, otlp *receiver, batchID, trace 
 	if diff := cmp.Diff(asked, traced); diff != "" {
 		t.Errorf("requests (-asked +traced):\n%s", diff)
 	}
-	for _, name := range []string{"upstream create", "upstream retrieve", "upstream cancel"} {
+	for _, name := range []string{"OpenAI create", "OpenAI retrieve", "OpenAI cancel"} {
 		if !slices.ContainsFunc(traced, func(r request) bool { return r.Name == name }) {
 			t.Errorf("the trace has no %s", name)
 		}
@@ -158,7 +158,7 @@ func wantTraceInLog(t *testing.T, name, log, object, trace string) {
 			t.Errorf("manager %s logs what is no JSON: %s", name, line)
 		}
 		switch said.Msg {
-		case "Asked the upstream":
+		case "Called the OpenAI API":
 			requests++
 		case "Made a pass":
 			passes++
@@ -220,7 +220,7 @@ func TestAReceiverThatIsAwayDoesNoHarm(t *testing.T) {
 	}})
 	n.MustCreate(t, n.Object("a", v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{"file-a"}}))
 	n.WaitReason(t, "a", v1alpha1.ReasonCompleted)
-	manager.WaitLog(t, "Traces are not complete")
+	manager.WaitLog(t, "Traces are incomplete")
 	manager.Terminate(t)
 	if code := manager.WaitEnd(t); code != 0 {
 		t.Errorf("the manager ended with code %d", code)

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestUpstreamIsTrustedWhereTheSystemTrustsNobody runs itself again as it would run in the
-// image, where there is no file with certificate authorities.
-func TestUpstreamIsTrustedWhereTheSystemTrustsNobody(t *testing.T) {
-	const inside = "IN_AN_EMPTY_IMAGE"
+// TestRootCAs_EmptyImage verifies that there are root CAs in the image, which has no CA certificates.
+// It runs itself again without those of the system.
+func TestRootCAs_EmptyImage(t *testing.T) {
+	const inside = "TEST_IN_EMPTY_IMAGE"
 	if os.Getenv(inside) == "" {
 		command := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
 		command.Env = append(os.Environ(), inside+"=1", "SSL_CERT_FILE="+os.DevNull, "SSL_CERT_DIR="+t.TempDir())
@@ -27,6 +27,6 @@ func TestUpstreamIsTrustedWhereTheSystemTrustsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pool.Equal(x509.NewCertPool()) {
-		t.Error("no certificate authority is known, so no upstream could be reached")
+		t.Error("there are no root CAs, so no API can be reached")
 	}
 }
