@@ -36,8 +36,7 @@ const (
 	ReasonCancelling = "Cancelling"
 	// ReasonCredentialsNotFound means that the Secret does not exist or has no API key.
 	ReasonCredentialsNotFound = "CredentialsNotFound"
-	// ReasonRateLimited means that the API returned 429 Too Many Requests, or that a quota is
-	// exhausted.
+	// ReasonRateLimited means that the API returned 429 Too Many Requests, or a quota is exhausted.
 	ReasonRateLimited = "RateLimited"
 	// ReasonUpstreamUnavailable means that the API cannot be reached or returns server errors.
 	ReasonUpstreamUnavailable = "UpstreamUnavailable"
@@ -73,10 +72,10 @@ const ReasonSuspended = "Suspended"
 const (
 	// ReasonBatchNotFound means that the batch or its vector store does not exist.
 	ReasonBatchNotFound = "BatchNotFound"
-	// ReasonRejected means that the API rejected the request, or that the spec is invalid.
+	// ReasonRejected means that the API rejected the request, or the spec is invalid.
 	ReasonRejected = "Rejected"
-	// ReasonCredentialsRejected means that the API rejected the key, or that the operator does not
-	// permit its use.
+	// ReasonCredentialsRejected means that the API rejected the key, or the operator does not permit
+	// its use.
 	ReasonCredentialsRejected = "CredentialsRejected"
 )
 

@@ -164,9 +164,9 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// credentialsRef references a Secret in the same namespace. It has the key OPENAI_API_KEY and,
-	// optionally, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID and ca.crt. Defaults to the
-	// Secret openai.
+	// credentialsRef references a Secret in the same namespace with the key OPENAI_API_KEY and,
+	// optionally, the keys OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID and ca.crt. Defaults to
+	// the Secret openai.
 	// +optional
 	// +kubebuilder:default={name: openai}
 	CredentialsRef *CredentialsReference `json:"credentialsRef,omitempty"`

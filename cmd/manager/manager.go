@@ -50,7 +50,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 		Reader:      mgr.GetAPIReader(),
 		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
 		Rules:       o.lifecycle,
-		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
+		Events:      mgr.GetEventRecorder("vector-store-operator"),
 		Clock:       clock.RealClock{},
 		Limits:      o.limits,
 	}
