@@ -45,16 +45,17 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 			Observer:       telemetry.ObserveRequest,
 		})
 	}
-	reconciler := &controller.Reconciler{
+	reconciler := controller.New(controller.Options{
 		Client:      mgr.GetClient(),
 		Reader:      mgr.GetAPIReader(),
-		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
-		Rules:       o.lifecycle,
+		Dial:        dial,
 		Events:      mgr.GetEventRecorder("vector-store-operator"),
 		Clock:       clock.RealClock{},
+		Lifecycle:   o.lifecycle,
 		Limits:      o.limits,
-	}
-	if err := reconciler.SetupWithManager(mgr, o.concurrency); err != nil {
+		Concurrency: o.concurrency,
+	})
+	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err
 	}
 	// The liveness probe only checks that the process responds: a restart does not fix an OpenAI API or
@@ -101,7 +102,6 @@ func managerOptions(o *options) ctrl.Options {
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
-		NewCache:               controller.NewCache,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
 			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),
@@ -117,6 +117,6 @@ func managerOptions(o *options) ctrl.Options {
 		// after a shutdown.
 		RetryPeriod: ptr.To(time.Second),
 		// A create request that is in progress at shutdown is completed, and its batch ID recorded.
-		GracefulShutdownTimeout: ptr.To(controller.IntentTimeout + o.lifecycle.RequestTimeout + 2*controller.StoreTimeout),
+		GracefulShutdownTimeout: ptr.To(controller.CreatePendingTimeout + o.lifecycle.RequestTimeout + 2*controller.PersistTimeout),
 	}
 }

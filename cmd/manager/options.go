@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
-	"github.com/vector-store-operator/vector-store-operator/internal/budget"
+	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -34,8 +34,8 @@ type options struct {
 	concurrency             int
 	watchNamespaces         list
 	watchLabelSelector      selector
-	lifecycle               batch.Rules
-	limits                  budget.Limits
+	lifecycle               lifecycle.Config
+	limits                  flowcontrol.Limits
 	endpoints               upstream.EndpointPolicy
 	allowedEndpoints        list
 	extraCADir              string
@@ -50,8 +50,8 @@ func defaultOptions() *options {
 		probeAddress:   ":8081",
 		pprofAddress:   "0",
 		concurrency:    64,
-		lifecycle:      batch.DefaultRules(),
-		limits:         budget.DefaultLimits(),
+		lifecycle:      lifecycle.DefaultConfig(),
+		limits:         flowcontrol.DefaultLimits(),
 	}
 }
 
