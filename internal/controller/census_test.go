@@ -113,7 +113,7 @@ func TestCensusTellsTheGreatestAges(t *testing.T) {
 	ages := func(unchanged, poll, cancel string) {
 		t.Helper()
 		// The names are exposed in the order of the alphabet.
-		gauges(t, c, []string{stayed, pollAge, cancelAge}, cancelAge+" "+cancel, pollAge+" "+poll, stayed+" "+unchanged)
+		gauges(t, c, []string{stayed, pollAge, cancelAge}, stayed+" "+unchanged, cancelAge+" "+cancel, pollAge+" "+poll)
 	}
 
 	a := watched("a", inProgress, v1alpha1.ReasonInProgress)
