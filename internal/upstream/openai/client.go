@@ -1,9 +1,9 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package openai implements the upstream port with the OpenAI SDK for Go. No other package imports the
-// SDK. It sends every request at most once, limits the size of responses, classifies errors, and
-// removes keys from everything that it returns.
+// Package openai implements the port in package upstream with the OpenAI SDK for Go. No other package
+// imports the SDK. It sends every request at most once, limits the size of responses, classifies
+// errors, and removes keys from everything that it returns.
 package openai
 
 import (
