@@ -12,37 +12,37 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 )
 
-// purposes are those that a file can be uploaded with.
+// purposes are the purposes that the API supports for an upload.
 var purposes = []string{"assistants", "batch", "evals", "fine-tune", "user_data", "vision"}
 
+// Limits of expires_after.seconds.
 const (
-	minFileLife = 3600
-	maxFileLife = 2592000
+	minFileLifetime = 3600
+	maxFileLifetime = 2592000
 )
 
-// resolve finds the file of each wish. Files that nobody uploaded are made up, and not kept
-// yet, since the request may still be refused; adopt keeps them.
-func (s *Server) resolve(wishes []wish) ([]*file, *apiError) {
-	files := make([]*file, 0, len(wishes))
-	for _, w := range wishes {
-		f := s.kept(w.fileID)
+// resolveFiles returns the file of each of the params. It synthesizes the files that do not exist,
+// but does not add them, because the request can still be rejected; addFiles does.
+func (s *Server) resolveFiles(params []fileParams) ([]*file, *apiError) {
+	files := make([]*file, 0, len(params))
+	for _, p := range params {
+		f := s.liveFile(p.fileID)
 		if f == nil && s.settings.StrictFiles {
-			return nil, noFile(w.fileID)
+			return nil, noFile(p.fileID)
 		}
 		if f == nil {
-			f = s.madeUp(w.fileID)
+			f = s.synthesizeFile(p.fileID)
 		}
 		files = append(files, f)
 	}
 	return files, nil
 }
 
-// madeUp is a file with just enough content to have a size.
-func (s *Server) madeUp(id string) *file {
+// synthesizeFile returns a file with generated content, so that its size is not 0.
+func (s *Server) synthesizeFile(id string) *file {
 	content := []byte("The content of " + id + " was made up.\n")
 	return &file{
 		id: id, name: id + ".txt", purpose: "assistants", size: len(content), content: content,
@@ -50,7 +50,7 @@ func (s *Server) madeUp(id string) *file {
 	}
 }
 
-func (s *Server) adopt(files []*file) {
+func (s *Server) addFiles(files []*file) {
 	for _, f := range files {
 		if s.files[f.id] == nil {
 			f.seq = s.nextSeq()
@@ -59,7 +59,7 @@ func (s *Server) adopt(files []*file) {
 	}
 }
 
-// form is an upload as it was sent.
+// form is the multipart form of an upload.
 type form struct {
 	values   map[string]string
 	filename string
@@ -68,9 +68,9 @@ type form struct {
 }
 
 func (s *Server) upload(x *exchange) (any, *apiError) {
-	sent, bad := parseForm(x.request.Header.Get("Content-Type"), x.body)
-	if bad != nil {
-		return nil, bad
+	sent, apiErr := parseForm(x.request.Header.Get("Content-Type"), x.body)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	if !sent.hasFile {
 		return nil, missing("file")
@@ -79,22 +79,21 @@ func (s *Server) upload(x *exchange) (any, *apiError) {
 	if purpose == "" {
 		return nil, missing("purpose")
 	}
-	if !slices.Contains(purposes, purpose) {
-		return nil, badRequest("purpose", "invalid_value",
-			"Invalid value: '%s'. Supported values are: %q.", purpose, purposes)
+	if apiErr := oneOf("purpose", purpose, purposes...); apiErr != nil {
+		return nil, apiErr
 	}
-	life, bad := sent.life()
-	if bad != nil {
-		return nil, bad
+	lifetime, apiErr := sent.lifetime()
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	f := &file{
 		id: s.ids.next(filePrefix), name: sent.filename, purpose: purpose, size: len(sent.content),
 		content: sent.content, createdAt: s.now(), outcome: uploadOutcome(sent.filename, len(sent.content)),
 	}
-	if life > 0 {
-		f.expiresAt = f.createdAt.Add(life)
+	if lifetime > 0 {
+		f.expiresAt = f.createdAt.Add(lifetime)
 	}
-	s.adopt([]*file{f})
+	s.addFiles([]*file{f})
 	x.call.FileID = f.id
 	return f.object(), nil
 }
@@ -126,8 +125,8 @@ func parseForm(contentType string, body []byte) (form, *apiError) {
 	}
 }
 
-// life is how long the file is to be kept; zero means for good.
-func (f form) life() (time.Duration, *apiError) {
+// lifetime returns the time until the file expires; zero means never.
+func (f form) lifetime() (time.Duration, *apiError) {
 	anchor, seconds := f.values["expires_after[anchor]"], f.values["expires_after[seconds]"]
 	if anchor == "" && seconds == "" {
 		return 0, nil
@@ -136,39 +135,31 @@ func (f form) life() (time.Duration, *apiError) {
 		return 0, badRequest("expires_after.anchor", "invalid_value",
 			"Invalid value: '%s'. Supported values are: 'created_at'.", anchor)
 	}
-	n, err := strconv.Atoi(seconds)
-	switch {
-	case err != nil:
-		return 0, wrongType("expires_after.seconds", "an integer", seconds)
-	case n < minFileLife:
-		return 0, belowMinimum("expires_after.seconds", minFileLife, n)
-	case n > maxFileLife:
-		return 0, aboveMaximum("expires_after.seconds", maxFileLife, n)
-	}
-	return time.Duration(n) * time.Second, nil
+	n, apiErr := parseInteger("expires_after.seconds", seconds, minFileLifetime, maxFileLifetime)
+	return time.Duration(n) * time.Second, apiErr
 }
 
-func (s *Server) fileOf(x *exchange) (*file, *apiError) {
+func (s *Server) lookupFile(x *exchange) (*file, *apiError) {
 	id := x.variables["file"]
-	f := s.kept(id)
+	f := s.liveFile(id)
 	if f == nil {
 		return nil, noFile(id)
 	}
 	return f, nil
 }
 
-// kept is an uploaded file, unless it has expired.
-func (s *Server) kept(id string) *file {
+// liveFile returns an uploaded file, or nil if it does not exist or is expired.
+func (s *Server) liveFile(id string) *file {
 	f := s.files[id]
 	if f == nil || f.expiresAt.IsZero() || s.now().Before(f.expiresAt) {
 		return f
 	}
-	s.remove(f)
+	s.deleteFile(f)
 	return nil
 }
 
-// remove also takes the file out of every vector store, as documented.
-func (s *Server) remove(f *file) {
+// deleteFile also detaches the file from every vector store, as the API documents.
+func (s *Server) deleteFile(f *file) {
 	delete(s.files, f.id)
 	for _, v := range s.stores {
 		if a := v.files[f.id]; a != nil {
@@ -179,13 +170,13 @@ func (s *Server) remove(f *file) {
 
 func (s *Server) listUploads(x *exchange) (any, *apiError) {
 	query := x.request.URL.Query()
-	p, bad := parsePage(query, maxUploadPageSize, maxUploadPageSize)
-	if bad != nil {
-		return nil, bad
+	p, apiErr := parsePage(query, maxUploadPageSize, maxUploadPageSize)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	purpose := query.Get("purpose")
 	for id := range s.files {
-		s.kept(id)
+		s.liveFile(id)
 	}
 	files := slices.SortedFunc(maps.Values(s.files), func(a, b *file) int { return p.compare(a.seq, b.seq) })
 	files = slices.DeleteFunc(files, func(f *file) bool { return purpose != "" && f.purpose != purpose })
@@ -193,27 +184,26 @@ func (s *Server) listUploads(x *exchange) (any, *apiError) {
 }
 
 func (s *Server) retrieveUpload(x *exchange) (any, *apiError) {
-	f, bad := s.fileOf(x)
-	if bad != nil {
-		return nil, bad
+	f, apiErr := s.lookupFile(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	return f.object(), nil
 }
 
 func (s *Server) deleteUpload(x *exchange) (any, *apiError) {
-	f, bad := s.fileOf(x)
-	if bad != nil {
-		return nil, bad
+	f, apiErr := s.lookupFile(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	s.remove(f)
+	s.deleteFile(f)
 	return deletedObject{ID: f.id, Object: "file", Deleted: true}, nil
 }
 
 func (s *Server) downloadContent(x *exchange) (any, *apiError) {
-	f, bad := s.fileOf(x)
-	if bad != nil {
-		return nil, bad
+	f, apiErr := s.lookupFile(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	contentType := http.DetectContentType(f.content)
-	return raw{contentType: contentType, body: f.content}, nil
+	return rawBody{contentType: http.DetectContentType(f.content), body: f.content}, nil
 }
