@@ -231,19 +231,19 @@ func (f *Fault) wait(x *exchange) bool {
 	}
 }
 
-func (f *Fault) response(a response, now time.Time) response {
+func (f *Fault) response(res response, now time.Time) response {
 	if f.Status != 0 {
-		a = response{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
-		a.header.Set("Content-Type", contentTypeOf(a.body))
+		res = response{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
+		res.header.Set("Content-Type", contentTypeOf(res.body))
 	}
 	if f.RetryAt > 0 {
 		at := now.Add(f.RetryAt + time.Second - 1).UTC()
-		a.header.Set("Retry-After", at.Format(http.TimeFormat))
+		res.header.Set("Retry-After", at.Format(http.TimeFormat))
 	}
 	for name, value := range f.Header {
-		a.header.Set(name, value)
+		res.header.Set(name, value)
 	}
-	return a
+	return res
 }
 
 func contentTypeOf(body []byte) string {
@@ -253,7 +253,7 @@ func contentTypeOf(body []byte) string {
 	return http.DetectContentType(body)
 }
 
-func (s *Server) wrongObject(x *exchange, a response) response {
+func (s *Server) wrongObject(x *exchange, res response) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, apiErr := s.lookupStore(x)
@@ -262,8 +262,8 @@ func (s *Server) wrongObject(x *exchange, a response) response {
 	}
 	v.advance(s.now(), s.settings)
 	wrong := s.jsonResponse(http.StatusOK, v.object(s.now()))
-	if a.status >= http.StatusBadRequest {
-		return a
+	if res.status >= http.StatusBadRequest {
+		return res
 	}
 	return wrong
 }

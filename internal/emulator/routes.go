@@ -13,7 +13,7 @@ import (
 // Operation names an operation of the API in faults and recorded calls.
 type Operation string
 
-// The operations. Those without an object in their name act on file batches.
+// The operations. Create, Retrieve, Cancel and ListFiles act on file batches.
 const (
 	Create    Operation = "create"
 	Retrieve  Operation = "retrieve"

@@ -180,28 +180,28 @@ func bearer(r *http.Request) string {
 }
 
 func (s *Server) errorResponse(e *apiError) response {
-	a := s.jsonResponse(e.status, map[string]any{"error": e})
+	res := s.jsonResponse(e.status, map[string]any{"error": e})
 	if e.retryAfter > 0 {
-		a.header.Set("Retry-After", strconv.Itoa(e.retryAfter))
+		res.header.Set("Retry-After", strconv.Itoa(e.retryAfter))
 	}
 	if e.allow != "" {
-		a.header.Set("Allow", e.allow)
+		res.header.Set("Allow", e.allow)
 	}
-	return a
+	return res
 }
 
 // jsonResponse requires the lock, because objects share maps with the state.
 func (s *Server) jsonResponse(status int, object any) response {
-	a := response{status: status, header: http.Header{"Content-Type": {"application/json"}}}
+	res := response{status: status, header: http.Header{"Content-Type": {"application/json"}}}
 	body, err := json.Marshal(object)
 	if err == nil && s.settings.ExtraFields && status == http.StatusOK {
 		body, err = withExtraField(body)
 	}
 	if err != nil {
-		a.status, body = http.StatusInternalServerError, []byte(`{"error":{"message":"encoding failed","type":"server_error","param":null,"code":null}}`)
+		res.status, body = http.StatusInternalServerError, []byte(`{"error":{"message":"encoding failed","type":"server_error","param":null,"code":null}}`)
 	}
-	a.body = append(body, '\n')
-	return a
+	res.body = append(body, '\n')
+	return res
 }
 
 // withExtraField adds an undocumented field to an object and to the items of a list.
@@ -229,16 +229,16 @@ func withExtraField(body []byte) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-func (s *Server) send(w http.ResponseWriter, x *exchange, a response, fault string) {
-	s.writeHeader(w, x, a, fault)
+func (s *Server) send(w http.ResponseWriter, x *exchange, res response, fault string) {
+	s.writeHeader(w, x, res, fault)
 	// The client may have disconnected.
-	_, _ = w.Write(a.body)
+	_, _ = w.Write(res.body)
 }
 
 // writeHeader records the response before it sends the header, so that a client that has the
 // response finds it among the calls.
-func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, a response, fault string) {
-	s.recordResponse(x, a.status, fault)
+func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, res response, fault string) {
+	s.recordResponse(x, res.status, fault)
 	header := w.Header()
 	header.Set("X-Request-Id", x.requestID)
 	header.Set("Openai-Version", "2020-10-01")
@@ -246,10 +246,10 @@ func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, a response, fau
 	if s.options.Organization != "" {
 		header.Set("Openai-Organization", s.options.Organization)
 	}
-	for name, values := range a.header {
+	for name, values := range res.header {
 		header[name] = values
 	}
-	w.WriteHeader(a.status)
+	w.WriteHeader(res.status)
 }
 
 // log writes a line, with the fingerprint of the key instead of the key.
