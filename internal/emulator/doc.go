@@ -52,7 +52,7 @@
 // The admin API serves JSON below /_emulator/ and requires no key. Durations have the form 1m30s.
 //
 //	GET    health
-//	GET    calls                      calls received; ?operation= &vector_store= &batch=
+//	GET    calls                      received calls; ?operation= &vector_store= &batch=
 //	DELETE calls                      delete the recorded calls
 //	GET    call_counts                calls since the start, by operation and HTTP status
 //	GET    batches                    every batch, with its files and the number of retrieves and cancels

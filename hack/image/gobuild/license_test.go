@@ -36,7 +36,7 @@ later version.
 	unknown = "You may use this on Thursdays, if you ask first.\n"
 )
 
-func TestReadLicenses(t *testing.T) {
+func TestLicenses(t *testing.T) {
 	for name, test := range map[string]struct {
 		files map[string]string
 		// wantErr is a substring of the error; empty if there is none.
