@@ -38,7 +38,8 @@ and injects faults:
   curl -s http://127.0.0.1:8787/_emulator/faults -d '{"operation":"create","times":1,"status":500}'
 
 A file fails if its ID begins with file-fail-unsupported, file-fail-invalid or file-fail-, and
-never finishes if its ID begins with file-stuck-. Every other file completes.
+never finishes if its ID begins with file-stuck-. Every other file completes, except an upload that
+is empty or has an extension that vector stores do not support.
 
 Flags:
 `
@@ -90,8 +91,8 @@ func parse(args []string, output io.Writer) (config, error) {
 	}
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8787", "address to listen on; port 0 selects a free port")
 	f.BoolVar(&c.allowRemote, "allow-remote", false, "allow an --addr that other machines can reach; the admin API requires no key")
-	f.Var(&keys, "api-key", "API key to accept; repeatable (default: a generated key, which is printed)")
-	f.Var(&stores, "store", "ID of a vector store to create at the start, such as vs_demo; repeatable")
+	f.Var(&keys, "api-key", "API `key` to accept; repeatable (default: a generated key, which is printed)")
+	f.Var(&stores, "store", "`ID` of a vector store to create at the start, such as vs_demo; repeatable")
 	f.DurationVar(&o.Pace, "pace", time.Second, "time to process one file")
 	f.IntVar(&o.Parallel, "parallel", 1, "number of files of a batch that are processed at a time")
 	f.DurationVar(&o.CancelDelay, "cancel-delay", time.Second, "time until a cancel takes effect")

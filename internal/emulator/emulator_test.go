@@ -78,7 +78,7 @@ func (s *testServer) in(t *testing.T) *testServer {
 	return &sub
 }
 
-// response is a response with its body. json is nil unless the body is a JSON object.
+// response is an HTTP response with its body. json is nil unless the body is a JSON object.
 type response struct {
 	status int
 	header http.Header
@@ -132,7 +132,7 @@ func reader(body any) io.Reader {
 	return bytes.NewReader(encoded)
 }
 
-// do sends a request and fails the test without a response.
+// do sends a request and fails the test if there is no response.
 func (s *testServer) do(method, path string, body any) response {
 	s.t.Helper()
 	r, err := s.send(method, path, body)

@@ -15,7 +15,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// TestServer_ConcurrentUse serves the race detector, and verifies the final counts.
+// TestServer_ConcurrentUse makes concurrent calls for the race detector, and verifies the final counts.
 func TestServer_ConcurrentUse(t *testing.T) {
 	s := newTestServer(t, emulator.Settings{Pace: time.Millisecond, Parallel: 2})
 	const workers, rounds = 8, 10
@@ -58,8 +58,7 @@ func TestServer_ConcurrentUse(t *testing.T) {
 	equal(t, "in progress", counts["in_progress"], 0)
 }
 
-// TestServer_ManyBatches verifies that no request visits all batches: with ten thousand in progress,
-// that takes minutes.
+// TestServer_ManyBatches takes minutes if a request visits all batches: ten thousand are in progress.
 func TestServer_ManyBatches(t *testing.T) {
 	clock := newClock()
 	emu := emulator.New(emulator.Options{
