@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,15 +78,11 @@ func (f Fault) validate() error {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
 		return adminErrorf(http.StatusBadRequest, "status %d is not between 200 and 599", f.Status)
 	}
-	if f.Operation == "" || f.Operation == AnyOperation || f.Operation == UnknownOperation {
-		return nil
+	special := []Operation{"", AnyOperation, UnknownOperation}
+	if !slices.Contains(special, f.Operation) && !slices.ContainsFunc(routes, func(r route) bool { return r.operation == f.Operation }) {
+		return adminErrorf(http.StatusBadRequest, "unknown operation %q", f.Operation)
 	}
-	for _, r := range routes {
-		if r.operation == f.Operation {
-			return nil
-		}
-	}
-	return adminErrorf(http.StatusBadRequest, "unknown operation %q", f.Operation)
+	return nil
 }
 
 // adminHandler returns an object to send as JSON. An error that is not an adminError is a bug.

@@ -72,16 +72,10 @@ func (s *Server) createBatch(x *exchange) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	params = unique(params)
-	files, apiErr := s.resolveFiles(params)
+	b, apiErr := s.attach(v, unique(params))
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	if apiErr := s.admit(v, len(params)); apiErr != nil {
-		return nil, apiErr
-	}
-	s.addFiles(files)
-	b := s.startBatch(v, params, files)
 	b.id = s.ids.next(s.settings.BatchIDPrefix)
 	s.batches[b.id] = b
 	s.batchOrder = append(s.batchOrder, b.id)
@@ -189,9 +183,22 @@ func unique(params []fileParams) []fileParams {
 	})
 }
 
+// attach attaches files to a store within the rate limits.
+func (s *Server) attach(v *store, params []fileParams) (*batch, *apiError) {
+	files, apiErr := s.resolveFiles(params)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	if apiErr := s.admit(v, len(params)); apiErr != nil {
+		return nil, apiErr
+	}
+	return s.startBatch(v, params, files), nil
+}
+
 // startBatch attaches the files and starts processing them. The batch that it returns has no ID
 // yet, and is not in Server.batches.
 func (s *Server) startBatch(v *store, params []fileParams, files []*file) *batch {
+	s.addFiles(files)
 	now := s.now()
 	b := &batch{store: v, createdAt: now, since: now, files: make([]*attachment, 0, len(params))}
 	v.lastActiveAt = now

@@ -42,15 +42,11 @@ func (s *Server) attachFile(x *exchange) (any, *apiError) {
 		return nil, apiErr
 	}
 	x.call.FileID = p.fileID
-	files, apiErr := s.resolveFiles([]fileParams{p})
+	b, apiErr := s.attach(v, []fileParams{p})
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	if apiErr := s.admit(v, 1); apiErr != nil {
-		return nil, apiErr
-	}
-	s.addFiles(files)
-	return s.startBatch(v, []fileParams{p}, files).files[0].object(), nil
+	return b.files[0].object(), nil
 }
 
 // listStoreFiles sorts by created_at only: files of the same second have the same order for asc

@@ -36,7 +36,6 @@ func (s *Server) createStore(x *exchange) (any, *apiError) {
 	s.insertStore(v)
 	x.call.VectorStoreID = v.id
 	if len(params) > 0 {
-		s.addFiles(files)
 		s.startBatch(v, params, files)
 	}
 	return v.object(s.now()), nil

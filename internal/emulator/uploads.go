@@ -25,7 +25,7 @@ const (
 )
 
 // resolveFiles returns the file of each of the params. It synthesizes the files that do not exist,
-// but does not add them, because the request can still be rejected; addFiles does.
+// but does not add them, because the request can still be rejected; startBatch does.
 func (s *Server) resolveFiles(params []fileParams) ([]*file, *apiError) {
 	files := make([]*file, 0, len(params))
 	for _, p := range params {
