@@ -1,7 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package inventory
+package gobuild
 
 import (
 	"cmp"
@@ -18,35 +18,35 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// allowed are the licences under which anything may be linked. They ask for little more than
-// that their text comes along.
+// allowed are the licenses that a linked module can have. Apart from attribution they have no
+// conditions that matter for a binary.
 var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT"}
 
-// coverage is how much of a licence, in per cent of its words, must be known text. The rest are
-// names, years and what a copyright line adds.
-const coverage = 75
+// minCoverage is the minimum share of known text in a license, in percent of its words. The rest is
+// names, years and copyright lines.
+const minCoverage = 75
 
 var (
-	// legal are the files that have to come along.
+	// legal matches the files that must be distributed with the program.
 	legal = regexp.MustCompile(`(?i)^(licen[cs]es?|copying|notice|patents)([-._].*)?$`)
-	// licence are those of them that say under what.
-	licence = regexp.MustCompile(`(?i)^(licen[cs]es?|copying)`)
-	// code is named like a licence now and then, as license.go is.
+	// license matches those of them that contain a license.
+	license = regexp.MustCompile(`(?i)^(licen[cs]es?|copying)`)
+	// code matches source files whose name begins like that of a license, such as license.go.
 	code = regexp.MustCompile(`(?i)\.(go|s|c|h|py|sh|tmpl)$`)
 )
 
-// read finds the texts of a module, and what they say.
-func (s source) read() (Module, error) {
+// readLicenses reads the license files of a module and identifies the licenses.
+func (s source) readLicenses() (Module, error) {
 	m := s.module
 	var errs []error
-	for _, folder := range s.folders() {
-		texts, err := legalFiles(s.root, folder)
+	for _, dir := range s.dirs() {
+		texts, err := legalFiles(s.root, dir)
 		errs = append(errs, err)
 		m.Texts = append(m.Texts, texts...)
 	}
 	licensed := false
 	for _, text := range m.Texts {
-		if !licence.MatchString(path.Base(text.Path)) {
+		if !license.MatchString(path.Base(text.Path)) {
 			continue
 		}
 		ids, err := identify(text.Content)
@@ -57,43 +57,43 @@ func (s source) read() (Module, error) {
 		m.Licenses = append(m.Licenses, ids...)
 	}
 	if !licensed {
-		errs = append(errs, fmt.Errorf("%s: there is no licence in %s", m, s.root))
+		errs = append(errs, fmt.Errorf("%s: no license in %s", m, s.root))
 	}
 	slices.Sort(m.Licenses)
 	m.Licenses = slices.Compact(m.Licenses)
 	return m, errors.Join(errs...)
 }
 
-// folders are those of the packages, and all between them and the module's.
-func (s source) folders() []string {
-	folders := []string{"."}
+// dirs returns the directory of the module, those of its linked packages, and those between them.
+func (s source) dirs() []string {
+	dirs := []string{"."}
 	for _, dir := range s.packages {
 		relative, err := filepath.Rel(s.root, dir)
 		if err != nil || !filepath.IsLocal(relative) {
 			continue
 		}
 		for ; relative != "."; relative = filepath.Dir(relative) {
-			folders = append(folders, relative)
+			dirs = append(dirs, relative)
 		}
 	}
-	slices.Sort(folders)
-	return slices.Compact(folders)
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
 }
 
-func legalFiles(root, folder string) ([]Text, error) {
-	entries, err := os.ReadDir(filepath.Join(root, folder))
+func legalFiles(root, dir string) ([]Text, error) {
+	entries, err := os.ReadDir(filepath.Join(root, dir))
 	if err != nil {
-		return nil, fmt.Errorf("looking for licences: %w", err)
+		return nil, fmt.Errorf("listing licenses: %w", err)
 	}
 	var texts []Text
 	for _, entry := range entries {
 		if !isLegal(entry) {
 			continue
 		}
-		name := filepath.Join(folder, entry.Name())
+		name := filepath.Join(dir, entry.Name())
 		content, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
-			return nil, fmt.Errorf("reading a licence: %w", err)
+			return nil, fmt.Errorf("reading a license: %w", err)
 		}
 		texts = append(texts, Text{Path: filepath.ToSlash(name), Content: content})
 	}
@@ -105,8 +105,8 @@ func isLegal(entry fs.DirEntry) bool {
 	return entry.Type().IsRegular() && legal.MatchString(entry.Name()) && !code.MatchString(entry.Name())
 }
 
-// identify reads a licence. What is not known text must not be much, as a condition could stand
-// in it.
+// identify returns the SPDX identifiers of a license. It rejects a text with too many unknown words,
+// because they could be a condition.
 func identify(text []byte) ([]string, error) {
 	scan := licensecheck.Scan(text)
 	var ids []string
@@ -115,12 +115,12 @@ func identify(text []byte) ([]string, error) {
 			ids = append(ids, match.ID)
 		}
 	}
-	if len(ids) == 0 || scan.Percent < coverage {
-		return ids, fmt.Errorf("%.0f%% of it is a known licence (%s), want at least %d%%", scan.Percent, cmp.Or(strings.Join(ids, ", "), "none"), coverage)
+	if len(ids) == 0 || scan.Percent < minCoverage {
+		return ids, fmt.Errorf("%.0f%% of the text is a known license (%s), want at least %d%%", scan.Percent, cmp.Or(strings.Join(ids, ", "), "none"), minCoverage)
 	}
 	for _, id := range ids {
 		if !slices.Contains(allowed, id) {
-			return ids, fmt.Errorf("the licence %s is not one of %s", id, strings.Join(allowed, ", "))
+			return ids, fmt.Errorf("license %s is not one of %s", id, strings.Join(allowed, ", "))
 		}
 	}
 	return ids, nil

@@ -13,18 +13,14 @@ import (
 	"strings"
 )
 
-// constant is a name of the API, with what its doc comment says.
+// constant is a string constant of the API with its doc comment.
 type constant struct{ name, value, doc string }
 
-// names writes the conditions, the reasons and the other names of the API.
-func (p *page) names(folder string) error {
-	var constants []constant
-	for _, file := range []string{"conditions.go", "constants.go"} {
-		found, err := constantsOf(filepath.Join(folder, file))
-		if err != nil {
-			return err
-		}
-		constants = append(constants, found...)
+// constants writes the conditions, the reasons, and the other string constants of the API.
+func (p *page) constants(dir string) error {
+	constants, err := parseConstants(dir)
+	if err != nil {
+		return err
 	}
 	for _, section := range []struct {
 		title, prefix, header string
@@ -34,7 +30,7 @@ func (p *page) names(folder string) error {
 		{"Reasons", "Reason", "reason", true},
 		{"Annotations", "Annotation", "annotation", false},
 		{"Finalizer", "Finalizer", "finalizer", false},
-		{"Keys of the Secret", "SecretKey", "key", false},
+		{"Secret keys", "SecretKey", "key", false},
 	} {
 		p.heading(2, section.title)
 		var rows [][]string
@@ -48,17 +44,32 @@ func (p *page) names(folder string) error {
 			}
 			rows = append(rows, []string{name, c.doc})
 		}
-		p.table([]string{section.header, "meaning"}, rows)
+		p.table([]string{section.header, "description"}, rows)
 	}
 	return nil
 }
 
-// constantsOf are the constants of a file that are texts, in the order in which they stand.
-func constantsOf(path string) ([]constant, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+// parseConstants returns the string constants of a package, in the order of the source.
+func parseConstants(dir string) ([]constant, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
-		return nil, fmt.Errorf("reading the names of the API: %w", err)
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
 	}
+	var constants []constant
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return nil, fmt.Errorf("parsing the API: %w", err)
+		}
+		constants = append(constants, constantsOf(file)...)
+	}
+	return constants, nil
+}
+
+func constantsOf(file *ast.File) []constant {
 	var constants []constant
 	for _, declaration := range file.Decls {
 		group, isGroup := declaration.(*ast.GenDecl)
@@ -66,14 +77,15 @@ func constantsOf(path string) ([]constant, error) {
 			continue
 		}
 		for _, spec := range group.Specs {
-			if c, isText := constantOf(group, spec); isText {
+			if c, isString := constantOf(group, spec); isString {
 				constants = append(constants, c)
 			}
 		}
 	}
-	return constants, nil
+	return constants
 }
 
+// constantOf returns the constant of a spec, and whether its value is a string literal.
 func constantOf(group *ast.GenDecl, spec ast.Spec) (constant, bool) {
 	declared, isValue := spec.(*ast.ValueSpec)
 	if !isValue || len(declared.Values) != 1 {
@@ -94,10 +106,10 @@ func constantOf(group *ast.GenDecl, spec ast.Spec) (constant, bool) {
 	return constant{name: declared.Names[0].Name, value: value, doc: sentence(declared.Names[0].Name, doc.Text())}, true
 }
 
-// sentence is a doc comment without the constant's name before it.
+// sentence returns a doc comment without the name of the constant.
 func sentence(name, doc string) string {
 	doc = strings.Join(strings.Fields(doc), " ")
-	for _, lead := range []string{name + ": ", name + " is ", name + " means that ", name + " "} {
+	for _, lead := range []string{name + ": ", name + " is ", name + " means that ", name + " means ", name + " "} {
 		if rest, found := strings.CutPrefix(doc, lead); found {
 			return rest
 		}
