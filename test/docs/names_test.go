@@ -121,7 +121,7 @@ func TestTheRunbookHasEveryReason(t *testing.T) {
 			end = starts[i+1][0]
 		}
 		name, body := text[start[2]:start[3]], text[start[1]:end]
-		for _, part := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
+		for _, part := range []string{"**Means:** ", "**Check:** ", "**Do:** "} {
 			if strings.Count(body, "\n"+part) != 1 {
 				t.Errorf("the entry of %s should say %q once", name, part)
 			}
