@@ -140,7 +140,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 // foreignFlags are flags of other programs that the docs name.
-var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
+var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values --reuse-values")
 
 // TestFlagsExist looks for every flag that stands alone in backquotes.
 func TestFlagsExist(t *testing.T) {
