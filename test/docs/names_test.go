@@ -124,7 +124,7 @@ func TestTheRunbookHasEveryReason(t *testing.T) {
 			end = starts[i+1][0]
 		}
 		name, body := text[start[2]:start[3]], text[start[1]:end]
-		for _, part := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
+		for _, part := range []string{"**Means:** ", "**Check:** ", "**Do:** "} {
 			if strings.Count(body, "\n"+part) != 1 {
 				t.Errorf("the entry of %s should say %q once", name, part)
 			}
@@ -143,7 +143,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 // foreignFlags are flags of other programs that the docs name.
-var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
+var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values --reuse-values")
 
 // TestFlagsExist looks for every flag that stands alone in backquotes.
 func TestFlagsExist(t *testing.T) {
