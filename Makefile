@@ -104,12 +104,12 @@ test: build bin/helm bin/kubeconform ## Run every test, against a real API serve
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
 
 .PHONY: test-faults
-test-faults: ## Kill the built manager, and break its connections, at every step of every scenario. ARGS are its flags.
-	$(ASSETS) && go run ./test/faults $(ARGS)
+test-faults: ## Inject faults into the built manager at every failpoint of every scenario. ARGS are its flags.
+	$(ASSETS) && go run ./test/robustness/failpoints $(ARGS)
 
 .PHONY: test-telemetry
-test-telemetry: build bin/promtool bin/prometheus ## Try the alerts, the dashboard and the traces with a real Prometheus and a receiver of traces.
-	$(ASSETS) && go test -count=1 -timeout=15m ./test/telemetry
+test-telemetry: build bin/promtool bin/prometheus ## Test the alerts, the dashboard and the traces with a real Prometheus and an OTLP receiver.
+	$(ASSETS) && go test -count=1 -timeout=15m ./test/observability
 
 .PHONY: test-image
 test-image: ## Test what makes the image: twice the same, nothing else in it, and everything accounted for.
@@ -120,13 +120,13 @@ test-image: ## Test what makes the image: twice the same, nothing else in it, an
 test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the command that loads an archive; or else REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
-	$(call IMAGE,vector-store-operator-probe,./test/node/probe) -platforms linux/$$(go env GOARCH)
-	go test -count=1 -v -timeout=20m ./test/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
+	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
+	go test -count=1 -v -timeout=20m ./test/e2e/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
 		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: bench
-bench: ## Measure the built manager beside a yardstick, SCALE=full in half an hour or SCALE=small in minutes. ARGS are its flags.
-	go build -o bin/ ./test/bench
+bench: ## Measure the built manager and a baseline: SCALE=full takes half an hour, SCALE=small minutes. ARGS are its flags.
+	go build -o bin/bench ./test/performance
 	$(ASSETS) && exec bin/bench -scale=$(SCALE) -tags='$(TAGS)' $(ARGS)
 
 .PHONY: test-race
@@ -134,8 +134,8 @@ test-race: ## Run the tests of internal/ with the race detector, which needs a C
 	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
 
 .PHONY: test-sdk
-test-sdk: ## Hold the stand-in for the upstream against the SDKs of other languages, where there are any.
-	go test -count=1 -v ./test/sdk
+test-sdk: ## Test the OpenAI emulator with the SDKs of other languages, if their runtimes are installed.
+	go test -count=1 -v ./test/conformance
 
 ##@ Change
 

@@ -1,0 +1,94 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+// TestRelease_OnlyTaggedCommits runs the script in a repository of its own, with a Makefile that generates a
+// file from another.
+func TestRelease_OnlyTaggedCommits(t *testing.T) {
+	for name, test := range map[string]struct {
+		tag string
+		// change is a command that runs after the commit is tagged v1.2.3.
+		change string
+		// refused is part of the error; empty if the script succeeds.
+		refused string
+	}{
+		"as it was tagged":      {tag: "v1.2.3"},
+		"no version":            {tag: "latest", change: "git tag latest", refused: "is not a version"},
+		"no such tag":           {tag: "v9.9.9", refused: "there is no tag v9.9.9"},
+		"a later commit":        {tag: "v1.2.3", change: "git commit --allow-empty -qm more", refused: "HEAD is not what v1.2.3 names"},
+		"a branch of its own":   {tag: "v1.2.4", change: "git switch -qc aside && git commit --allow-empty -qm aside && git tag v1.2.4", refused: "v1.2.4 is not on main"},
+		"a changed file":        {tag: "v1.2.3", change: "echo changed >>source", refused: "the tree is not what v1.2.3 names"},
+		"an untracked file":     {tag: "v1.2.3", change: "echo more >more", refused: "the tree is not what v1.2.3 names"},
+		"something is outdated": {tag: "v1.2.4", change: "echo new >source && git commit -qam new && git tag v1.2.4", refused: "what is generated is not what v1.2.4 names"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			script, err := os.ReadFile(framework.Path("hack", "release"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(folder, "hack"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, "hack", "release"), script, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			setUp := `git init -q -b main . && echo old >source && cp source generated &&
+				printf 'generate dist:\n\tcp source generated\n' >Makefile &&
+				git add . && git commit -qm first && git tag v1.2.3`
+			for _, step := range []string{setUp, test.change} {
+				if output, err := shell(t, folder, step); err != nil {
+					t.Fatalf("%v: %s", err, output)
+				}
+			}
+			output, err := shell(t, folder, "hack/release check "+test.tag)
+			if test.refused == "" && err != nil {
+				t.Errorf("refused: %s", output)
+			}
+			if test.refused != "" && (err == nil || !strings.Contains(output, test.refused)) {
+				t.Errorf("got %v and %q, want an error with %q", err, output, test.refused)
+			}
+		})
+	}
+}
+
+func shell(t *testing.T, folder, command string) (string, error) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), "bash", "-c", command)
+	run.Dir = folder
+	run.Env = append(os.Environ(), "MAIN=main", "HOME="+folder, "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_NAME=Test", "GIT_AUTHOR_EMAIL=test@example.com", "GIT_COMMITTER_NAME=Test", "GIT_COMMITTER_EMAIL=test@example.com")
+	output, err := run.CombinedOutput()
+	return string(output), err
+}
+
+// TestWorkflows_PinActions requires that the workflows name their actions by commit: a tag can move.
+func TestWorkflows_PinActions(t *testing.T) {
+	for _, path := range framework.Glob(t, ".github/workflows/*.yaml") {
+		content := read(t, path)
+		uses := regexp.MustCompile(`(?m)uses:\s*(.*)$`).FindAllStringSubmatch(content, -1)
+		if len(uses) == 0 {
+			t.Errorf("%s uses no action", path)
+		}
+		for _, use := range uses {
+			if !regexp.MustCompile(`^[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`).MatchString(use[1]) {
+				t.Errorf("%s: %q is not a commit with its version", filepath.Base(path), use[1])
+			}
+		}
+		if !strings.Contains(content, "\npermissions: {}\n") {
+			t.Errorf("%s grants permissions to every job", filepath.Base(path))
+		}
+	}
+}
