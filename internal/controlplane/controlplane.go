@@ -3,7 +3,7 @@
 
 // Package controlplane runs a real etcd and kube-apiserver on loopback, for the demo and the
 // tests, and installs what config/ holds with a real kubectl. The programs are those in the
-// folder that KUBEBUILDER_ASSETS names; hack/controlplane/assets finds or builds them.
+// folder that KUBEBUILDER_ASSETS names; hack/controlplane/assets.sh finds or builds them.
 package controlplane
 
 import (
@@ -43,7 +43,7 @@ type ControlPlane struct {
 // Start brings the control plane up. Stop ends it.
 func Start() (*ControlPlane, error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets)")
+		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets.sh)")
 	}
 	environment := &envtest.Environment{}
 	// etcd keeps every version of an object until the next compaction, and refuses all writes when

@@ -57,7 +57,7 @@ func TestTheOneFileIsTheTree(t *testing.T) {
 	want := withoutTool(parse(t, kustomize(t, "config/default")))
 	got := withoutTool(parse(t, inRoot(t, "dist/install.yaml")))
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("objects (-config/default +dist/install.yaml):\n%s\n`make dist` writes the file", diff)
+		t.Errorf("objects (-config/default +dist/install.yaml):\n%s\n`make build-installer` writes the file", diff)
 	}
 }
 
@@ -67,7 +67,7 @@ func kustomize(t *testing.T, tree string) string {
 	t.Helper()
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets)")
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, or export KUBEBUILDER_ASSETS=$(hack/controlplane/assets.sh)")
 	}
 	command := exec.CommandContext(t.Context(), filepath.Join(assets, "kubectl"), "kustomize", tree)
 	command.Dir = controlplane.Root()
