@@ -76,7 +76,7 @@ func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
 		}
 		return output
 	}
-	run("apply", "-f", "config/samples")
+	run("apply", "-k", "config/samples")
 	for _, name := range strings.Fields(run("get", "vsfb", "-o", "name")) {
 		run("patch", name, "--subresource=status", "--type=merge", "-p", finished)
 	}

@@ -212,7 +212,7 @@ func (w watchedManager) scrape(t *testing.T, token string) (code int, body strin
 
 // metricNames finds the names of metrics in a query. Functions are followed by a bracket, and
 // labels by an operator.
-var metricNames = regexp.MustCompile(`\b(?:vectorstorefilebatch|operator|controller_runtime|workqueue|leader_election|process)_[a-z_]+`)
+var metricNames = regexp.MustCompile(`\b(?:vector_store_operator|operator|controller_runtime|workqueue|leader_election|process)_[a-z_]+`)
 
 // eachNameExists demands that Prometheus knows each metric that is named in an alert, in the
 // dashboard, or in docs/metrics.md.

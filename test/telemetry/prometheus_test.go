@@ -53,7 +53,7 @@ func monitored(t *testing.T) endpoint {
 			Endpoints []endpoint `json:"endpoints"`
 		} `json:"spec"`
 	}
-	decode(t, &monitor, "config", "prometheus", "servicemonitor.yaml")
+	decode(t, &monitor, "config", "prometheus", "monitor.yaml")
 	if len(monitor.Spec.Endpoints) != 1 {
 		t.Fatalf("the ServiceMonitor has %d endpoints, want 1", len(monitor.Spec.Endpoints))
 	}
