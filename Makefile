@@ -123,12 +123,12 @@ test: build bin/helm bin/kubeconform ## Run all tests, with a real API server.
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
 
 .PHONY: test-faults
-test-faults: ## Test crashes and connection failures at every step of every scenario. ARGS are its flags.
-	$(ASSETS) && go run ./test/faults $(ARGS)
+test-faults: ## Inject faults into the built manager at every failpoint of every scenario. ARGS are its flags.
+	$(ASSETS) && go run ./test/robustness/failpoints $(ARGS)
 
 .PHONY: test-telemetry
-test-telemetry: build bin/promtool bin/prometheus ## Test alerts, dashboard and traces with Prometheus and a trace receiver.
-	$(ASSETS) && go test -count=1 -timeout=15m ./test/telemetry
+test-telemetry: build bin/promtool bin/prometheus ## Test the alerts, the dashboard and the traces with a real Prometheus and an OTLP receiver.
+	$(ASSETS) && go test -count=1 -timeout=15m ./test/observability
 
 .PHONY: test-image
 test-image: ## Test that the image is reproducible, minimal, and fully listed in its SBOM.
@@ -139,13 +139,13 @@ test-image: ## Test that the image is reproducible, minimal, and fully listed in
 test-node: bin/image ## Test the image on the cluster of KUBECTL. Requires LOAD or REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
-	$(call IMAGE,vector-store-operator-probe,./test/node/probe) -platforms linux/$$(go env GOARCH)
-	go test -count=1 -v -timeout=20m ./test/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
+	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
+	go test -count=1 -v -timeout=20m ./test/e2e/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
 		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: bench
-bench: ## Run the benchmark: SCALE=full takes half an hour, SCALE=small minutes. ARGS are its flags.
-	go build -o bin/ ./test/bench
+bench: ## Measure the built manager and a baseline: SCALE=full takes half an hour, SCALE=small minutes. ARGS are its flags.
+	go build -o bin/bench ./test/performance
 	$(ASSETS) && exec bin/bench -scale=$(SCALE) -tags='$(TAGS)' $(ARGS)
 
 .PHONY: test-race
@@ -153,8 +153,8 @@ test-race: ## Run the tests of internal/ with the race detector. Requires a C co
 	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
 
 .PHONY: test-sdk
-test-sdk: ## Test the OpenAI emulator with the SDKs of other languages, if they are installed.
-	go test -count=1 -v ./test/sdk
+test-sdk: ## Test the OpenAI emulator with the SDKs of other languages, if their runtimes are installed.
+	go test -count=1 -v ./test/conformance
 
 ##@ Development
 

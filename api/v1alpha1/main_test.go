@@ -10,25 +10,20 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 const (
 	collection = "/apis/vector-store-operator.dev/v1alpha1/namespaces/default/vectorstorefilebatches"
 
-	startTimeout  = time.Minute
-	pollInterval  = 100 * time.Millisecond
 	fieldManager  = "test"
 	strictChecked = "Strict"
 )
@@ -40,68 +35,35 @@ var api *rest.RESTClient
 // typed is a client that knows the types of this package.
 var typed client.Client
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	plane, err := controlplane.Start()
-	if err == nil {
-		err = prepare(plane)
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	}
-	if plane != nil {
-		if stopErr := plane.Stop(); stopErr != nil {
-			fmt.Fprintln(os.Stderr, "stopping the control plane:", stopErr)
-			code = 1
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	return code
+func TestMain(m *testing.M) {
+	var env *framework.Env
+	os.Exit(framework.Suite{Options: framework.Options{Install: []string{"crd", "policy"}}, Setup: prepare}.Run(m, &env))
 }
 
-func prepare(plane *controlplane.ControlPlane) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := plane.Install(ctx, "crd", "policy"); err != nil {
-		return err
-	}
-	config := rest.CopyConfig(plane.Config)
+func prepare(ctx context.Context, env *framework.Env) error {
+	config := rest.CopyConfig(env.Config)
 	config.GroupVersion = &v1alpha1.GroupVersion
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	var err error
 	if api, err = rest.UnversionedRESTClientFor(config); err != nil {
-		return fmt.Errorf("making a client: %w", err)
+		return fmt.Errorf("creating a client: %w", err)
 	}
-	known := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(known); err != nil {
-		return fmt.Errorf("filling a scheme: %w", err)
-	}
-	if typed, err = client.New(plane.Config, client.Options{Scheme: known}); err != nil {
-		return fmt.Errorf("making a typed client: %w", err)
-	}
+	typed = env.Client
 	return awaitPolicies(ctx)
 }
 
-// awaitPolicies waits until the API server enforces both policies: it takes them up some time
-// after they were stored.
+// awaitPolicies waits until the API server enforces both policies, which takes some time after they
+// are stored.
 func awaitPolicies(ctx context.Context) error {
 	sample, err := create(ctx, `{"vectorStoreID":"vs_1","fileIDs":["file-1"],"attributes":{"a":1}}`)
 	if err != nil {
 		return fmt.Errorf("creating an object to try the policies on: %w", err)
 	}
 	refuses := func(what string, try func(context.Context) error) error {
-		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		return framework.Poll(ctx, "the policy to reject "+what, func() (bool, error) {
 			err := try(ctx)
 			return err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy"), nil
 		})
-		if err != nil {
-			return fmt.Errorf("waiting for the policy to refuse %s: %w", what, err)
-		}
-		return nil
 	}
 	if err := refuses("a list as attribute", func(ctx context.Context) error {
 		_, err := create(ctx, `{"vectorStoreID":"vs_1","fileIDs":["file-1"],"attributes":{"a":[]}}`)
@@ -109,7 +71,7 @@ func awaitPolicies(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	// Each policy is taken up on its own. Changing back and forth, the last change wins.
+	// The API server loads each policy on its own.
 	value := 1
 	return refuses("a changed attribute", func(ctx context.Context) error {
 		value++

@@ -11,11 +11,11 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 func main() {
-	if err := run(controlplane.Root()); err != nil {
+	if err := run(framework.Root()); err != nil {
 		fmt.Fprintln(os.Stderr, "docs:", err)
 		os.Exit(1)
 	}

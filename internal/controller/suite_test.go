@@ -37,10 +37,10 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // apiKey is the key of every test, for which everything that is written is searched.
@@ -81,7 +81,7 @@ func TestMain(m *testing.M) {
 
 func runSuite(m *testing.M) int {
 	log.SetLogger(zap.New(zap.WriteTo(logged), zap.UseDevMode(false)))
-	plane, err := controlplane.Start()
+	plane, err := framework.Start(context.Background(), framework.Options{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -98,7 +98,7 @@ func runSuite(m *testing.M) int {
 
 // start installs the CRD and runs a manager in this process. The admission policy is left out,
 // since what it refuses must end well without it too.
-func start(ctx context.Context, plane *controlplane.ControlPlane) error {
+func start(ctx context.Context, plane *framework.Env) error {
 	if err := plane.Install(ctx, "crd"); err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ var foreignFlags = strings.Fields("--output --server-side --wait --field-manager
 
 // TestFlagsExist looks for every flag that stands alone in backquotes.
 func TestFlagsExist(t *testing.T) {
-	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "internal/kubectl", "test/faults"))
+	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "internal/kubectl", "test/robustness/failpoints"))
 	for _, page := range pages(t) {
 		for _, text := range quoted(t, page) {
 			flag, _, _ := strings.Cut(text, "=")

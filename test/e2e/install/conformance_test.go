@@ -1,0 +1,130 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install_test
+
+import (
+	"context"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/client-go/discovery"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+// testConformance validates the rendered chart with kubeconform against the schemas of the API server,
+// which drops unknown fields without an error.
+func (r *releases) testConformance(t *testing.T) {
+	schemas := r.schemas(t)
+	for name, values := range map[string]string{
+		"by default":      "",
+		"with everything": everything,
+		"with little":     "{replicas: 1, leaderElection: {enabled: false}, metrics: {enabled: false}, crds: {install: false}, resources: null}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			manifest := r.helm.template(t, values)
+			output, err := r.kubeconform(t, schemas, manifest)
+			if err != nil {
+				t.Errorf("kubeconform: %v: %s", err, output)
+			}
+			if objects := len(parse(t, manifest)); !strings.Contains(output, "Skipped: 0") || objects < 10 {
+				t.Errorf("some of %d objects were not validated: %s", objects, output)
+			}
+		})
+	}
+	t.Run("a field that does not exist", func(t *testing.T) {
+		manifest := r.helm.template(t, "")
+		wrong := strings.Replace(manifest, "terminationGracePeriodSeconds:", "terminationGracePeriod:", 1)
+		if output, err := r.kubeconform(t, schemas, wrong); err == nil || wrong == manifest {
+			t.Errorf("kubeconform reports no error: %s", output)
+		}
+	})
+}
+
+func (r *releases) kubeconform(t *testing.T, schemas, manifest string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), framework.Timeout)
+	defer cancel()
+	command := exec.CommandContext(ctx, framework.Tool(t, "kubeconform"), "-strict", "-summary",
+		"-schema-location", filepath.Join(schemas, "{{ .Group }}-{{ .ResourceAPIVersion }}-{{ .ResourceKind }}.json"), "-")
+	command.Stdin = strings.NewReader(manifest)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+// schemas writes a JSON schema for every kind that the API server serves, and returns their folder.
+func (r *releases) schemas(t *testing.T) string {
+	t.Helper()
+	found, err := discovery.NewDiscoveryClientForConfig(r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := found.OpenAPIV3().Paths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for path, groupVersion := range paths {
+		document, err := groupVersion.Schema("application/json")
+		if err != nil {
+			t.Fatalf("reading the schema of %s: %v", path, err)
+		}
+		writeSchemas(t, folder, document)
+	}
+	return folder
+}
+
+// writeSchemas writes the schemas of one group and version. Each file has all types, which refer to each
+// other.
+func writeSchemas(t *testing.T, folder string, document []byte) {
+	t.Helper()
+	var openAPI struct {
+		Components struct {
+			Schemas map[string]map[string]any `json:"schemas"`
+		} `json:"components"`
+	}
+	text := strings.ReplaceAll(string(document), "#/components/schemas/", "#/definitions/")
+	if err := json.Unmarshal([]byte(text), &openAPI); err != nil {
+		t.Fatal(err)
+	}
+	for _, schema := range openAPI.Components.Schemas {
+		forbidUnknown(schema)
+	}
+	for name, schema := range openAPI.Components.Schemas {
+		kinds, _ := schema["x-kubernetes-group-version-kind"].([]any)
+		if len(kinds) != 1 {
+			continue // a part of an object, or a type of all groups
+		}
+		kind := kinds[0].(map[string]any)
+		file, err := json.Marshal(map[string]any{"$ref": "#/definitions/" + name, "definitions": openAPI.Components.Schemas})
+		if err != nil {
+			t.Fatal(err)
+		}
+		group, version := kind["group"].(string), kind["version"].(string)
+		if group == "" {
+			group = version // kubeconform reads the first part of apiVersion
+		}
+		path := strings.ToLower(group + "-" + version + "-" + kind["kind"].(string) + ".json")
+		framework.WriteFile(t, folder, path, string(file))
+	}
+}
+
+// forbidUnknown makes a schema reject unknown fields.
+func forbidUnknown(schema map[string]any) {
+	properties, named := schema["properties"].(map[string]any)
+	if _, open := schema["additionalProperties"]; named && !open && schema["x-kubernetes-preserve-unknown-fields"] != true {
+		schema["additionalProperties"] = false
+	}
+	for _, property := range properties {
+		forbidUnknown(property.(map[string]any))
+	}
+	for _, below := range []string{"items", "additionalProperties"} {
+		if below, isSchema := schema[below].(map[string]any); isSchema {
+			forbidUnknown(below)
+		}
+	}
+}

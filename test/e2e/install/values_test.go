@@ -1,0 +1,287 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+func TestValues_Rejected(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	for name, test := range map[string]struct{ values, want string }{
+		"an unknown value":             {"replica: 2", "additional properties 'replica' not allowed"},
+		"an unknown value further in":  {"metrics: {serviceMonitor: {enable: true}}", "additional properties 'enable' not allowed"},
+		"a number in words":            {"replicas: two", "/replicas"},
+		"fewer than none":              {"replicas: -1", "/replicas"},
+		"replicas without a leader":    {"{replicas: 2, leaderElection: {enabled: false}}", "/replicas"},
+		"a string for a switch":        {`leaderElection: {enabled: "true"}`, "/leaderElection/enabled"},
+		"an image with its tag":        {"image: {repository: vector-store-operator:v1}", "/image/repository"},
+		"a registry with a path":       {"image: {registry: registry.example/ai}", "/image/registry"},
+		"a digest that is none":        {"image: {digest: sha256:abc}", "/image/digest"},
+		"a tag that is none":           {"image: {tag: v1/2}", "/image/tag"},
+		"an unknown pull policy":       {"image: {pullPolicy: Sometimes}", "/image/pullPolicy"},
+		"a pull secret as an object":   {"imagePullSecrets: [{name: registry}]", "/imagePullSecrets/0"},
+		"a namespace that is none":     {"watchNamespaces: [Team_A]", "/watchNamespaces/0"},
+		"a namespace twice":            {"watchNamespaces: [a, a]", "/watchNamespaces"},
+		"namespaces in one string":     {"watchNamespaces: a,b", "/watchNamespaces"},
+		"an endpoint with a scheme":    {`allowedEndpoints: ["https://api.openai.com"]`, "/allowedEndpoints/0"},
+		"an endpoint with a path":      {"allowedEndpoints: [api.openai.com/v1]", "/allowedEndpoints/0"},
+		"any endpoint as a star":       {`allowedEndpoints: ["*"]`, "/allowedEndpoints/0"},
+		"an unknown level":             {"logLevel: loud", "/logLevel"},
+		"no time for a request":        {"requestTimeoutSeconds: 0", "/requestTimeoutSeconds"},
+		"a time with its unit":         {"requestTimeoutSeconds: 30s", "/requestTimeoutSeconds"},
+		"an argument that is no flag":  {"extraArgs: [concurrency=3]", "/extraArgs/0"},
+		"a flag that has a value":      {"extraArgs: [--watch-namespaces=a]", "/extraArgs/0"},
+		"a key in the environment":     {"extraEnv: [{name: OPENAI_API_KEY, value: sk-x}]", "/extraEnv/0/name"},
+		"a variable without a name":    {"extraEnv: [{value: x}]", "missing property 'name'"},
+		"authorities without a key":    {"extraCAs: [{configMap: {name: ca}}]", "/extraCAs/0"},
+		"authorities from two places":  {"extraCAs: [{configMap: {name: ca, key: k}, secret: {name: ca, key: k}}]", "/extraCAs/0"},
+		"a proxy without a scheme":     {"proxy: {https: proxy.example:3128}", "/proxy/https"},
+		"hosts in one string":          {"proxy: {noProxy: ['a,b']}", "/proxy/noProxy/0"},
+		"no account at all":            {"serviceAccount: {create: false}", "/serviceAccount/name"},
+		"a certificate for no TLS":     {"metrics: {secure: false, certificateSecret: tls}", "/metrics/certificateSecret"},
+		"a reader without a namespace": {"metrics: {readers: [{name: prometheus}]}", "/metrics/readers/0"},
+		"an interval without a unit":   {"metrics: {serviceMonitor: {interval: '30'}}", "/metrics/serviceMonitor/interval"},
+		"a port beyond all":            {"networkPolicy: {egressPorts: [65536]}", "/networkPolicy/egressPorts/0"},
+		"a peer that is nobody":        {"networkPolicy: {metricsFrom: [{}]}", "/networkPolicy/metricsFrom/0"},
+		"a budget of words":            {"podDisruptionBudget: {maxUnavailable: some}", "/podDisruptionBudget/maxUnavailable"},
+		"the root user":                {"podSecurityContext: {runAsUser: 0}", "/podSecurityContext/runAsUser"},
+		"a laxer Pod":                  {"podSecurityContext: {runAsNonRoot: false}", "additional properties 'runAsNonRoot' not allowed"},
+		"a label that is the chart's":  {"commonLabels: {app.kubernetes.io/name: x}", "/commonLabels"},
+		"a label that is none":         {"podLabels: {team: 'a b'}", "/podLabels/team"},
+		"an annotation of a number":    {"podAnnotations: {a: 1}", "/podAnnotations/a"},
+		"memory of words":              {"resources: {limits: {memory: much}}", "/resources/limits/memory"},
+		"an unknown kind of resources": {"resources: {limit: {memory: 1Gi}}", "additional properties 'limit' not allowed"},
+		"a name that is too long":      {"fullnameOverride: " + strings.Repeat("a", 41), "/fullnameOverride"},
+		"an effect that is none":       {"tolerations: [{effect: Never}]", "/tolerations/0/effect"},
+		"a spread without a key":       {"topologySpreadConstraints: [{maxSkew: 1, whenUnsatisfiable: DoNotSchedule}]", "missing property 'topologyKey'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			output, complaint, err := h.try(t.Context(), "template", release, chart, "--values", valuesFile(t, test.values))
+			if err == nil {
+				t.Fatalf("helm renders it:\n%.500s", output)
+			}
+			if !strings.Contains(complaint, "values don't meet the specifications of the schema") || !strings.Contains(complaint, test.want) {
+				t.Errorf("helm prints %q, want %q", complaint, test.want)
+			}
+		})
+	}
+}
+
+// TestValues_Deployment compares the Deployment with the values.
+func TestValues_Deployment(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	deployment := parse(t, h.template(t, everything, "--no-hooks")).find(t, "Deployment", systemNamespace, "file-batches-manager")
+	selector := map[string]any{"app.kubernetes.io/name": "files", "app.kubernetes.io/instance": release, "app.kubernetes.io/component": "manager"}
+	pod := []string{"spec", "template", "spec"}
+	for name, test := range map[string]struct {
+		at   []string
+		want any
+	}{
+		"replicas":       {[]string{"spec", "replicas"}, float64(3)},
+		"selector":       {[]string{"spec", "selector", "matchLabels"}, selector},
+		"grace period":   {append(pod, "terminationGracePeriodSeconds"), float64(105)},
+		"account":        {append(pod, "serviceAccountName"), "files"},
+		"pull secrets":   {append(pod, "imagePullSecrets"), []any{map[string]any{"name": "registry"}}},
+		"priority":       {append(pod, "priorityClassName"), "system-cluster-critical"},
+		"node selector":  {append(pod, "nodeSelector"), map[string]any{"kubernetes.io/os": "linux"}},
+		"user of a Pod":  {append(pod, "securityContext", "runAsUser"), float64(1000)},
+		"no root":        {append(pod, "securityContext", "runAsNonRoot"), true},
+		"no group of it": {append(pod, "securityContext", "runAsGroup"), nil},
+		"tolerations":    {append(pod, "tolerations"), []any{map[string]any{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}}},
+		"spread": {append(pod, "topologySpreadConstraints"), []any{map[string]any{
+			"maxSkew": float64(2), "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
+			"labelSelector": map[string]any{"matchLabels": selector},
+		}}},
+		"labels of a Pod": {[]string{"spec", "template", "metadata", "labels"}, map[string]any{
+			"app.kubernetes.io/name": "files", "app.kubernetes.io/instance": release, "app.kubernetes.io/component": "manager",
+			"team": "search", "tier": "back",
+		}},
+		"annotations of a Pod": {[]string{"spec", "template", "metadata", "annotations"}, map[string]any{
+			"kubectl.kubernetes.io/default-container": "manager", "example.com/note": "yes",
+		}},
+		"volumes": {append(pod, "volumes"), []any{
+			map[string]any{"name": "ca", "projected": map[string]any{"sources": []any{
+				map[string]any{"configMap": map[string]any{"name": "corporate-ca", "items": []any{map[string]any{"key": "ca.crt", "path": "0.crt"}}}},
+				map[string]any{"secret": map[string]any{"name": "other-ca", "items": []any{map[string]any{"key": "ca.crt", "path": "1.crt"}}}},
+			}}},
+			map[string]any{"name": "metrics", "secret": map[string]any{"secretName": "metrics-certificate"}},
+		}},
+	} {
+		if diff := cmp.Diff(test.want, at(t, deployment, test.at...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestValues_Container compares the whole container with the values.
+func TestValues_Container(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	deployment := parse(t, h.template(t, everything, "--no-hooks")).find(t, "Deployment", systemNamespace, "file-batches-manager")
+	containers, isList := at(t, deployment, "spec", "template", "spec", "containers").([]any)
+	if !isList || len(containers) != 1 {
+		t.Fatalf("the containers are %v", containers)
+	}
+	got := containers[0].(map[string]any)
+	for _, shown := range []string{"ports", "livenessProbe", "readinessProbe", "lifecycle"} {
+		delete(got, shown) // as by default, which TestChart_EqualsKustomize compares
+	}
+	variable := func(name, value string) any { return map[string]any{"name": name, "value": value} }
+	mount := func(name, path string) any {
+		return map[string]any{"name": name, "mountPath": path, "readOnly": true}
+	}
+	want := map[string]any{
+		"name":            "manager",
+		"image":           "registry.example:5000/ai/vector-store-operator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"imagePullPolicy": "Always",
+		"args": []any{
+			"--leader-elect", "--watch-namespaces=team-a,team-b", "--allowed-endpoints=api.openai.com,*.openai.azure.com,llm.example:8443",
+			"--extra-ca-dir=/etc/vector-store-operator/ca", "--allow-insecure-endpoints", "--request-timeout=60s", "--zap-log-level=debug",
+			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--concurrency=64",
+		},
+		"env": []any{
+			variable("HTTP_PROXY", "http://proxy.example:3128"), variable("HTTPS_PROXY", "http://proxy.example:3128"),
+			variable("NO_PROXY", "$(KUBERNETES_SERVICE_HOST),localhost,.svc,.cluster.local,llm.example"),
+			variable("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example:4317"),
+		},
+		"volumeMounts": []any{mount("ca", "/etc/vector-store-operator/ca"), mount("metrics", "/etc/vector-store-operator/metrics")},
+		"resources": map[string]any{
+			"requests": map[string]any{"cpu": float64(1), "memory": "128Mi"},
+			"limits":   map[string]any{"memory": "1Gi"},
+		},
+		"securityContext": map[string]any{
+			"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+			"capabilities": map[string]any{"drop": []any{"ALL"}},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the container (-want +got):\n%s", diff)
+	}
+}
+
+func TestNotes_Warn(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	for name, test := range map[string]struct{ values, want string }{
+		"where it watches":       {"watchNamespaces: [team-a, team-b]", "the namespaces team-a, team-b."},
+		"insecure endpoints":     {"allowInsecureEndpoints: true", "its key crosses\nthe network unencrypted"},
+		"no CRD":                 {"crds: {install: false}", "install the CRD separately"},
+		"no policy of admission": {"admissionPolicy: {enabled: false}", "the operator reports attributes of a wrong type"},
+		"a proxy behind a wall":  {"{proxy: {https: 'http://proxy.example:3128'}, networkPolicy: {enabled: true}}", "allow it in networkPolicy.extraEgress"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			notes := func(values string) string {
+				return h.run(t, "install", release, chart, "--namespace", systemNamespace, "--dry-run=client", "--values", valuesFile(t, values))
+			}
+			if got := notes(test.values); !strings.Contains(got, test.want) {
+				_, text, _ := strings.Cut(got, "NOTES:")
+				t.Errorf("the notes do not contain %q:\n%s", test.want, text)
+			}
+			if strings.Contains(notes(""), test.want) {
+				t.Errorf("the notes contain %q by default", test.want)
+			}
+		})
+	}
+}
+
+// freeMaps are the values that are maps with any keys.
+var freeMaps = []string{"resources", "metrics.dashboard.labels"}
+
+// leaves collects the paths of all values that are not maps, or are empty or free ones, with their
+// defaults.
+func leaves(path string, value any, into map[string]any) {
+	fields, isMap := value.(map[string]any)
+	if !isMap || len(fields) == 0 || slices.Contains(freeMaps, path) {
+		into[path] = value
+		return
+	}
+	for name, field := range fields {
+		leaves(strings.TrimPrefix(path+"."+name, "."), field, into)
+	}
+}
+
+func defaults(t *testing.T) map[string]any {
+	t.Helper()
+	var values any
+	if err := yaml.UnmarshalStrict([]byte(framework.ReadFile(t, chart+"/values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]any{}
+	leaves("", values, all)
+	return all
+}
+
+// TestValues_Documented compares the table in docs/install.md with the names and defaults in values.yaml.
+func TestValues_Documented(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{}
+	for path, value := range defaults(t) {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[path] = string(text)
+	}
+	got := map[string]string{}
+	row := regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| `([^`]*)` \\| .+ \\|$")
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs/install.md"), -1) {
+		got[match[1]] = match[2]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("values (-values.yaml +docs/install.md):\n%s", diff)
+	}
+}
+
+// TestValues_Schema compares the names in the schema with those in values.yaml, and requires that the schema
+// rejects all others.
+func TestValues_Schema(t *testing.T) {
+	t.Parallel()
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(framework.ReadFile(t, chart+"/values.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	all := defaults(t)
+	var want, got []string
+	for path := range all {
+		want = append(want, path)
+	}
+	collect(t, "", schema, all, &got)
+	got = slices.DeleteFunc(got, func(path string) bool { return path == "global" || path == "enabled" }) // for a parent chart
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("values (-values.yaml +schema):\n%s", diff)
+	}
+}
+
+// collect collects the paths of the properties of a schema, down to the leaves of values.yaml.
+func collect(t *testing.T, path string, schema map[string]any, values map[string]any, into *[]string) {
+	t.Helper()
+	properties, has := schema["properties"].(map[string]any)
+	if _, isValue := values[path]; isValue || !has {
+		*into = append(*into, path)
+		return
+	}
+	if fmt.Sprint(schema["additionalProperties"]) != "false" {
+		t.Errorf("the schema allows unknown names in %q", path)
+	}
+	for name, property := range properties {
+		collect(t, strings.TrimPrefix(path+"."+name, "."), property.(map[string]any), values, into)
+	}
+}

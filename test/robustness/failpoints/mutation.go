@@ -1,0 +1,109 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+// mutation breaks a guarantee of the manager on purpose, to prove that a validator detects it.
+type mutation struct {
+	name string
+	// description is what is broken.
+	description string
+	// file is relative to the root of the repository; before is replaced by after in it.
+	file, before, after string
+	// runs is a regular expression for the beginning of the names of the runs to execute.
+	runs string
+}
+
+var mutations = []mutation{
+	{
+		name: "no-intent", description: "the create-pending annotation is not written before the create",
+		file:   "internal/controller/act.go",
+		before: "if err := r.patchMetadata(storing, b, intent(b, now)); err != nil {",
+		after:  "if err := storing.Err(); err != nil {",
+		runs:   "(complete|delete)/(openai.create-batch.1|kube.record-batch-id.1)/(kill|cut)",
+	},
+	{
+		name: "no-lock", description: "metadata is written without optimistic locking",
+		file:   "internal/controller/metadata.go",
+		before: "`json:\"resourceVersion\"`",
+		after:  "`json:\"-\"`",
+		runs:   "(complete|pair)/reference",
+	},
+	{
+		name: "no-comparison", description: "the status is written without a comparison",
+		file:   "internal/controller/status.go",
+		before: "if equality.Semantic.DeepEqual(b.Status, status) {",
+		after:  "if equality.Semantic.DeepEqual(b.Status, status) && b.Generation < 0 {",
+		runs:   "(complete|cancel)/reference",
+	},
+	{
+		name: "no-id-check", description: "a response about another object is accepted as the batch",
+		file:   "internal/upstream/openai/decode.go",
+		before: "if err := checkIdentity(answer, ref); err != nil {",
+		after:  "if err := checkIdentity(answer, ref); err != nil && len(body) == 0 {",
+		runs:   "(cancel|delete)/.*/foreign-body",
+	},
+	{
+		name: "no-memory", description: "an ID that could not be recorded is forgotten",
+		file:   "internal/controller/act.go",
+		before: "	r.memories.keep(b.UID, seen.Memory)\n	log.FromContext(ctx)",
+		after:  "	log.FromContext(ctx)",
+		runs:   "complete/kube.record-batch-id.1/",
+	},
+	{
+		name: "no-count", description: "a batch that is created again is not counted",
+		file:   "internal/controller/act.go",
+		before: "if slices.Contains(seen.Took, batch.Probe) {",
+		after:  "if slices.Contains(seen.Took, batch.Detach) {",
+		runs:   "lost-create/reference",
+	},
+	{
+		name: "no-remembered-cancel", description: "a cancel that could not be recorded is forgotten",
+		file:   "internal/controller/act.go",
+		before: "seen.Batch, seen.Memory.CancelledID, seen.Memory.CancelledAt = &answer, batch.ID(b), r.Clock.Now()\n		r.memories.keep(b.UID, seen.Memory)",
+		after:  "seen.Batch, seen.Memory.CancelledID, seen.Memory.CancelledAt = &answer, batch.ID(b), r.Clock.Now()",
+		runs:   "delete/kube.remove-finalizer.1/(outage|conflict)",
+	},
+	{
+		name: "no-grace", description: "a shutdown interrupts a create that is in flight",
+		file:   "internal/controller/act.go",
+		before: "	ctx = context.WithoutCancel(ctx)\n	storing, cancel",
+		after:  "	storing, cancel",
+		runs:   "complete/.*/terminate",
+	},
+}
+
+// overlay writes the mutated file and the overlay file for go build, and returns the overlay's path.
+func (m *mutation) overlay(folder string) (string, error) {
+	path := framework.Path(m.file)
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the file to mutate: %w", err)
+	}
+	if n := strings.Count(string(source), m.before); n != 1 {
+		return "", fmt.Errorf("mutation %s: %s contains %q %d times, want 1", m.name, m.file, m.before, n)
+	}
+	changed := filepath.Join(folder, "mutant.go")
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(source), m.before, m.after, 1)), 0o600); err != nil {
+		return "", fmt.Errorf("writing the mutated file: %w", err)
+	}
+	content, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	if err != nil {
+		return "", fmt.Errorf("encoding the overlay: %w", err)
+	}
+	overlay := filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(overlay, content, 0o600); err != nil {
+		return "", fmt.Errorf("writing the overlay: %w", err)
+	}
+	return overlay, nil
+}

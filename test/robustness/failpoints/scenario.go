@@ -1,0 +1,204 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+// scenario is a sequence of events in the life of one object, which ends in the same state whatever
+// fault is injected.
+type scenario struct {
+	name string
+	// description describes the scenario in a few words.
+	description string
+	// spec is the object's spec without the vector store.
+	spec v1alpha1.VectorStoreFileBatchSpec
+	// adopts creates a batch first, which the object then adopts.
+	adopts bool
+	// withoutSecret leaves the creation of the Secret to actions.
+	withoutSecret bool
+	// objectFirst creates the object before a manager runs.
+	objectFirst bool
+	// managers is the number of concurrent managers; zero means one.
+	managers int
+	// points are the failpoints to use; empty means all.
+	failpoints []string
+	// faults are injected into every run, including the reference.
+	faults []injection
+	// settings configure the emulator.
+	settings emulator.Settings
+	// beforeForward is called before a request is forwarded; it may be nil.
+	beforeForward func(ctx context.Context, r *run, failpoint string) error
+	// actions changes the object after its creation; it may be nil.
+	actions func(ctx context.Context, r *run) error
+	// reason is the final reason of Ready; empty if the object is deleted.
+	reason string
+	// cancels means that every batch with a recorded ID is cancelled.
+	cancels bool
+	// batchOptional means that the outcome may be the same without a batch, if the create does not
+	// take effect at once.
+	batchOptional bool
+	// statusWrites bounds the status writes of a run without a fault.
+	statusWrites int
+}
+
+// cancelDelay is how long the emulator takes to complete a cancel, so that the manager observes the
+// status cancelling.
+const cancelDelay = 500 * time.Millisecond
+
+var (
+	threeStuck = []string{"file-stuck-a", "file-stuck-b", "file-stuck-c"}
+	threeGood  = []string{"file-a", "file-b", "file-c"}
+	twoFailing = []string{"file-a", "file-fail-b", "file-fail-unsupported-c"}
+	slowCancel = emulator.Settings{CancelDelay: cancelDelay}
+)
+
+var scenarios = []scenario{
+	{
+		name: "complete", description: "create and complete", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck},
+		actions: func(ctx context.Context, r *run) error {
+			if err := r.inProgress(ctx); err != nil {
+				return err
+			}
+			return r.finishBatches()
+		},
+	},
+	{
+		name: "cancel", description: "create and cancel", reason: v1alpha1.ReasonCancelled, statusWrites: 3, cancels: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel, actions: cancelInProgress,
+	},
+	{
+		name: "cancel-first", description: "cancel before create", reason: v1alpha1.ReasonCancelled, statusWrites: 1,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, Cancel: ptr.To(true)},
+	},
+	{
+		name: "adopt", description: "adopt and cancel", reason: v1alpha1.ReasonCancelled, statusWrites: 3, cancels: true,
+		adopts: true, settings: slowCancel, actions: cancelInProgress,
+	},
+	{
+		name: "cancel-creating", description: "cancel while the create is in flight", reason: v1alpha1.ReasonCancelled, statusWrites: 4, cancels: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel, batchOptional: true,
+		beforeForward: func(ctx context.Context, r *run, failpoint string) error {
+			if failpoint != "openai.create-batch.1" {
+				return nil
+			}
+			return r.patch(ctx, `{"spec":{"cancel":true}}`)
+		},
+	},
+	{
+		name: "resume", description: "suspend before the create, and resume", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood, Suspend: ptr.To(true)},
+		actions: func(ctx context.Context, r *run) error {
+			err := r.until(ctx, "the object to be suspended", func(b *v1alpha1.VectorStoreFileBatch) bool {
+				return framework.ReadyReason(b) == v1alpha1.ReasonSuspended
+			})
+			if err != nil {
+				return err
+			}
+			return r.patch(ctx, `{"spec":{"suspend":false}}`)
+		},
+	},
+	{
+		name: "delete", description: "delete in progress, policy Cancel", statusWrites: 1, cancels: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel, actions: deleteInProgress,
+	},
+	{
+		name: "orphan", description: "delete in progress, policy Orphan", statusWrites: 1,
+		spec:    v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, DeletionPolicy: v1alpha1.DeletionPolicyOrphan},
+		actions: deleteInProgress,
+	},
+	{
+		name: "detach", description: "delete in progress, policy DetachFiles", statusWrites: 2, cancels: true,
+		spec:     v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles},
+		settings: slowCancel, actions: deleteInProgress,
+	},
+	{
+		name: "adopt-detach", description: "adopt, and delete with policy DetachFiles", statusWrites: 2, cancels: true, adopts: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles}, settings: slowCancel,
+		actions: deleteInProgress,
+	},
+	{
+		name: "delete-creating", description: "delete while the create is in flight", statusWrites: 1, cancels: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck}, settings: slowCancel,
+		beforeForward: func(ctx context.Context, r *run, failpoint string) error {
+			if failpoint != "openai.create-batch.1" {
+				return nil
+			}
+			return r.delete(ctx)
+		},
+	},
+	{
+		name: "files-failed", description: "more failed files than maxFailedFiles", reason: v1alpha1.ReasonFilesFailed, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: twoFailing, MaxFailedFiles: ptr.To(int32(1))},
+	},
+	{
+		name: "tolerated", description: "failed files within maxFailedFiles", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: twoFailing, MaxFailedFiles: ptr.To(int32(2))},
+	},
+	{
+		name: "deadline", description: "activeDeadlineSeconds elapses", reason: v1alpha1.ReasonDeadlineExceeded, statusWrites: 3, cancels: true,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, ActiveDeadlineSeconds: ptr.To(int64(2))}, settings: slowCancel,
+	},
+	{
+		name: "ttl", description: "ttlSecondsAfterFinished elapses", statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood, TTLSecondsAfterFinished: ptr.To(int32(1))},
+	},
+	{
+		name: "late-secret", description: "the Secret is created late", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, withoutSecret: true,
+		actions: func(ctx context.Context, r *run) error {
+			err := r.until(ctx, "the object to miss its Secret", func(b *v1alpha1.VectorStoreFileBatch) bool {
+				return framework.ReadyReason(b) == v1alpha1.ReasonCredentialsNotFound
+			})
+			if err != nil {
+				return err
+			}
+			return r.createSecret(ctx)
+		},
+	},
+	{
+		name: "listed", description: "the first list contains the object", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, objectFirst: true,
+		failpoints: []string{"kube.list-objects.1", "kube.watch-objects.1", "kube.read-secret.1"},
+	},
+	{
+		name: "lost-create", description: "recover from a create whose response is lost", reason: v1alpha1.ReasonCompleted, statusWrites: 4,
+		spec:   v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		faults: []injection{{"openai.create-batch.1", faultNamed("cut-after", "openai.create-batch.1")}},
+		// The number of status writes while the manager waits depends on the jitter.
+		failpoints: []string{"kube.update-status.1", "openai.list-store-files.1", "kube.set-create-pending.2", "openai.create-batch.2", "kube.record-batch-id.1", "openai.retrieve-batch.1"},
+	},
+	{
+		name: "pair", description: "two managers create at the same time", reason: v1alpha1.ReasonCompleted, managers: 2, statusWrites: 6,
+		spec:   v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		faults: []injection{{"kube.set-create-pending.1", rendezvous}},
+		// Later requests depend on which of the two is faster.
+		failpoints: []string{"kube.set-create-pending.2", "openai.create-batch.1", "kube.record-batch-id.1"},
+	},
+}
+
+// cancelInProgress cancels the batch after its first poll.
+func cancelInProgress(ctx context.Context, r *run) error {
+	if err := r.inProgress(ctx); err != nil {
+		return err
+	}
+	return r.patch(ctx, `{"spec":{"cancel":true}}`)
+}
+
+// deleteInProgress deletes the object after the first poll of its batch.
+func deleteInProgress(ctx context.Context, r *run) error {
+	if err := r.inProgress(ctx); err != nil {
+		return err
+	}
+	return r.delete(ctx)
+}

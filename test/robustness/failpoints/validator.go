@@ -1,0 +1,286 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+// outcome is the part of the object's final state that no fault may change.
+type outcome struct {
+	Gone       bool
+	Conditions []string
+	Reason     string
+	Status     string
+	FileCounts *v1alpha1.FileCounts
+	Failed     []string
+	Finalizers []string
+	// Annotations are the names of the remaining annotations.
+	Annotations []string
+}
+
+// evidence is the input of the validators.
+type evidence struct {
+	scenario *scenario
+	faults   int
+	outcome  outcome
+	// object is the object at the end; nil if it is gone.
+	object   *v1alpha1.VectorStoreFileBatch
+	files    []string
+	entries  []entry
+	killedAt []int
+	// lastLife are the entries since the running managers were started.
+	lastLife    []entry
+	untriggered []string
+	batches     []emulator.Batch
+	attached    []emulator.AttachedFile
+	events      []eventsv1.Event
+	// texts must not contain the API key. The keys of the map name their source.
+	texts   map[string]string
+	key     string
+	settled error
+	// adopted is the number of batches that existed before the run.
+	adopted int
+}
+
+// gather collects the evidence of a finished run.
+func (r *run) gather(ctx context.Context, faults int, settled error) (evidence, error) {
+	e := evidence{
+		scenario: r.scenario, faults: faults, files: r.files, key: r.key, settled: settled, untriggered: r.history.untriggered(),
+		batches: r.openai.Batches(), attached: r.openai.AttachedFiles(r.store), texts: map[string]string{},
+	}
+	if r.scenario.adopts {
+		e.adopted = 1
+	}
+	e.entries, e.killedAt = r.history.all()
+	e.lastLife = r.history.lastLife()
+	var err error
+	if e.texts["the metrics"], err = r.managers.scrape(ctx); err != nil && settled == nil {
+		return e, err
+	}
+	if e.object, err = r.get(ctx); err != nil {
+		return e, err
+	}
+	e.outcome = outcomeOf(e.object)
+	var events eventsv1.EventList
+	if err := r.fixture.Client.List(ctx, &events, client.InNamespace(r.namespace)); err != nil {
+		return e, fmt.Errorf("listing Events: %w", err)
+	}
+	e.events = events.Items
+	for what, thing := range map[string]any{"the object": e.object, "the Events": e.events} {
+		text, err := json.Marshal(thing)
+		if err != nil {
+			return e, fmt.Errorf("encoding %s: %w", what, err)
+		}
+		e.texts[what] = string(text)
+	}
+	e.texts["the managers' log"], err = r.managers.output()
+	return e, err
+}
+
+func outcomeOf(b *v1alpha1.VectorStoreFileBatch) outcome {
+	if b == nil {
+		return outcome{Gone: true}
+	}
+	o := outcome{
+		Reason: framework.ReadyReason(b), Status: b.Status.Status, FileCounts: b.Status.FileCounts, Finalizers: b.Finalizers,
+	}
+	for _, condition := range b.Status.Conditions {
+		o.Conditions = append(o.Conditions, fmt.Sprintf("%s=%s", condition.Type, condition.Status))
+	}
+	for _, file := range b.Status.FailedFiles {
+		o.Failed = append(o.Failed, file.FileID+" "+file.Code)
+	}
+	for name := range b.Annotations {
+		o.Annotations = append(o.Annotations, name)
+	}
+	slices.Sort(o.Annotations)
+	return o
+}
+
+// validator checks one guarantee after every run.
+type validator struct {
+	name string
+	// description is the guarantee.
+	description string
+	check       func(e evidence, reference outcome) error
+}
+
+var validators = []validator{
+	{"outcome", "the object ends as in the reference run, or is deleted as there", checkOutcome},
+	{"creates", "one batch is created; a second one only if a response was lost, with an Event about it", checkCreations},
+	{"counted", "a batch that is created again is counted by the process that creates it", checkCounted},
+	{"files", "every batch attaches every file once, and the files are detached if the policy requires it", checkFiles},
+	{"cancels", "every batch that should be cancelled is cancelled once; a cancel is repeated only if a fault hid its response", checkCancels},
+	{"writes", "the number of status writes is bounded, and each write changes something", checkWrites},
+	{"settled", "the run reaches a state in which nothing changes", checkSettled},
+	{"secret", "no log, object, Event or metric contains the API key", checkSecret},
+	{"triggered", "a request triggered the fault", checkTriggered},
+}
+
+func checkOutcome(e evidence, reference outcome) error {
+	if e.scenario.batchOptional && len(e.batches) == 0 {
+		reference.FileCounts, reference.Annotations = nil, nil
+	}
+	if diff := cmp.Diff(reference, e.outcome); diff != "" {
+		return fmt.Errorf("the outcome differs (-reference +run):\n%s", diff)
+	}
+	if e.outcome.Reason != e.scenario.reason {
+		return fmt.Errorf("the final reason is %q, want %q", e.outcome.Reason, e.scenario.reason)
+	}
+	return nil
+}
+
+// lost returns the batches whose ID the manager did not receive, or could not record before it was
+// killed or another manager considered it dead. Only those may be created again.
+func (e evidence) lost() map[string]bool {
+	lost := map[string]bool{}
+	for i, created := range e.entries {
+		if created.Op != "openai.create-batch" || !created.Effect {
+			continue
+		}
+		kept := slices.IndexFunc(e.entries, func(other entry) bool {
+			return other.Op == "kube.record-batch-id" && other.Effect && other.BatchID == created.BatchID
+		})
+		killed := slices.ContainsFunc(e.killedAt, func(at int) bool { return at > i && (kept < 0 || at <= kept) })
+		overtaken := kept < 0 && e.scenario.managers > 1 && e.apiServerUnavailable()
+		if !created.Delivered || killed || overtaken {
+			lost[created.BatchID] = kept < 0
+		}
+	}
+	return lost
+}
+
+// apiServerUnavailable reports whether the API server was unavailable, or delayed a response for
+// longer than another manager waits: it may have rejected the write of an ID that no manager retries.
+func (e evidence) apiServerUnavailable() bool {
+	return slices.ContainsFunc(e.entries, func(other entry) bool {
+		return (other.Fault == "outage" || other.Fault == "timeout") && strings.HasPrefix(other.Op, "kube.")
+	})
+}
+
+// repeats returns how often a cancel may be repeated: once for each fault that hid the response or
+// ended the process that remembered it. An unavailable API server is no reason.
+func (e evidence) repeats() int {
+	repeats := 0
+	for _, one := range e.entries {
+		if one.Fault != "" && (one.Op == "openai.cancel-batch" || one.Fault == "terminate" || strings.HasPrefix(one.Fault, "kill-")) {
+			repeats++
+		}
+	}
+	return repeats
+}
+
+func checkCreations(e evidence, _ outcome) error {
+	allowed := 0
+	lost := e.lost()
+	for _, unknown := range lost {
+		if unknown {
+			allowed++
+		}
+	}
+	if e.scenario.spec.Cancel == nil && !e.scenario.adopts {
+		allowed++
+	}
+	created := len(e.batches) - e.adopted
+	if created > allowed {
+		return fmt.Errorf("%d batches were created, %d are allowed", created, allowed)
+	}
+	reported := slices.ContainsFunc(e.events, func(event eventsv1.Event) bool { return event.Reason == v1alpha1.ReasonCreateOutcomeUnknown })
+	if created > 1 && !reported {
+		return fmt.Errorf("%d batches were created, and no Event reports a lost response", created)
+	}
+	if e.object != nil && e.object.Status.BatchID != "" && lost[e.object.Status.BatchID] {
+		return fmt.Errorf("the object refers to batch %s, whose ID was lost", e.object.Status.BatchID)
+	}
+	return nil
+}
+
+func checkFiles(e evidence, _ outcome) error {
+	got := map[string]int{}
+	for _, file := range e.attached {
+		got[file.ID] += file.Attaches
+	}
+	want := map[string]int{}
+	for _, file := range e.files {
+		if n := len(e.batches); n > 0 && e.scenario.spec.DeletionPolicy != v1alpha1.DeletionPolicyDetachFiles {
+			want[file] = n
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("number of attachments per file (-want +got):\n%s", diff)
+	}
+	return nil
+}
+
+func checkCancels(e evidence, _ outcome) error {
+	lost := e.lost()
+	for _, b := range e.batches {
+		if lost[b.ID] {
+			continue
+		}
+		want := 0
+		if e.scenario.cancels {
+			want = 1
+		}
+		if b.Cancels < want || b.Cancels > want*(1+e.repeats()) {
+			return fmt.Errorf("batch %s received %d cancels, want %d to %d", b.ID, b.Cancels, want, want*(1+e.repeats()))
+		}
+		if e.scenario.cancels && b.Status == "in_progress" {
+			return fmt.Errorf("batch %s is left in progress", b.ID)
+		}
+	}
+	return nil
+}
+
+// writeAllowance is how many status writes a fault may cause: one that reports it, one that clears
+// it, and one retry.
+const writeAllowance = 3
+
+func checkWrites(e evidence, _ outcome) error {
+	writes := 0
+	for _, w := range e.entries {
+		if w.Op != "kube.update-status" {
+			continue
+		}
+		writes++
+		if w.Unchanged {
+			return fmt.Errorf("%s changed nothing", w.Failpoint)
+		}
+	}
+	if limit := e.scenario.statusWrites + writeAllowance*e.faults; writes > limit {
+		return fmt.Errorf("the status was written %d times, %d are allowed", writes, limit)
+	}
+	return nil
+}
+
+func checkSettled(e evidence, _ outcome) error { return e.settled }
+
+func checkSecret(e evidence, _ outcome) error {
+	for what, text := range e.texts {
+		if strings.Contains(text, e.key) {
+			return fmt.Errorf("%s contains the API key", what)
+		}
+	}
+	return nil
+}
+
+func checkTriggered(e evidence, _ outcome) error {
+	if len(e.untriggered) > 0 {
+		return fmt.Errorf("no request triggered %s", strings.Join(e.untriggered, ", "))
+	}
+	return nil
+}
