@@ -4,9 +4,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -17,46 +15,34 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 const (
-	// The operator's home, as config/default names it.
-	operatorNamespace = "vector-store-operator-system"
-	operatorAccount   = "vector-store-operator-manager"
-
 	userNamespace = "demo"
 	vectorStore   = "vs_demo" // of config/samples
 )
 
-// demo is all that is running.
+// errExited is the cause of a demo that stops because one of its processes exits.
+var errExited = errors.New("exited")
+
+// demo is what is running.
 type demo struct {
 	show     *show
 	programs string
-	// abandon stops the demo, when something ended that it cannot do without.
+	// abandon stops the demo.
 	abandon context.CancelCauseFunc
 	started time.Time
 
-	dir      string
-	plane    *controlplane.ControlPlane
-	upstream upstream
-	emulator *process
-	manager  *process
+	env      *framework.Env
+	emulator *framework.Emulator
+	manager  *framework.Process
 }
 
-// setUp brings everything up, in the order in which one needs the other.
+// setUp starts everything.
 func (d *demo) setUp(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "vsfb-demo-")
-	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
-	}
-	d.dir = dir
-	log.SetLogger(logr.Discard()) // of controller-runtime, which complains where there is none
-	// kubectl would keep what it discovered of this short-lived server below the home folder.
-	if err := os.Setenv("KUBECACHEDIR", filepath.Join(dir, "kubectl")); err != nil {
-		return fmt.Errorf("setting KUBECACHEDIR: %w", err)
-	}
-	for _, step := range []func(context.Context) error{d.startCluster, d.startUpstream, d.install, d.startOperator, d.storeKey} {
+	log.SetLogger(logr.Discard()) // controller-runtime warns if there is none
+	for _, step := range []func(context.Context) error{d.startCluster, d.startEmulator, d.install, d.startOperator, d.createSecret} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -66,72 +52,79 @@ func (d *demo) setUp(ctx context.Context) error {
 
 func (d *demo) startCluster(ctx context.Context) error {
 	d.show.heading("A cluster", "A real etcd and kube-apiserver, started on this machine for this run.")
-	plane, err := controlplane.Start()
+	env, err := framework.Start(ctx, framework.Options{})
 	if err != nil {
 		return err
 	}
-	d.plane = plane
+	d.env = env
 	return d.kubectl(ctx, "version")
 }
 
-func (d *demo) startUpstream(ctx context.Context) error {
-	d.show.heading("An upstream", "An emulator of the OpenAI API stands in for it; it has the vector store "+vectorStore+", and a key made for this run.")
-	d.upstream.key = "sk-demo-" + strings.ToLower(rand.Text())
-	emulator, err := d.start(ctx, "emulator", "--addr=127.0.0.1:0", "--store="+vectorStore, "--pace=300ms", "--api-key="+d.upstream.key)
+// watchProcess stops the demo when a process exits.
+func (d *demo) watchProcess(p *framework.Process) {
+	go func() {
+		<-p.Exited()
+		d.abandon(fmt.Errorf("the %s %w", p.Name, errExited))
+	}()
+}
+
+func (d *demo) startEmulator(ctx context.Context) error {
+	d.show.heading("An OpenAI API", "An emulator of the OpenAI API, with the vector store "+vectorStore+" and an API key for this run.")
+	flags := []string{"--store=" + vectorStore, "--pace=300ms"}
+	emulator, err := framework.StartEmulator(ctx, d.program("emulator"), filepath.Join(d.env.Dir, "emulator.log"), flags...)
 	if err != nil {
 		return err
 	}
 	d.emulator = emulator
-	line, err := emulator.firstLine(ctx)
-	if err != nil {
-		return fmt.Errorf("waiting for the emulator to listen: %w", err)
-	}
-	url, found := strings.CutPrefix(line, "listening on ")
-	if !found {
-		return fmt.Errorf("the emulator's first line is %q, and not \"listening on URL\"", line)
-	}
-	d.upstream.url = url
-	d.show.say("%s", line)
+	d.watchProcess(emulator.Process)
+	d.show.command("bin/emulator --addr=127.0.0.1:0 --api-key=" + emulator.Key + " " + strings.Join(flags, " "))
+	d.show.say("listening on %s", emulator.URL)
 	return nil
 }
 
+func (d *demo) program(name string) string { return filepath.Join(d.programs, name) }
+
 func (d *demo) install(ctx context.Context) error {
-	d.show.heading("The operator", "Installed as in any cluster: the custom resource, its admission policy, and the operator's rights.")
+	d.show.heading("The operator", "Installed as in any cluster: the custom resource, its admission policy, and the operator's permissions.")
 	args := []string{"apply", "--server-side", "-k", "config/default"}
 	d.show.command("kubectl " + strings.Join(args, " "))
-	output, err := d.quietly(ctx, args...)
+	output, err := d.env.Kubectl.Run(ctx, args...)
 	if err != nil {
 		return err
 	}
-	d.show.say("%d objects applied", bytes.Count(output, []byte("\n")))
-	return d.plane.Established(ctx, controlplane.CRD)
+	d.show.say("%d objects applied", strings.Count(output, "\n"))
+	return d.env.WaitForCRD(ctx, framework.CRD)
 }
 
-// startOperator runs the manager that was built, with nothing but the token of its own
-// ServiceAccount: there is nobody here to run Pods, and RBAC counts all the same.
+// startOperator runs the manager with the token of its ServiceAccount: no kubelet runs Pods here, but RBAC
+// applies.
 func (d *demo) startOperator(ctx context.Context) error {
-	account, err := d.plane.ServiceAccountKubeconfig(ctx, operatorNamespace, operatorAccount)
+	kubeconfig, err := d.env.ServiceAccountKubeconfig(ctx, framework.SystemNamespace, framework.ServiceAccount)
 	if err != nil {
 		return err
 	}
-	d.manager, err = d.start(ctx, "manager", "--kubeconfig="+account,
-		"--leader-elect", "--leader-election-namespace="+operatorNamespace, "--allow-insecure-endpoints",
-		"--poll-interval-min=700ms", "--metrics-bind-address=0", "--health-probe-bind-address=0")
-	if err != nil {
+	args := []string{
+		"--kubeconfig=" + kubeconfig,
+		"--leader-elect", "--leader-election-namespace=" + framework.SystemNamespace, "--allow-insecure-endpoints",
+		"--poll-interval-min=700ms", "--metrics-bind-address=0", "--health-probe-bind-address=0",
+	}
+	d.show.command("bin/manager " + strings.Join(args, " "))
+	if d.manager, err = framework.Run(framework.Command{Path: d.program("manager"), Args: args, Log: filepath.Join(d.env.Dir, "manager.log")}); err != nil {
 		return err
 	}
-	for _, right := range []struct{ verb, want string }{{"get", "yes"}, {"list", "no"}} {
-		// can-i ends with an error where the answer is no.
-		answer, _ := apart(controlplane.KubectlAs(ctx, account, "auth", "can-i", right.verb, "secrets", "--all-namespaces")).Output()
-		d.show.check("the operator's token may "+right.verb+" Secrets", right.want, strings.TrimSpace(string(answer)))
+	d.watchProcess(d.manager)
+	for _, permission := range []struct{ verb, want string }{{"get", "yes"}, {"list", "no"}} {
+		// kubectl fails if the answer is no.
+		answer, _ := d.env.Kubectl.As(kubeconfig).Run(ctx, "auth", "can-i", permission.verb, "secrets", "--all-namespaces")
+		d.show.check("the operator can "+permission.verb+" Secrets", permission.want, strings.TrimSpace(answer))
 	}
 	return d.show.verdict()
 }
 
-func (d *demo) storeKey(ctx context.Context) error {
-	d.show.heading("A key", "The key, and the endpoint that it is for, live in a Secret beside the batches that use them.")
-	file := filepath.Join(d.dir, "openai.env")
-	content := fmt.Sprintf("OPENAI_API_KEY=%s\nOPENAI_BASE_URL=%s/v1\n", d.upstream.key, d.upstream.url)
+func (d *demo) createSecret(ctx context.Context) error {
+	d.show.heading("A key", "The key and its endpoint are in a Secret, in the namespace of the batches.")
+	file := filepath.Join(d.env.Dir, "openai.env")
+	content := fmt.Sprintf("OPENAI_API_KEY=%s\nOPENAI_BASE_URL=%s\n", d.emulator.Key, d.emulator.BaseURL())
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		return fmt.Errorf("writing the key: %w", err)
 	}
@@ -147,9 +140,9 @@ func (d *demo) storeKey(ctx context.Context) error {
 	return nil
 }
 
-// keep leaves everything running until it is interrupted.
+// keep keeps everything running until it is interrupted.
 func (d *demo) keep(alive context.Context) error {
-	d.show.heading("Your turn", "All of it goes on running until you press Ctrl-C here. In another terminal:")
+	d.show.heading("Your turn", "Everything keeps running until you press Ctrl-C here. In another terminal:")
 	d.show.say(`export KUBECONFIG=%s PATH=%s:$PATH
 kubectl get vsfb -o wide
 kubectl describe vsfb scans
@@ -157,32 +150,30 @@ kubectl apply -f config/samples/smallest.yaml
 kubectl wait --for=condition=Finished vsfb/smallest
 kubectl delete vsfb adopted
 curl -s %s/_emulator/batches
-tail -f %s`, d.plane.Kubeconfig, os.Getenv("KUBEBUILDER_ASSETS"), d.upstream.url, d.manager.log)
+tail -f %s`, d.env.Kubeconfig, os.Getenv("KUBEBUILDER_ASSETS"), d.emulator.URL, d.manager.Log)
 	<-alive.Done()
-	if cause := context.Cause(alive); errors.Is(cause, errEnded) {
+	if cause := context.Cause(alive); errors.Is(cause, errExited) {
 		return cause
 	}
-	d.show.say("\ntaking everything down")
+	d.show.say("\nstopping everything")
 	return nil
 }
 
-// takeDown ends everything, in the opposite order, and leaves nothing behind. Where the demo
-// failed, the end of the manager's log is all that is kept, on the screen.
-func (d *demo) takeDown(failed bool) error {
+// tearDown stops everything in the reverse order, and removes its files. If the demo failed, it shows the
+// end of the manager's log.
+func (d *demo) tearDown(failed bool) error {
+	if d.env == nil {
+		return nil
+	}
 	if failed && d.manager != nil {
-		d.show.say("\nThe end of the manager's log:\n\n%s", d.manager.tail(15))
+		d.show.say("\nThe end of the manager's log:\n\n%s", d.manager.Tail())
 	}
-	for _, p := range []*process{d.manager, d.emulator} {
-		if p != nil {
-			p.stop()
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), framework.Timeout)
+	defer cancel()
+	// A process that exited has its error in the cause already.
+	_ = d.manager.Stop(ctx)
+	if d.emulator != nil {
+		d.emulator.Kill()
 	}
-	var errs []error
-	if d.plane != nil {
-		errs = append(errs, d.plane.Stop())
-	}
-	if d.dir != "" {
-		errs = append(errs, os.RemoveAll(d.dir))
-	}
-	return errors.Join(errs...)
+	return d.env.Stop()
 }

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -18,39 +17,23 @@ import (
 	"time"
 )
 
-// kubectl shows a command as a person would type it, runs it, and shows what it prints.
+// kubectl shows a command as a user types it, runs it, and shows its output.
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
-	return d.kubectlTyped(ctx, typed(args), nil, args...)
+	return d.kubectlWithInput(ctx, typed(args), "", args...)
 }
 
-// kubectlTyped is kubectl for a command that gets its standard input from another.
-func (d *demo) kubectlTyped(ctx context.Context, typed string, stdin io.Reader, args ...string) error {
+// kubectlWithInput is kubectl for a command that reads its standard input.
+func (d *demo) kubectlWithInput(ctx context.Context, typed, stdin string, args ...string) error {
 	d.show.command(typed)
-	var complaints bytes.Buffer
-	command := apart(d.plane.Kubectl(ctx, args...))
-	command.Stdin, command.Stdout, command.Stderr = stdin, d.show.w, &complaints
-	if err := command.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", typed, err, bytes.TrimSpace(complaints.Bytes()))
-	}
-	return nil
+	output, err := d.env.Kubectl.RunWithInput(ctx, stdin, args...)
+	d.show.print(output)
+	return err
 }
 
-// quietly runs kubectl without showing anything, and gives what it prints.
-func (d *demo) quietly(ctx context.Context, args ...string) ([]byte, error) {
-	var complaints bytes.Buffer
-	command := apart(d.plane.Kubectl(ctx, args...))
-	command.Stderr = &complaints
-	output, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", typed(args), err, bytes.TrimSpace(complaints.Bytes()))
-	}
-	return output, nil
-}
-
-// plain are arguments that a shell takes as they are.
+// plain matches the arguments that a shell needs no quotes for.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=,@+-]+$`)
 
-// typed is how a kubectl command looks in a shell.
+// typed returns a kubectl command as a user types it.
 func typed(args []string) string {
 	words := []string{"kubectl"}
 	for _, arg := range args {
@@ -62,13 +45,13 @@ func typed(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// row is a line of the table that kubectl prints.
+// row is a row of the table of kubectl get.
 type row struct {
 	status    string
 	completed int
 }
 
-// readRow reads a line; one of an object without a status is empty, and so is the header.
+// readRow parses a row. It returns an empty row for the header, and for an object without a status.
 func readRow(line string) row {
 	fields := strings.Fields(line)
 	if len(fields) != 6 { // NAME STATUS COMPLETED FAILED TOTAL AGE
@@ -81,21 +64,21 @@ func readRow(line string) row {
 	return row{status: fields[1], completed: completed}
 }
 
-func (r row) over() bool {
+func (r row) finished() bool {
 	return r.status == "completed" || r.status == "cancelled" || r.status == "failed"
 }
 
-// watchTimeout is how long one object is watched.
+// watchTimeout bounds the watch of one object.
 const watchTimeout = time.Minute
 
-// watch shows how kubectl's table of an object moves, until its batch is over. Each row is
-// handed to seen, where there is one.
+// watch shows the rows of kubectl's watch of an object until its batch is finished. It calls seen for each
+// row, unless that is nil.
 func (d *demo) watch(ctx context.Context, name string, seen func(row) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, watchTimeout, fmt.Errorf("%s is not over after %s", name, watchTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, watchTimeout, fmt.Errorf("%s is not finished after %s", name, watchTimeout))
 	defer cancel()
 	args := []string{"get", "vsfb", name, "-w"}
 	d.show.command(typed(args))
-	command := apart(d.plane.Kubectl(ctx, args...))
+	command := d.env.Kubectl.Cmd(ctx, args...)
 	command.Stderr = d.show.w
 	output, err := command.StdoutPipe()
 	if err != nil {
@@ -104,17 +87,17 @@ func (d *demo) watch(ctx context.Context, name string, seen func(row) error) err
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("watching %s: %w", name, err)
 	}
-	last, err := d.passOn(output, seen)
-	if err == nil && !last.over() {
-		err = cmp.Or(context.Cause(ctx), fmt.Errorf("watching %s: kubectl ended, and the last that it showed is status %q", name, last.status))
+	last, err := d.showRows(output, seen)
+	if err == nil && !last.finished() {
+		err = cmp.Or(context.Cause(ctx), fmt.Errorf("watching %s: kubectl exited after the status %q", name, last.status))
 	}
 	cancel()
-	_ = command.Wait() // it ends as it was made to
+	_ = command.Wait() // cancel kills it
 	return err
 }
 
-// passOn shows lines as they come, until one says that the batch is over.
-func (d *demo) passOn(output io.Reader, seen func(row) error) (row, error) {
+// showRows shows rows until the batch is finished, and returns the last one.
+func (d *demo) showRows(output io.Reader, seen func(row) error) (row, error) {
 	var last row
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
@@ -125,14 +108,14 @@ func (d *demo) passOn(output io.Reader, seen func(row) error) (row, error) {
 				return last, err
 			}
 		}
-		if last.over() {
+		if last.finished() {
 			return last, nil
 		}
 	}
 	return last, ignoreClosed(lines.Err())
 }
 
-// ignoreClosed drops the error of a pipe that was closed since its writer was stopped.
+// ignoreClosed drops the error of a pipe that closes because its writer is killed.
 func ignoreClosed(err error) error {
 	if errors.Is(err, os.ErrClosed) {
 		return nil

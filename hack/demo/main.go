@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the operator at work, against a real API server and a stand-in for the
-// upstream, and checks what it shows.
+// Command demo runs the operator against a real API server and the OpenAI emulator, and checks what it
+// shows.
 package main
 
 import (
@@ -17,30 +17,30 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 const usage = `Usage: demo [flags]
 
 Starts an API server and an emulator of the OpenAI API on this machine, runs the operator, and
 shows four batches: one that completes, one with files that fail, one that is cancelled, and one
-that is adopted. It checks how each of them ends, needs no key and no network, and takes
-everything down again. "make demo" builds what it needs and runs it; "make demo KEEP=1" leaves
-everything running afterwards, for you to try, until Ctrl-C.
+that is adopted. It checks the result of each, needs no key and no network, and stops everything
+in the end. "make demo" builds what it needs and runs it; "make demo KEEP=1" keeps everything
+running afterwards, until Ctrl-C.
 
 Flags:
 `
 
-// timeout bounds the whole of it, so that it ends by itself whatever happens.
+// timeout bounds the demo.
 const timeout = 4 * time.Minute
 
-// errInterrupted is how a run ends that somebody stopped.
+// errInterrupted is the error of a run that a signal interrupts.
 var errInterrupted = errors.New("interrupted")
 
 func main() {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	keep := flags.Bool("keep", false, "leave everything running after the checks, until Ctrl-C")
-	programs := flags.String("bin", filepath.Join(controlplane.Root(), "bin"), "the `folder` with the programs manager and emulator")
+	keep := flags.Bool("keep", false, "keep everything running after the checks, until Ctrl-C")
+	programs := flags.String("bin", filepath.Join(framework.Root(), "bin"), "the `folder` with the programs manager and emulator")
 	flags.Usage = func() {
 		_, _ = io.WriteString(flags.Output(), usage)
 		flags.PrintDefaults()
@@ -55,7 +55,7 @@ func main() {
 	case err != nil:
 		os.Exit(2)
 	}
-	// Signals stay caught to the very end: a second Ctrl-C does not cut the tidying up short.
+	// A second Ctrl-C does not interrupt tearDown.
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err = run(interrupted, *programs, *keep, newShow(os.Stdout))
 	stop()
@@ -69,18 +69,18 @@ func main() {
 	}
 }
 
-// run puts everything up, plays the scenes, and takes everything down again.
+// run starts everything, runs the scenarios, and stops everything.
 func run(interrupted context.Context, programs string, keep bool, show *show) (err error) {
 	alive, abandon := context.WithCancelCause(interrupted)
 	defer abandon(nil)
-	ctx, cancel := context.WithTimeoutCause(alive, timeout, fmt.Errorf("it is not over after %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(alive, timeout, fmt.Errorf("it is not finished after %s", timeout))
 	defer cancel()
 	d := &demo{show: show, programs: programs, abandon: abandon, started: time.Now()}
 	defer func() {
-		err = errors.Join(why(interrupted, ctx, err), d.takeDown(err != nil && interrupted.Err() == nil))
+		err = errors.Join(why(interrupted, ctx, err), d.tearDown(err != nil && interrupted.Err() == nil))
 	}()
-	for _, scene := range []func(context.Context) error{d.setUp, d.complete, d.fail, d.cancel, d.adopt, d.sumUp} {
-		if err := scene(ctx); err != nil {
+	for _, scenario := range []func(context.Context) error{d.setUp, d.complete, d.fail, d.cancel, d.adopt, d.sumUp} {
+		if err := scenario(ctx); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func run(interrupted context.Context, programs string, keep bool, show *show) (e
 	return nil
 }
 
-// why prefers the reason for which everything was stopped to what failed because of that.
+// why returns the cause of the cancellation, if there is one, rather than an error that follows from it.
 func why(interrupted, ctx context.Context, err error) error {
 	switch {
 	case err == nil:

@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// show prints what is going on.
+// show prints the run.
 type show struct {
-	w       io.Writer
-	colours bool
-	// wrong are the checks that failed since the last verdict.
+	w      io.Writer
+	colors bool
+	// wrong lists the checks that failed since the last verdict.
 	wrong []string
 }
 
-// newShow uses colours on a terminal only, and not where NO_COLOR asks for none.
+// newShow returns a show that uses colors on a terminal, unless NO_COLOR is set.
 func newShow(file *os.File) *show {
 	info, err := file.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &show{w: file, colours: terminal && os.Getenv("NO_COLOR") == ""}
+	return &show{w: file, colors: terminal && os.Getenv("NO_COLOR") == ""}
 }
 
 const (
@@ -35,38 +35,41 @@ const (
 	reset = "\x1b[0m"
 )
 
-func (s *show) paint(colour, text string) string {
-	if !s.colours {
+func (s *show) paint(color, text string) string {
+	if !s.colors {
 		return text
 	}
-	return colour + text + reset
+	return color + text + reset
 }
+
+// print prints text.
+func (s *show) print(text string) { _, _ = io.WriteString(s.w, text) }
 
 // say prints a line.
 func (s *show) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.w, format+"\n", args...)
 }
 
-// heading begins a scene, and says in one sentence what it shows.
+// heading prints the title of a scenario, and a sentence about it.
 func (s *show) heading(title, sentence string) {
 	s.say("\n%s\n%s\n", s.paint(bold, "== "+title+" =="), sentence)
 }
 
-// command shows a command as a person would type it.
+// command prints a command as a user types it.
 func (s *show) command(typed string) { s.say("%s", s.paint(cyan, "$ "+typed)) }
 
-// check shows whether something is as it should be.
+// check prints whether a value is the expected one.
 func (s *show) check(what, want, is string) {
 	if is == want {
 		s.say("  %s  %s: %s", s.paint(green, "ok"), what, is)
 		return
 	}
-	complaint := fmt.Sprintf("%s: expected %s, is %s", what, want, cmp.Or(is, "nothing at all"))
+	complaint := fmt.Sprintf("%s: expected %s, is %s", what, want, cmp.Or(is, "empty"))
 	s.say("  %s  %s", s.paint(red, "WRONG"), complaint)
 	s.wrong = append(s.wrong, complaint)
 }
 
-// verdict is an error if a check failed since the last one.
+// verdict returns an error if a check failed since the last verdict.
 func (s *show) verdict() error {
 	if len(s.wrong) == 0 {
 		return nil

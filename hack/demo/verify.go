@@ -16,11 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// ending is how an object, its Events and its batch upstream look once it is over.
-type ending struct {
-	// batchID is the batch's ID; empty where the operator made the batch.
+// result is the expected result of an object: its status, its Events and its batch.
+type result struct {
+	// batchID is empty if the operator created the batch.
 	batchID    string
 	status     string
 	reason     string
@@ -32,8 +33,8 @@ type ending struct {
 	cancels int
 }
 
-// verify compares an object, its Events, and its batch upstream with how they should look.
-func (d *demo) verify(ctx context.Context, name string, want ending) error {
+// verify compares an object, its Events and its batch with the expected result.
+func (d *demo) verify(ctx context.Context, name string, want result) error {
 	b, err := d.object(ctx, name)
 	if err != nil {
 		return err
@@ -51,39 +52,39 @@ func (d *demo) verify(ctx context.Context, name string, want ending) error {
 	if err := d.verifyEvents(ctx, name, want.events); err != nil {
 		return err
 	}
-	if err := d.verifyUpstream(ctx, b, want); err != nil {
+	if err := d.verifyBatch(ctx, b, want); err != nil {
 		return err
 	}
 	return d.show.verdict()
 }
 
-// object is an object as it stands.
+// object reads an object.
 func (d *demo) object(ctx context.Context, name string) (*v1alpha1.VectorStoreFileBatch, error) {
-	output, err := d.quietly(ctx, "get", "vsfb", name, "-o", "json")
+	output, err := d.env.Kubectl.Run(ctx, "get", "vsfb", name, "-o", "json")
 	if err != nil {
 		return nil, err
 	}
 	b := &v1alpha1.VectorStoreFileBatch{}
-	if err := json.Unmarshal(output, b); err != nil {
+	if err := json.Unmarshal([]byte(output), b); err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", name, err)
 	}
 	return b, nil
 }
 
-// eventsTimeout is how long an Event may take to arrive: it is sent after the status is stored.
+// eventsTimeout bounds the wait for the Events, which the operator sends after it writes the status.
 const eventsTimeout = 10 * time.Second
 
 func (d *demo) verifyEvents(ctx context.Context, name string, want []string) error {
 	var is []string
 	waiting, cancel := context.WithTimeout(ctx, eventsTimeout)
 	defer cancel()
-	err := until(waiting, func() (bool, error) {
-		output, err := d.quietly(waiting, "get", "events", "--field-selector=involvedObject.name="+name, "-o", "json")
+	err := framework.Poll(waiting, "the Events of "+name, func() (bool, error) {
+		output, err := d.env.Kubectl.Run(waiting, "get", "events", "--field-selector=involvedObject.name="+name, "-o", "json")
 		if err != nil {
 			return false, err
 		}
 		var list corev1.EventList
-		if err := json.Unmarshal(output, &list); err != nil {
+		if err := json.Unmarshal([]byte(output), &list); err != nil {
 			return false, fmt.Errorf("decoding the Events of %s: %w", name, err)
 		}
 		slices.SortFunc(list.Items, func(a, b corev1.Event) int { return a.EventTime.Compare(b.EventTime.Time) })
@@ -100,20 +101,24 @@ func (d *demo) verifyEvents(ctx context.Context, name string, want []string) err
 	return nil
 }
 
-func (d *demo) verifyUpstream(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, want ending) error {
+func (d *demo) verifyBatch(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, want result) error {
 	if b.Status.BatchID == "" {
 		d.show.check("the batch's ID", want.batchID, "(not in the status)")
 		return nil
 	}
-	batch, err := d.upstream.batch(ctx, b.Status.BatchID)
+	batch, err := d.emulator.Batch(ctx, b.Status.BatchID)
 	if err != nil {
 		return err
 	}
-	twins, err := d.upstream.twins(ctx, batch.ID)
+	created, err := d.batchesOfTheSameFiles(ctx, batch.ID)
 	if err != nil {
 		return err
 	}
-	d.show.check("upstream", upstreamWords(want.batchID, want.status, &want.counts, 1, want.cancels),
-		upstreamWords(batch.ID, batch.Status, (*v1alpha1.FileCounts)(&batch.FileCounts), twins, batch.Cancels))
+	got := v1alpha1.FileCounts{
+		InProgress: int32(batch.FileCounts.InProgress), Completed: int32(batch.FileCounts.Completed),
+		Failed: int32(batch.FileCounts.Failed), Cancelled: int32(batch.FileCounts.Cancelled), Total: int32(batch.FileCounts.Total),
+	}
+	d.show.check("batch", describeBatch(want.batchID, want.status, &want.counts, 1, want.cancels),
+		describeBatch(batch.ID, batch.Status, &got, created, batch.Cancels))
 	return nil
 }

@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture draws what the demo prints as a terminal in SVG, each line appearing when it
-// was printed. It reads a run of the demo as it goes, and takes two of its scenes:
+// Command picture draws the output of the demo as a terminal in SVG, where each line appears at the time of
+// its output. It reads a run of the demo as it goes, and draws two of its scenarios:
 //
 //	bin/demo | bin/picture >docs/images/demo.svg
 package main
@@ -14,14 +14,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
-// scenes are the headings of the demo that the picture shows.
-var scenes = []string{"A batch that completes", "A batch that is cancelled"}
+// scenarios are the headings of the demo that the picture shows.
+var scenarios = []string{"A batch that completes", "A batch that is cancelled"}
 
-// line is a line of the terminal, and when it was printed.
+// line is a line of the terminal, and the time of its output.
 type line struct {
 	text string
 	at   time.Duration
@@ -30,7 +31,7 @@ type line struct {
 func main() {
 	lines, err := record(os.Stdin, os.Stderr)
 	if err == nil && len(lines) == 0 {
-		err = errors.New("the input has none of the scenes: is it a run of the demo?")
+		err = errors.New("the input has none of the scenarios: is it a run of the demo?")
 	}
 	if err == nil {
 		_, err = io.WriteString(os.Stdout, draw(lines))
@@ -41,27 +42,27 @@ func main() {
 	}
 }
 
-// record reads the scenes, and passes everything on, so that whoever waits sees it.
-func record(input io.Reader, passOn io.Writer) ([]line, error) {
+// record reads the scenarios, and copies the input to output.
+func record(input io.Reader, output io.Writer) ([]line, error) {
 	var lines []line
-	var scene string
-	var skipped, left time.Duration // the time of the scenes that are not shown
+	var scenario string
+	var skipped, left time.Duration // the time of the scenarios that are not shown
 	started := time.Now()
-	input = io.TeeReader(input, passOn)
+	input = io.TeeReader(input, output)
 	scanner := bufio.NewScanner(input)
 	for scanner.Scan() {
 		text, at := scanner.Text(), time.Since(started)
 		if title, isHeading := strings.CutPrefix(text, "== "); isHeading {
-			if shown(scene) {
+			if shown(scenario) {
 				left = at
 			}
-			scene = strings.TrimSuffix(title, " ==")
-			if shown(scene) {
+			scenario = strings.TrimSuffix(title, " ==")
+			if shown(scenario) {
 				skipped += at - left
 			}
 			continue
 		}
-		if !shown(scene) || !typed(text, lines) {
+		if !shown(scenario) || !typed(text, lines) {
 			continue
 		}
 		lines = append(lines, line{text, at - skipped})
@@ -72,9 +73,9 @@ func record(input io.Reader, passOn io.Writer) ([]line, error) {
 	return lines, nil
 }
 
-func shown(scene string) bool { return scene == scenes[0] || scene == scenes[1] }
+func shown(scenario string) bool { return slices.Contains(scenarios, scenario) }
 
-// typed leaves out what is no part of a terminal session: the demo's sentences and its checks.
+// typed reports whether a line belongs to a terminal session: it is no sentence and no check of the demo.
 func typed(text string, before []line) bool {
 	isCommand := strings.HasPrefix(text, "$ ")
 	isCheck := strings.HasPrefix(text, "  ok  ") || strings.TrimSpace(text) == ""

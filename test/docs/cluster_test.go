@@ -14,44 +14,44 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// TestOnACluster installs what the README says, tries every manifest and every command of the
-// docs, and uninstalls again. The parts follow upon each other: an API server takes its time.
-func TestOnACluster(t *testing.T) {
+// TestCluster installs the operator as the README does, applies the manifests and runs the commands of the
+// docs, and uninstalls the operator. The parts run in order, on one API server.
+func TestCluster(t *testing.T) {
 	log.SetLogger(logr.Discard())
-	plane, err := controlplane.Start()
+	env, err := framework.Start(t.Context(), framework.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := plane.Stop(); err != nil {
+		if err := env.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	if !t.Run("install", func(t *testing.T) { testInstall(t, plane) }) {
+	if !t.Run("install", func(t *testing.T) { testInstall(t, env) }) {
 		return
 	}
-	t.Run("manifests", func(t *testing.T) { testManifests(t, plane) })
-	t.Run("commands", func(t *testing.T) { testCommands(t, plane) })
-	t.Run("uninstall", func(t *testing.T) { testUninstall(t, plane) })
+	t.Run("manifests", func(t *testing.T) { testManifests(t, env) })
+	t.Run("commands", func(t *testing.T) { testCommands(t, env) })
+	t.Run("uninstall", func(t *testing.T) { testUninstall(t, env) })
 }
 
-func testInstall(t *testing.T, plane *controlplane.ControlPlane) {
-	runBlock(t, plane, "make install")
-	if err := plane.Established(t.Context(), controlplane.CRD); err != nil {
+func testInstall(t *testing.T, env *framework.Env) {
+	runBlock(t, env, "make install")
+	if err := env.WaitForCRD(t.Context(), framework.CRD); err != nil {
 		t.Fatal(err)
 	}
-	runBlock(t, plane, "kubectl get validatingadmissionpolicy vectorstorefilebatch-attributes vectorstorefilebatch-immutable-attributes")
+	runBlock(t, env, "kubectl get validatingadmissionpolicy vectorstorefilebatch-attributes vectorstorefilebatch-immutable-attributes")
 }
 
-func testUninstall(t *testing.T, plane *controlplane.ControlPlane) {
-	runBlock(t, plane, "make uninstall")
-	runBlock(t, plane, "! kubectl get crd,validatingadmissionpolicy -o name | grep vectorstorefilebatch")
+func testUninstall(t *testing.T, env *framework.Env) {
+	runBlock(t, env, "make uninstall")
+	runBlock(t, env, "! kubectl get crd,validatingadmissionpolicy -o name | grep vectorstorefilebatch")
 }
 
-// finished is the status of a batch that is over.
+// finished is the status of a finished batch.
 const finished = `{"status": {
 	"status": "completed", "observedGeneration": 1,
 	"failedFiles": [{"fileID": "file-x", "code": "invalid_file", "message": "empty"}],
@@ -59,38 +59,33 @@ const finished = `{"status": {
 		{"type": "Finished", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"},
 		{"type": "Succeeded", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}`
 
-// isForReaders are blocks that build the programs, or never end.
+// isForReaders matches blocks that build the programs, or never finish.
 var isForReaders = regexp.MustCompile(`(?m)^make (demo|test|run)\b`)
 
-// tried are the pages whose commands are run, in this order.
-var tried = []string{readme, kindPage, gitops, runbook}
+// commandPages are the pages whose commands run, in this order.
+var commandPages = []string{readme, kindPage, gitops, runbook}
 
-// testCommands runs the commands of the docs as a person types them, after the samples were
-// applied and, as it seems, came to their end.
-func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
+// testCommands runs the commands of the docs, with the samples applied and marked as finished.
+func testCommands(t *testing.T, env *framework.Env) {
 	run := func(args ...string) string {
 		t.Helper()
-		output, err := plane.Run(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return output
+		return env.Kubectl.Must(t, args...)
 	}
 	run("apply", "-k", "config/samples")
 	for _, name := range strings.Fields(run("get", "vsfb", "-o", "name")) {
 		run("patch", name, "--subresource=status", "--type=merge", "-p", finished)
 	}
 	run("-n", "argocd", "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com")
-	for _, page := range tried {
+	for _, page := range commandPages {
 		for _, block := range blocks(t, page, "sh") {
 			if !isForReaders.MatchString(block) {
-				runBlock(t, plane, block)
+				runBlock(t, env, block)
 			}
 		}
 	}
 	key := run("get", "secret", "openai", "-o", "go-template={{.data.OPENAI_API_KEY | base64decode}}")
 	if key != "sk-typed" {
-		t.Errorf("the Secret's key is %q, and not what was typed", key)
+		t.Errorf("the Secret's key is %q, want the typed one", key)
 	}
 	if cancel := run("get", "vsfb", "archive", "-o", "jsonpath={.spec.cancel}"); cancel != "true" {
 		t.Errorf("spec.cancel is %q after the command that cancels", cancel)
@@ -100,14 +95,14 @@ func testCommands(t *testing.T, plane *controlplane.ControlPlane) {
 	}
 }
 
-func runBlock(t *testing.T, plane *controlplane.ControlPlane, block string) {
+func runBlock(t *testing.T, env *framework.Env, block string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", block)
-	command.Dir = controlplane.Root()
+	command.Dir = framework.Root()
 	command.Stdin = strings.NewReader("sk-typed\n")
-	command.Env = append(os.Environ(), "KUBECONFIG="+plane.Kubeconfig, "KUBECACHEDIR="+t.TempDir(),
+	command.Env = append(os.Environ(), "KUBECONFIG="+env.Kubeconfig, "KUBECACHEDIR="+t.TempDir(),
 		"PATH="+os.Getenv("KUBEBUILDER_ASSETS")+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	if output, err := command.CombinedOutput(); err != nil {
-		t.Errorf("%v of\n%s\nIt said:\n%s", err, block, output)
+		t.Errorf("%v in\n%s\nOutput:\n%s", err, block, output)
 	}
 }

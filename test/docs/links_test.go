@@ -7,23 +7,22 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	code    = regexp.MustCompile("`[^`\n]+`")
 	heading = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
-	// dropped is what GitHub leaves out of the anchor of a heading.
+	// dropped matches the characters that GitHub omits from the anchor of a heading.
 	dropped = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// anchors are those that GitHub gives to the headings of a page.
+// anchors returns the anchors of the headings of a page on GitHub.
 func anchors(t *testing.T, page string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -39,8 +38,8 @@ func anchors(t *testing.T, page string) map[string]bool {
 	return found
 }
 
-// TestLinksLeadSomewhere follows every link inside the repository, to its heading.
-func TestLinksLeadSomewhere(t *testing.T) {
+// TestLinks_Resolve follows every link inside the repository, to its heading.
+func TestLinks_Resolve(t *testing.T) {
 	for _, page := range pages(t) {
 		for _, match := range link.FindAllStringSubmatch(code.ReplaceAllString(prose(t, page), ""), -1) {
 			target, anchor, _ := strings.Cut(match[1], "#")
@@ -51,40 +50,40 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			if match[1][0] == '#' {
 				target = page
 			}
-			if _, err := os.Stat(filepath.Join(controlplane.Root(), target)); err != nil {
-				t.Errorf("%s: the link %s leads nowhere: %v", page, match[1], err)
+			if _, err := os.Stat(framework.Path(target)); err != nil {
+				t.Errorf("%s: broken link %s: %v", page, match[1], err)
 				continue
 			}
 			if anchor != "" && !anchors(t, target)[anchor] {
-				t.Errorf("%s: the link %s leads to no heading", page, match[1])
+				t.Errorf("%s: the link %s has no heading", page, match[1])
 			}
 		}
 	}
 	for _, folder := range column(t, readme, "folder") {
-		if _, err := os.Stat(filepath.Join(controlplane.Root(), folder)); err != nil {
+		if _, err := os.Stat(framework.Path(folder)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// TestEveryPageIsLinked demands that a reader who begins with the README finds every page.
-func TestEveryPageIsLinked(t *testing.T) {
+// TestLinks_FromTheReadme requires that the README links to every page.
+func TestLinks_FromTheReadme(t *testing.T) {
 	text := read(t, readme)
-	for _, page := range glob(t, "*.md", "docs/*.md") {
+	for _, page := range framework.Glob(t, "*.md", "docs/*.md") {
 		if page != readme && !strings.Contains(text, "]("+page+")") {
 			t.Errorf("the README does not link to %s", page)
 		}
 	}
 }
 
-// TestDecisionsAreNumbered demands numbers without a gap, and titles that have them.
-func TestDecisionsAreNumbered(t *testing.T) {
-	for i, page := range glob(t, "docs/adr/*.md") {
+// TestDecisions_Numbered requires consecutive numbers, also in the titles.
+func TestDecisions_Numbered(t *testing.T) {
+	for i, page := range framework.Glob(t, "docs/adr/*.md") {
 		if number := fmt.Sprintf("%04d-", i+1); !strings.HasPrefix(path.Base(page), number) {
-			t.Errorf("%s should begin with %s", page, number)
+			t.Errorf("%s must begin with %s", page, number)
 		}
 		if title := fmt.Sprintf("# %d. ", i+1); !strings.HasPrefix(read(t, page), title) {
-			t.Errorf("%s should begin with %q", page, title)
+			t.Errorf("%s must begin with %q", page, title)
 		}
 	}
 }

@@ -17,12 +17,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// foreignCRDs are the definitions of the Kinds of other projects that the docs have manifests
-// of. They come out of the projects' Go modules, as they are published, and are held to a
-// checksum as in a go.sum.
+// foreignCRDs are the CRDs of other projects with manifests in the docs. They are files of the projects' Go
+// modules, which have the checksums of a go.sum.
 var foreignCRDs = []struct{ module, sum, file string }{
 	{
 		"github.com/argoproj/argo-cd/v3@v3.5.7", "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
@@ -39,33 +38,27 @@ var foreignCRDs = []struct{ module, sum, file string }{
 }
 
 // installForeign installs the CRDs of other projects.
-func installForeign(t *testing.T, plane *controlplane.ControlPlane) {
+func installForeign(t *testing.T, env *framework.Env) {
 	t.Helper()
 	for _, foreign := range foreignCRDs {
-		path := filepath.Join(t.TempDir(), "crd.yaml")
-		if err := os.WriteFile(path, fromModule(t, foreign.module, foreign.sum, foreign.file), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		name, err := plane.Run(t.Context(), "apply", "--server-side", "-f", path, "-o", "jsonpath={.metadata.name}")
-		if err != nil {
-			t.Fatalf("%s: %v", foreign.module, err)
-		}
-		if err := plane.Established(t.Context(), name); err != nil {
+		path := framework.WriteFile(t, t.TempDir(), "crd.yaml", string(fromModule(t, foreign.module, foreign.sum, foreign.file)))
+		name := env.Kubectl.Must(t, "apply", "--server-side", "-f", path, "-o", "jsonpath={.metadata.name}")
+		if err := env.WaitForCRD(t.Context(), name); err != nil {
 			t.Fatalf("%s: %v", foreign.module, err)
 		}
 	}
 }
 
-// fromModule is a file of a Go module, which the module proxy has.
+// fromModule returns a file of a Go module.
 func fromModule(t *testing.T, module, sum, file string) []byte {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
-	command.Dir = t.TempDir() // no module: its dependencies are of no interest
+	command.Dir = t.TempDir() // outside a module, go downloads no dependencies
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("downloading %s: %v: %s", module, err, output)
 	}
-	// The answer stands after what go says of its progress.
+	// go prints its progress before the JSON.
 	var downloaded struct{ Zip, Sum string }
 	if err := json.Unmarshal(output[strings.Index(string(output), "{"):], &downloaded); err != nil {
 		t.Fatalf("downloading %s: %v: %s", module, err, output)
@@ -84,7 +77,7 @@ func fromModule(t *testing.T, module, sum, file string) []byte {
 	return content
 }
 
-// documents are the manifests of a text, each with its number.
+// documents returns the manifests of a text, each with its number.
 func documents(name, text string) map[string]string {
 	found := map[string]string{}
 	for i, document := range regexp.MustCompile(`(?m)^---\n`).Split(text, -1) {
@@ -95,10 +88,10 @@ func documents(name, text string) map[string]string {
 	return found
 }
 
-// testManifests sends every manifest of the docs, and every sample, to a real API server,
-// which refuses what it does not know.
-func testManifests(t *testing.T, plane *controlplane.ControlPlane) {
-	installForeign(t, plane)
+// testManifests sends every manifest of the docs, and every sample, to a real API server, which rejects
+// unknown fields.
+func testManifests(t *testing.T, env *framework.Env) {
+	installForeign(t, env)
 	manifests := map[string]string{}
 	add := func(name, text string) {
 		for name, document := range documents(name, text) {
@@ -110,87 +103,77 @@ func testManifests(t *testing.T, plane *controlplane.ControlPlane) {
 			add(fmt.Sprintf("%s %d", strings.ReplaceAll(page, "/", ":"), i+1), block)
 		}
 	}
-	for _, path := range glob(t, "config/samples/*.yaml", "config/flux/*.yaml", "config/argocd/*.yaml") {
+	for _, path := range framework.Glob(t, "config/samples/*.yaml", "config/flux/*.yaml", "config/argocd/*.yaml") {
 		if path != "config/samples/kustomization.yaml" { // which testCommands applies
 			add(strings.ReplaceAll(path, "/", ":"), read(t, path))
 		}
 	}
-	made := map[string]bool{"default": true}
+	created := map[string]bool{"default": true}
 	for _, manifest := range manifests {
 		for _, namespace := range firsts(`(?m)^  namespace: (\S+)$`, manifest) {
-			if made[namespace] {
+			if created[namespace] {
 				continue
 			}
-			made[namespace] = true
-			if output, err := plane.Kubectl(t.Context(), "create", "namespace", namespace).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, output)
-			}
+			created[namespace] = true
+			env.Kubectl.Must(t, "create", "namespace", namespace)
 		}
 	}
 	for name, manifest := range manifests {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(manifest, "apiVersion: kustomize.config.k8s.io/") {
-				built(t, plane, manifest)
+				built(t, env, manifest)
 				return
 			}
-			accepted(t, plane, manifest)
+			accepted(t, env, manifest)
 		})
 	}
 }
 
-// built applies what a kustomization makes of this repository's folders, from a folder that
-// lies beside config.
-func built(t *testing.T, plane *controlplane.ControlPlane, kustomization string) {
+// built applies a kustomization of the repository's folders, in a folder beside config.
+func built(t *testing.T, env *framework.Env, kustomization string) {
 	t.Helper()
 	root := t.TempDir()
 	site := filepath.Join(root, "site")
 	err := errors.Join(
-		os.CopyFS(filepath.Join(root, "config"), os.DirFS(filepath.Join(controlplane.Root(), "config"))),
+		os.CopyFS(filepath.Join(root, "config"), os.DirFS(framework.Path("config"))),
 		os.Mkdir(site, 0o700),
 		os.WriteFile(filepath.Join(site, "kustomization.yaml"), []byte(kustomization), 0o600),
 	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rendered, err := plane.Run(t.Context(), "kustomize", site)
+	rendered := env.Kubectl.Must(t, "kustomize", site)
+	// A dry run rejects objects in a namespace that does not exist.
+	env.Kubectl.Must(t, "create", "namespace", framework.SystemNamespace)
+	for _, document := range documents("", rendered) {
+		accepted(t, env, document)
+	}
+}
+
+func accepted(t *testing.T, env *framework.Env, manifest string) {
+	t.Helper()
+	output, err := env.Kubectl.RunWithInput(t.Context(), manifest, "apply", "--server-side", "--validate=strict", "--dry-run=server", "-o", "name", "-f", "-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is in a namespace that is only about to be made, a dry run refuses.
-	if output, err := plane.Kubectl(t.Context(), "create", "namespace", "vector-store-operator-system").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
-	for _, document := range documents("", rendered) {
-		accepted(t, plane, document)
+	if name := strings.TrimSpace(output); !regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.:-]+$`).MatchString(name) {
+		t.Errorf("kubectl printed %q, want one name", name)
 	}
 }
 
-func accepted(t *testing.T, plane *controlplane.ControlPlane, manifest string) {
-	t.Helper()
-	command := plane.Kubectl(t.Context(), "apply", "--server-side", "--validate=strict", "--dry-run=server", "-o", "name", "-f", "-")
-	command.Stdin = strings.NewReader(manifest)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
-	if name := strings.TrimSpace(string(output)); !regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.:-]+$`).MatchString(name) {
-		t.Errorf("what was accepted is %q", name)
-	}
-}
-
-// TestManifestsAreTheSamples holds the manifests of the README, of the Kind's page and of Flux
-// to files that other tests use, without the comments at their heads.
-func TestManifestsAreTheSamples(t *testing.T) {
+// TestManifests_EqualSamples requires that the manifests of the README, of the Kind's page and of Flux are
+// files that other tests use, without the comments at their heads.
+func TestManifests_EqualSamples(t *testing.T) {
 	head := regexp.MustCompile(`\A(#.*\n)+`)
 	var samples []string
-	for _, path := range glob(t, "config/samples/*.yaml", "config/flux/*.yaml") {
+	for _, path := range framework.Glob(t, "config/samples/*.yaml", "config/flux/*.yaml") {
 		samples = append(samples, head.ReplaceAllString(read(t, path), ""))
 	}
 	isFlux := func(block string) bool { return strings.Contains(block, "fluxcd.io") }
 	flux := slices.DeleteFunc(blocks(t, gitops, "yaml"), func(block string) bool { return !isFlux(block) })
 	for _, manifest := range slices.Concat(blocks(t, readme, "yaml"), blocks(t, kindPage, "yaml"), flux) {
 		if !slices.Contains(samples, manifest) {
-			t.Errorf("no file in config/samples or config/flux is like this:\n%s", manifest)
+			t.Errorf("no file in config/samples or config/flux equals:\n%s", manifest)
 		}
 	}
 	if len(flux) == 0 {

@@ -20,10 +20,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// fields are the names of a type's fields in JSON.
+// fields returns the names of a type's fields in JSON.
 func fields[T any]() []string {
 	var names []string
 	for field := range reflect.TypeFor[T]().Fields() {
@@ -33,7 +33,7 @@ func fields[T any]() []string {
 	return names
 }
 
-// constants are the values of the API's constants whose names begin with a prefix.
+// constants returns the values of the API's constants whose names begin with a prefix.
 func constants(t *testing.T, prefix string) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/names.go"), 0)
@@ -56,12 +56,12 @@ func constants(t *testing.T, prefix string) []string {
 	return values
 }
 
-// sources are the Go files below some folders, in one text.
+// sources returns the Go files below some folders in one text.
 func sources(t *testing.T, folders ...string) string {
 	t.Helper()
 	var text strings.Builder
 	for _, folder := range folders {
-		err := filepath.WalkDir(filepath.Join(controlplane.Root(), folder), func(path string, _ fs.DirEntry, err error) error {
+		err := filepath.WalkDir(framework.Path(folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") {
 				return err
 			}
@@ -76,7 +76,7 @@ func sources(t *testing.T, folders ...string) string {
 	return text.String()
 }
 
-// firsts are the first groups of all that a pattern finds.
+// firsts returns the first group of each match of a pattern.
 func firsts(pattern, text string) []string {
 	var found []string
 	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
@@ -90,11 +90,11 @@ func same(t *testing.T, what string, want, got []string) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s (-there +documented):\n%s", what, diff)
+		t.Errorf("%s (-code +documented):\n%s", what, diff)
 	}
 }
 
-func TestTablesNameWhatThereIs(t *testing.T) {
+func TestTables_NameFieldsAndConditions(t *testing.T) {
 	tables := strings.Split(read(t, kindPage), "\n| field | ")
 	if len(tables) != 3 {
 		t.Fatalf("%s has %d tables of fields, want those of the spec and of the status", kindPage, len(tables)-1)
@@ -106,12 +106,11 @@ func TestTablesNameWhatThereIs(t *testing.T) {
 	same(t, "keys of the Secret", constants(t, "SecretKey"), secret)
 }
 
-// entry is an entry of the runbook: its heading, and what stands below it.
+// entry matches the heading of an entry of the runbook.
 var entry = regexp.MustCompile(`(?m)^### (\S+)\n`)
 
-// TestTheRunbookHasEveryReason demands an entry for each reason of a condition or an Event,
-// and none for a reason that there is not.
-func TestTheRunbookHasEveryReason(t *testing.T) {
+// TestRunbook_HasEveryReason requires one entry for each reason of a condition or an Event.
+func TestRunbook_HasEveryReason(t *testing.T) {
 	text := read(t, runbook)
 	same(t, "reasons", constants(t, "Reason"), firsts(entry.String(), text))
 	starts := entry.FindAllStringSubmatchIndex(text, -1)
@@ -123,14 +122,14 @@ func TestTheRunbookHasEveryReason(t *testing.T) {
 		name, body := text[start[2]:start[3]], text[start[1]:end]
 		for _, part := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
 			if strings.Count(body, "\n"+part) != 1 {
-				t.Errorf("the entry of %s should say %q once", name, part)
+				t.Errorf("the entry of %s needs %q once", name, part)
 			}
 		}
 	}
 }
 
-// TestFlagsAreDocumented demands that the reference has each of the manager's flags.
-func TestFlagsAreDocumented(t *testing.T) {
+// TestFlags_Documented requires the manager's flags in the reference.
+func TestFlags_Documented(t *testing.T) {
 	documented := column(t, reference, "flag")
 	for _, flag := range firsts(`flags\.\w*Var\(&[\w.]+, "([a-z-]+)"`, sources(t, "cmd/manager")) {
 		if !slices.Contains(documented, "--"+flag) {
@@ -139,12 +138,12 @@ func TestFlagsAreDocumented(t *testing.T) {
 	}
 }
 
-// foreignFlags are flags of other programs that the docs name.
+// foreignFlags are flags of other programs in the docs.
 var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
 
-// TestFlagsExist looks for every flag that stands alone in backquotes.
-func TestFlagsExist(t *testing.T) {
-	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "internal/kubectl", "test/robustness/failpoints"))
+// TestFlags_Exist searches for every flag in backquotes.
+func TestFlags_Exist(t *testing.T) {
+	flags := firsts(`\w*(?:Var|VarP|P|Bool|String|Int|Duration)\((?:[^,()"]+, )?"([a-z][a-z-]+)"`, sources(t, "cmd", "hack", "internal/kubectl", "test"))
 	for _, page := range pages(t) {
 		for _, text := range quoted(t, page) {
 			flag, _, _ := strings.Cut(text, "=")
@@ -159,46 +158,43 @@ func TestFlagsExist(t *testing.T) {
 	}
 }
 
-// camel is how conditions, reasons, Kinds and the values of enums are written.
-var camel = regexp.MustCompile(`^[A-Z][a-z]+(?:[A-Z]+[a-z]*)*$`)
+// camel matches the form of conditions, reasons, Kinds, values of enums, and names of tests.
+var camel = regexp.MustCompile(`^(?:(?:Test|Benchmark|Fuzz)\w+|[A-Z][a-z]+(?:[A-Z]+[a-z]*)*)$`)
 
 // foreignNames are names of other programs in that form.
 var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never RequeueAfter")
 
-// TestNamesExist looks for every name in backquotes that is written like a condition, a reason
-// or a Kind: it has to be one, or a test.
-func TestNamesExist(t *testing.T) {
+// TestNames_Exist searches for every name in backquotes that has the form of a condition, a reason, a Kind or
+// a test.
+func TestNames_Exist(t *testing.T) {
 	known := slices.Concat(constants(t, "Condition"), constants(t, "Reason"), foreignNames, []string{"VectorStoreFileBatch"},
 		firsts(`(?m)^\t(?:DeletionPolicy|Chunking)\w+ \w+ = "(\w+)"`, read(t, "api/v1alpha1/vectorstorefilebatch_types.go")),
 		firsts(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`, sources(t, ".")))
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
 			if camel.MatchString(name) && !slices.Contains(known, name) {
-				t.Errorf("%s: there is no %s: no condition, no reason, no Kind, no value of a field and no test", page, name)
+				t.Errorf("%s: %s is not a condition, reason, Kind, value of a field or test", page, name)
 			}
 		}
 	}
 }
 
-// TestMetricsExist looks for every metric of the operator that a page names.
-func TestMetricsExist(t *testing.T) {
+// TestMetrics_Exist searches for every metric of the operator in backquotes.
+func TestMetrics_Exist(t *testing.T) {
 	code := sources(t, "internal", "cmd/manager")
-	// The list of all metrics is written from the registry, where names are put together.
-	list, err := os.ReadFile(filepath.Join(controlplane.Root(), "docs", "metrics.md"))
-	if err == nil {
-		code += strings.ReplaceAll(string(list), "`", `"`)
-	}
+	// docs/metrics.md is generated from the registry, which composes names.
+	code += strings.ReplaceAll(read(t, "docs/metrics.md"), "`", `"`)
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
 			name, _, _ = strings.Cut(name, "{")
 			if regexp.MustCompile(`^vectorstore(filebatch|_operator)?(es)?_\w+$`).MatchString(name) && !strings.Contains(code, strconv.Quote(name)) {
-				t.Errorf("%s: there is no metric %s", page, name)
+				t.Errorf("%s: the operator has no metric %s", page, name)
 			}
 		}
 	}
 }
 
-func TestTargetsExist(t *testing.T) {
+func TestTargets_Exist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, page := range pages(t) {
 		for _, target := range firsts("(?m)(?:^|`|\\$ )make ([a-z-]+)", read(t, page)) {

@@ -1,9 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package release_test holds what makes a release to what it promises: it releases only what
-// was tagged, and with actions that nobody can change afterwards.
-package release_test
+package docs_test
 
 import (
 	"os"
@@ -13,17 +11,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/controlplane"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// TestOnlyWhatWasTaggedIsReleased tries it with a repository of its own, which has the script
-// and a Makefile that generates a file from another.
-func TestOnlyWhatWasTaggedIsReleased(t *testing.T) {
+// TestRelease_OnlyTaggedCommits runs the script in a repository of its own, with a Makefile that generates a
+// file from another.
+func TestRelease_OnlyTaggedCommits(t *testing.T) {
 	for name, test := range map[string]struct {
 		tag string
-		// change is what is done after the commit was tagged v1.2.3.
+		// change is a command that runs after the commit is tagged v1.2.3.
 		change string
-		// refused is what the refusal has to say; empty where there is none.
+		// refused is part of the error; empty if the script succeeds.
 		refused string
 	}{
 		"as it was tagged":      {tag: "v1.2.3"},
@@ -37,7 +35,7 @@ func TestOnlyWhatWasTaggedIsReleased(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			script, err := os.ReadFile(filepath.Join(controlplane.Root(), "hack", "release.sh"))
+			script, err := os.ReadFile(framework.Path("hack", "release.sh"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +58,7 @@ func TestOnlyWhatWasTaggedIsReleased(t *testing.T) {
 				t.Errorf("refused: %s", output)
 			}
 			if test.refused != "" && (err == nil || !strings.Contains(output, test.refused)) {
-				t.Errorf("got %v and %q, want a refusal that says %q", err, output, test.refused)
+				t.Errorf("got %v and %q, want an error with %q", err, output, test.refused)
 			}
 		})
 	}
@@ -76,19 +74,11 @@ func shell(t *testing.T, folder, command string) (string, error) {
 	return string(output), err
 }
 
-// TestActionsCannotBeExchanged looks at every action of the workflows: a tag of one can be moved,
-// and a commit cannot.
-func TestActionsCannotBeExchanged(t *testing.T) {
-	paths, err := filepath.Glob(filepath.Join(controlplane.Root(), ".github", "workflows", "*.yaml"))
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("found %d workflows: %v", len(paths), err)
-	}
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		uses := regexp.MustCompile(`(?m)uses:\s*(.*)$`).FindAllStringSubmatch(string(content), -1)
+// TestWorkflows_PinActions requires that the workflows name their actions by commit: a tag can move.
+func TestWorkflows_PinActions(t *testing.T) {
+	for _, path := range framework.Glob(t, ".github/workflows/*.yaml") {
+		content := read(t, path)
+		uses := regexp.MustCompile(`(?m)uses:\s*(.*)$`).FindAllStringSubmatch(content, -1)
 		if len(uses) == 0 {
 			t.Errorf("%s uses no action", path)
 		}
@@ -97,8 +87,8 @@ func TestActionsCannotBeExchanged(t *testing.T) {
 				t.Errorf("%s: %q is not a commit with its version", filepath.Base(path), use[1])
 			}
 		}
-		if !strings.Contains(string(content), "\npermissions: {}\n") {
-			t.Errorf("%s gives every job rights that it does not ask for", filepath.Base(path))
+		if !strings.Contains(content, "\npermissions: {}\n") {
+			t.Errorf("%s grants permissions to every job", filepath.Base(path))
 		}
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -58,18 +58,20 @@ func ReadYAML(t testing.TB, into any, elements ...string) {
 	}
 }
 
-// Glob returns the files that match patterns, relative to the root of the repository.
+// Glob returns the files that match patterns, relative to the root of the repository. The test ends if
+// there are none.
 func Glob(t testing.TB, patterns ...string) []string {
 	t.Helper()
 	var found []string
 	for _, pattern := range patterns {
-		paths, err := filepath.Glob(Path(pattern))
-		if err != nil || len(paths) == 0 {
-			t.Fatalf("%s matches no file: %v", pattern, err)
+		paths, err := fs.Glob(os.DirFS(Root()), pattern)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, path := range paths {
-			found = append(found, strings.TrimPrefix(path, Root()+string(filepath.Separator)))
-		}
+		found = append(found, paths...)
+	}
+	if len(found) == 0 {
+		t.Fatalf("%v match no file", patterns)
 	}
 	return found
 }

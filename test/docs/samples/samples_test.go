@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -266,45 +265,4 @@ func TestSamples_ToleranceAndDeadline(t *testing.T) {
 			u.WaitForReason(u.t, "nightly", test.reason)
 		})
 	}
-}
-
-// TestSamples_DeletionPolicies deletes the objects of deletion-policies.yaml while their batches run.
-func TestSamples_DeletionPolicies(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		status string
-		files  []string // that remain in the vector store
-	}{
-		"stops":     {"cancelled", []string{"file-stops-1", "file-stops-2"}},
-		"runs-on":   {"in_progress", []string{"file-runs-on-1", "file-runs-on-2"}},
-		"cleans-up": {"cancelled", nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			u := newUser(t)
-			u.hold("file-stops-2", "file-runs-on-2", "file-cleans-up-2")
-			u.apply("deletion-policies.yaml", nil)
-			b := u.WaitForReason(u.t, name, "InProgress")
-			u.must(u.Client.Delete(t.Context(), b))
-			u.WaitForReason(t, name, "gone")
-			if batch, _ := u.Emulator.Batch(b.Status.BatchID); batch.Status != test.status {
-				t.Errorf("the batch is %s, want %s", batch.Status, test.status)
-			}
-			left := slices.DeleteFunc(u.Emulator.AttachedFileIDs(store), func(id string) bool { return !strings.HasPrefix(id, "file-"+name) })
-			if diff := cmp.Diff(test.files, left); diff != "" && len(test.files)+len(left) > 0 {
-				t.Errorf("files in the store (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestSamples_CancelOfTheReadme cancels archive.yaml as the README does.
-func TestSamples_CancelOfTheReadme(t *testing.T) {
-	t.Parallel()
-	u := newUser(t)
-	u.hold("file-archive-50")
-	u.apply("archive.yaml", nil)
-	u.WaitForReason(u.t, "archive", "InProgress")
-	u.Patch(t, "archive", `{"spec":{"cancel":true}}`)
-	u.WaitForReason(u.t, "archive", "Cancelled")
 }

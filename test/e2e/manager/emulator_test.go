@@ -53,6 +53,19 @@ func onlyBatch(t *testing.T, store string) emulator.Batch {
 	return batches[0]
 }
 
+// filesOf returns the IDs of the files of a vector store, sorted.
+func filesOf(t *testing.T, store string) []string {
+	t.Helper()
+	var all []emulator.AttachedFile
+	admin(t, http.MethodGet, "vector_stores/"+store+"/files", nil, &all)
+	var ids []string
+	for _, file := range all {
+		ids = append(ids, file.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // finish finishes a batch with a status.
 func finish(t *testing.T, batchID, status string) {
 	t.Helper()

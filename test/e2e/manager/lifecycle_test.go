@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -161,19 +162,24 @@ func TestDeletion(t *testing.T) {
 		policy  string
 		cancels int
 		status  string
+		files   []string // that remain in the vector store
 	}{
-		"cancels":              {"", 1, "cancelled"},
-		"cancels if requested": {", deletionPolicy: Cancel", 1, "cancelled"},
-		"orphans if requested": {", deletionPolicy: Orphan", 0, "in_progress"},
+		"default":     {"", 1, "cancelled", []string{"file-d", "file-stuck-d"}},
+		"Cancel":      {", deletionPolicy: Cancel", 1, "cancelled", []string{"file-d", "file-stuck-d"}},
+		"Orphan":      {", deletionPolicy: Orphan", 0, "in_progress", []string{"file-d", "file-stuck-d"}},
+		"DetachFiles": {", deletionPolicy: DetachFiles", 1, "cancelled", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			f.Apply(t, f.manifest("handbook", `fileIDs: [file-stuck-d]`+test.policy))
+			f.Apply(t, f.manifest("handbook", `fileIDs: [file-d, file-stuck-d]`+test.policy))
 			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
 			f.delete(t, "handbook")
 			framework.Await(t, "the batch to be "+test.status, func() emulator.Batch { return onlyBatch(t, f.store) },
 				func(b emulator.Batch) bool { return b.Status == test.status && b.Cancels == test.cancels })
+			if diff := cmp.Diff(test.files, filesOf(t, f.store), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("files in the vector store (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

@@ -81,20 +81,6 @@ func TestKubectlGet(t *testing.T) {
 	})
 }
 
-func TestKubectlApply_DryRun(t *testing.T) {
-	t.Parallel()
-	f := newFixtureWithoutSecret(t)
-	// The operator never observes the object of a dry run.
-	output, complaint, err := f.Try(t.Context(), f.manifest("dry", `fileIDs: [file-1]`),
-		"apply", "--server-side", "--dry-run=server", "--filename=-", "--output=jsonpath={.status}")
-	if err != nil {
-		t.Fatalf("%v: %s", err, complaint)
-	}
-	if want := `{"observedGeneration":-1}`; output != want {
-		t.Errorf("status = %s, want %s", output, want)
-	}
-}
-
 // TestKubectlExplain compares the output of kubectl explain with every field of the types.
 func TestKubectlExplain(t *testing.T) {
 	t.Parallel()

@@ -70,29 +70,6 @@ func TestRBAC_Manager(t *testing.T) {
 	}
 }
 
-// TestRBAC_ManagerCannotListSecrets checks each verb, because a list of rules does not show the sum of
-// several rules.
-func TestRBAC_ManagerCannotListSecrets(t *testing.T) {
-	t.Parallel()
-	f := newFixtureWithoutSecret(t)
-	as := "--as=system:serviceaccount:" + framework.SystemNamespace + ":" + framework.ServiceAccount
-	for verb, want := range map[string]string{
-		"get": "yes", "list": "no", "watch": "no", "create": "no", "update": "no", "patch": "no", "delete": "no", "deletecollection": "no",
-	} {
-		for _, scope := range []string{"", "--all-namespaces"} {
-			args := []string{"auth", "can-i", verb, "secrets", as}
-			if scope != "" {
-				args = append(args, scope)
-			}
-			// If the answer is no, kubectl fails.
-			output, _, _ := f.Try(t.Context(), "", args...)
-			if got := strings.TrimSpace(output); got != want {
-				t.Errorf("kubectl %s: %q, want %q", strings.Join(args, " "), got, want)
-			}
-		}
-	}
-}
-
 func TestRBAC_UserRoles(t *testing.T) {
 	t.Parallel()
 	f := newFixtureWithoutSecret(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
 
-// conditionsOf are an object's conditions in one line, in the order in which they stand.
+// conditionsOf returns the conditions of an object in one line, in their order.
 func conditionsOf(b *v1alpha1.VectorStoreFileBatch) string {
 	var words []string
 	for _, condition := range b.Status.Conditions {
@@ -36,7 +36,7 @@ func failedOf(b *v1alpha1.VectorStoreFileBatch) string {
 	return strings.Join(words, " ")
 }
 
-// describe names the counts that are not zero.
+// describe returns the counts that are not zero.
 func describe(counts *v1alpha1.FileCounts) string {
 	if counts == nil {
 		return "(no counts)"
@@ -53,8 +53,8 @@ func describe(counts *v1alpha1.FileCounts) string {
 	return text
 }
 
-// upstreamWords say what the upstream knows of a batch.
-func upstreamWords(id, status string, counts *v1alpha1.FileCounts, created, cancels int) string {
+// describeBatch returns what the emulator knows of a batch.
+func describeBatch(id, status string, counts *v1alpha1.FileCounts, created, cancels int) string {
 	return fmt.Sprintf("%s is %s: %s; created %s, cancelled %s", id, status, describe(counts), times(created), times(cancels))
 }
 
