@@ -16,7 +16,7 @@ func TestThreats_HaveTests(t *testing.T) {
 	if !found {
 		t.Fatal("docs/security.md has no table of threats")
 	}
-	tests := firsts(`(?m)^func ((?:Test|Fuzz)\\w+)\(`, sources(t, "."))
+	tests := firsts(`(?m)^func ((?:Test|Fuzz)\w+)\(`, sources(t, "."))
 	threats := firstCells(rest)
 	if len(threats) < 10 {
 		t.Errorf("the table has %d threats, want at least 10", len(threats))

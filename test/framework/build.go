@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -95,12 +96,19 @@ func Build(ctx context.Context, dir string, flags []string, programs ...string) 
 	for _, program := range programs {
 		args = append(args, "./cmd/"+program)
 	}
-	command := exec.CommandContext(ctx, "go", args...)
+	_, err := Output(ctx, "go", args...)
+	return err
+}
+
+// Output runs a program in the root of the repository, and returns what it writes to both outputs.
+func Output(ctx context.Context, program string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = Root()
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %v: %w: %s", programs, err, output)
+	text, err := command.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("running %s %s: %w: %s", program, strings.Join(args, " "), err, text)
 	}
-	return nil
+	return strings.TrimSpace(string(text)), nil
 }
 
 // Tool returns the path of a program in bin/. The test is skipped if make has not built it.
@@ -117,13 +125,11 @@ func Tool(t testing.TB, name string) string {
 // again, a commit that passed keeps passing, and the next commit tries another seed. Outside a git
 // repository the seed is random.
 func CommitSeed() uint64 {
-	command := exec.Command("git", "rev-parse", "HEAD") //nolint:noctx // it returns at once
-	command.Dir = Root()
-	commit, err := command.Output()
+	commit, err := Output(context.Background(), "git", "rev-parse", "HEAD")
 	if err != nil {
 		return rand.Uint64() //nolint:gosec // it protects no secret
 	}
 	hash := fnv.New64a()
-	_, _ = hash.Write(commit) // it never fails
+	_, _ = hash.Write([]byte(commit)) // it never fails
 	return hash.Sum64()
 }

@@ -28,11 +28,14 @@
 //   - Fixture, Setup: a namespace with a Secret, an emulator, and managers behind proxies.
 //   - Kubectl: runs kubectl against a cluster, as a user, in a namespace.
 //   - Process, Command, Run: starts a program, reads its output, signals it, waits for its exit.
+//   - Output: runs a program that exits by itself.
+//   - Env.StartControllerManager: some of the controllers of a cluster.
 //   - Manager, ManagerOptions, Env.StartManager: the manager as a process.
 //   - Emulator, StartEmulator, NewEmulatorClient: the emulator as a process, and a client of its
 //     API and its admin API.
 //   - Poll, PollEvery, Eventually, Await, Pause, Timeout: waiting for a state.
-//   - Build, Root, Tool, ReadFile, FreeAddress, CommitSeed, Fetch: builds, files, ports, seeds, HTTP.
+//   - Build, Root, Tool, ReadFile, FreeAddress, CommitSeed, Fetch, WriteProxyKubeconfig:
+//     builds, files, ports, seeds, HTTP.
 //   - NewBatch, NewSecret, ReadyReason, File, StuckFile: objects.
 //   - package proxy: proxies that record, delay, hold and answer requests to the API server and to
 //     the OpenAI API; late and interrupted watches.

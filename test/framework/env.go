@@ -30,9 +30,10 @@ import (
 const (
 	// CRD is the name of the project's CRD.
 	CRD = "vectorstorefilebatches.vector-store-operator.dev"
-	// SystemNamespace and ServiceAccount are those of the manager in config/default.
+	// SystemNamespace is the namespace of the manager in config/default.
 	SystemNamespace = "vector-store-operator-system"
-	ServiceAccount  = "vector-store-operator-manager"
+	// ServiceAccount is the manager's ServiceAccount in it.
+	ServiceAccount = "vector-store-operator-manager"
 )
 
 // Options select what Start prepares beside the control plane.
@@ -196,4 +197,9 @@ func writeKubeconfig(file string, cluster *clientcmdapi.Cluster, user *clientcmd
 		return fmt.Errorf("writing a kubeconfig: %w", err)
 	}
 	return nil
+}
+
+// WriteProxyKubeconfig writes a kubeconfig for a proxy at a URL, which authenticates by itself.
+func WriteProxyKubeconfig(file, url string) error {
+	return writeKubeconfig(file, &clientcmdapi.Cluster{Server: url}, nil)
 }

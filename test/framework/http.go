@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 )
 
-// FreeAddress takes ports below the range that systems use for outgoing connections, and each once, so
-// that no other process takes a port between FreeAddress and its use.
+// The ports are below those that systems use for outgoing connections, and FreeAddress returns each once, so
+// that no other process takes one before its use.
 const firstPort, ports = 10_000, 20_000
 
 // nextPort starts at another port in each process, because several may run at a time.

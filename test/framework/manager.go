@@ -7,8 +7,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"testing"
 )
 
 // Working is the text that a manager logs when it starts to reconcile.
@@ -80,4 +82,23 @@ func (m *Manager) WaitUntilReady(ctx context.Context) error {
 		}
 		return code == http.StatusOK, nil
 	})
+}
+
+// StartControllerManager starts kube-controller-manager with some of its controllers until the end of
+// the test. It skips the test if the program was not built.
+func (e *Env) StartControllerManager(t testing.TB, controllers string) {
+	t.Helper()
+	const name = "kube-controller-manager"
+	program := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), name)
+	if _, err := os.Stat(program); err != nil {
+		t.Skipf("%s is missing: `make test` builds it", name)
+	}
+	p, err := Run(Command{
+		Path: program, Log: filepath.Join(t.TempDir(), name+".log"),
+		Args: []string{"--kubeconfig=" + e.Kubeconfig, "--controllers=" + controllers, "--leader-elect=false", "--secure-port=0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.KillAfter(t)
 }

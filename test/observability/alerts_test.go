@@ -5,7 +5,6 @@ package observability_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -63,8 +62,13 @@ func TestAlerts_Promtool(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := framework.WriteFile(t, folder, "alerts.yaml", string(cases))
-	t.Log(output(t, exec.CommandContext(t.Context(), promtool, "check", "rules", "--lint=all", "--lint-fatal", file)))
-	t.Log(output(t, exec.CommandContext(t.Context(), promtool, "test", "rules", tests)))
+	for _, args := range [][]string{{"check", "rules", "--lint=all", "--lint-fatal", file}, {"test", "rules", tests}} {
+		output, err := framework.Output(t.Context(), promtool, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(output)
+	}
 
 	// promtool does not report alerts without a test.
 	fires, silent := map[string]bool{}, map[string]bool{}

@@ -8,7 +8,6 @@ package observability_test
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
@@ -22,16 +21,6 @@ func TestMain(m *testing.M) {
 		Parallel:  16,
 		SkipShort: true,
 	}.Run(m, &env))
-}
-
-// output returns the output of a command.
-func output(t *testing.T, command *exec.Cmd) string {
-	t.Helper()
-	text, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v: %s", command.Args, err, text)
-	}
-	return string(text)
 }
 
 func freeAddress(t *testing.T) string {

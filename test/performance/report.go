@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -68,11 +67,11 @@ func newReport(ctx context.Context, b *bench) (*report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's version: %w", err)
 	}
-	etcd, err := output(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "etcd"), "--version")
+	etcd, err := framework.Output(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "etcd"), "--version")
 	if err != nil {
 		return nil, err
 	}
-	operator, err := output(ctx, "git", "describe", "--tags", "--always", "--dirty")
+	operator, err := framework.Output(ctx, "git", "describe", "--tags", "--always", "--dirty")
 	if b.program != "" {
 		operator = b.program
 	} else if err != nil {
@@ -91,16 +90,6 @@ func newReport(ctx context.Context, b *bench) (*report, error) {
 		r.facts = append(r.facts, [2]string{"Flags of the manager", strings.Join(b.flags, " ")})
 	}
 	return r, nil
-}
-
-func output(ctx context.Context, program string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, program, args...)
-	command.Dir = framework.Root()
-	text, err := command.Output()
-	if err != nil {
-		return "", fmt.Errorf("running %s: %w", program, err)
-	}
-	return strings.TrimSpace(string(text)), nil
 }
 
 // procFile returns the content of a file of /proc; "unknown" if it does not exist.

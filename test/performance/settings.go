@@ -6,11 +6,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // unlimitedValue is larger than any limit that matters.
@@ -51,12 +52,12 @@ var flagName = regexp.MustCompile(`(?m)^\s*--?([a-z-]+)`)
 
 // flagsOf returns the flags of a program.
 func flagsOf(ctx context.Context, program string) (map[string]bool, error) {
-	output, err := exec.CommandContext(ctx, program, "--help").CombinedOutput()
+	output, err := framework.Output(ctx, program, "--help")
 	if err != nil {
 		return nil, fmt.Errorf("reading the flags of %s: %w", program, err)
 	}
 	known := map[string]bool{}
-	for _, match := range flagName.FindAllStringSubmatch(string(output), -1) {
+	for _, match := range flagName.FindAllStringSubmatch(output, -1) {
 		known[match[1]] = true
 	}
 	return known, nil

@@ -70,13 +70,11 @@ func ClassifyAPIServer(r *http.Request, body []byte) Request {
 	_, name, ours := strings.Cut(r.URL.Path, "/vectorstorefilebatches")
 	name, status := strings.CutSuffix(strings.TrimPrefix(name, "/"), "/status")
 	read := r.Method == http.MethodGet
-	switch {
-	case !ours && strings.Contains(r.URL.Path, "/leases") && !read:
-		request.Operation = UpdateLease
-	case !ours && strings.Contains(r.URL.Path, "/secrets/") && read:
-		request.Operation = ReadSecret
-	case !ours:
+	if !ours {
+		request.Operation = classifyOther(r.URL.Path, read)
 		return request
+	}
+	switch {
 	case read && name == "" && r.URL.Query().Has("watch"):
 		request.Operation = WatchObjects
 	case read && name == "":
@@ -91,6 +89,17 @@ func ClassifyAPIServer(r *http.Request, body []byte) Request {
 	}
 	request.Object = name
 	return request
+}
+
+// classifyOther returns the operation of a request about other types.
+func classifyOther(path string, read bool) Operation {
+	switch {
+	case strings.Contains(path, "/leases") && !read:
+		return UpdateLease
+	case strings.Contains(path, "/secrets/") && read:
+		return ReadSecret
+	}
+	return Other
 }
 
 // classifyPatch returns what a patch of an object's metadata does, and the batch's ID that it records.
