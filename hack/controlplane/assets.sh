@@ -2,15 +2,15 @@
 # Copyright The vector-store-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Prints the directory that holds etcd, kube-apiserver and kubectl, and gets hold of
-# them first where it must. What is happening, and for how long, goes to stderr.
+# Prints a directory that holds etcd, kube-apiserver and kubectl. Downloads or builds them if
+# necessary, and reports progress to stderr.
 #
-#   assets [--with kube-controller-manager]
+#   hack/controlplane/assets.sh [--with kube-controller-manager]
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-export GOWORK=off # go tool -modfile refuses to work inside a workspace
+export GOWORK=off # go tool rejects -modfile inside a workspace
 
 pinned() { awk -v module="$1" '$1 == module { print $2; exit }' "$here/go.mod"; }
 
@@ -25,14 +25,14 @@ unanswered=$bin/download-unanswered
 programs=(etcd kube-apiserver kubectl)
 setup_envtest=(go tool -C "$root" -modfile="$root/hack/tools/go.mod" setup-envtest)
 
-say() { echo "control plane: $*" >&2; }
+log() { echo "control plane: $*" >&2; }
 
 fail() {
-	say "$*"
+	log "$*"
 	exit 1
 }
 
-# missing DIR PROGRAM... names, in one line, the programs that DIR lacks.
+# missing DIR PROGRAM... prints, in one line, the programs that DIR lacks.
 missing() {
 	local dir=$1 program lacks=
 	shift
@@ -44,45 +44,45 @@ missing() {
 
 complete() { [[ -d $1 && -z $(missing "$1" "${programs[@]}") ]]; }
 
-# within SECONDS COMMAND... bounds a command where the system has timeout(1); macOS has not.
+# within SECONDS COMMAND... runs a command with a timeout, if the system has timeout(1). macOS does not.
 within() {
 	if command -v timeout >/dev/null; then timeout "$@"; else "${@:2}"; fi
 }
 
 installed() { "${setup_envtest[@]}" use --installed-only --print path "1.$minor.x" 2>/dev/null; }
 
-# downloaded prints the directory of a fresh download. The list is asked for first, so
-# that a machine without that network loses seconds and not the timeout of a large file,
-# and a refusal is remembered for an hour.
+# downloaded prints the directory of a new download. It requests the list first, so that a machine
+# without that network loses seconds instead of the timeout of a large file. After a failure, it
+# does not try again for an hour.
 downloaded() {
 	if [[ -n $(find "$unanswered" -mmin -60 2>/dev/null) ]]; then
 		return 1
 	fi
 	if within 15 "${setup_envtest[@]}" list "1.$minor.x" 2>/dev/null | grep '(available)' >/dev/null; then
-		say "downloading Kubernetes 1.$minor with setup-envtest"
+		log "downloading Kubernetes 1.$minor with setup-envtest"
 		within 600 "${setup_envtest[@]}" use --print path "1.$minor.x" 2>/dev/null && return
 	fi
-	say "no download of Kubernetes 1.$minor by setup-envtest; not asked again for an hour"
+	log "setup-envtest cannot download Kubernetes 1.$minor; next attempt in an hour"
 	mkdir -p "$bin" && touch "$unanswered"
 	return 1
 }
 
-# build PROGRAM... builds from Go modules what is not built yet.
+# build PROGRAM... builds the programs that are not built yet from Go modules.
 build() {
 	local wanted started=$SECONDS program
 	wanted=$(missing "$built" "$@")
 	[[ -n $wanted ]] || return 0
-	say "building $wanted (Kubernetes $kubernetes, etcd $etcd) from source:" \
-		"up to 7 minutes on 2 cores, the first time only"
+	log "building $wanted (Kubernetes $kubernetes, etcd $etcd) from source:" \
+		"takes up to 7 minutes on 2 cores, the first time only"
 	mkdir -p "$built"
 	for program in $wanted; do
 		compile "$program" || fail "building $program failed"
 	done
-	say "built in $(((SECONDS - started) / 60))m$(((SECONDS - started) % 60))s"
+	log "built in $(((SECONDS - started) / 60))m$(((SECONDS - started) % 60))s"
 }
 
-# compile PROGRAM builds under another name and moves into place: neither an interrupted
-# run nor two at a time leave half a program behind.
+# compile PROGRAM builds under a temporary name and then renames the file, so that interrupted and
+# concurrent runs never leave an incomplete program.
 compile() {
 	local program=$1 package=k8s.io/kubernetes/cmd/$1 version=k8s.io/component-base/version
 	if [[ $program == etcd ]]; then package=go.etcd.io/etcd/server/v3; fi
@@ -91,7 +91,7 @@ compile() {
 		mv "$built/.$program.$$" "$built/$program"
 }
 
-# found prints a directory with the three programs that every run needs.
+# found prints a directory that holds the three required programs.
 found() {
 	local dir=${KUBEBUILDER_ASSETS:-} lacks
 	if [[ -n $dir ]]; then
@@ -110,7 +110,7 @@ found() {
 	fi
 }
 
-# joined DIR PROGRAM prints a directory that holds DIR's programs and the named one.
+# joined DIR PROGRAM prints a directory that holds the programs of DIR and PROGRAM.
 joined() {
 	local dir=$1 extra=$2 linked=$bin/linked program
 	if [[ -n $(missing "$dir" "$extra") ]]; then
@@ -125,7 +125,7 @@ joined() {
 	echo "$dir"
 }
 
-[[ -n $kubernetes && -n $etcd ]] || fail "$here/go.mod pins no Kubernetes or no etcd"
+[[ -n $kubernetes && -n $etcd ]] || fail "$here/go.mod must pin k8s.io/kubernetes and go.etcd.io/etcd/server/v3"
 case $* in
 '')
 	found
@@ -135,6 +135,6 @@ case $* in
 	joined "$dir" kube-controller-manager
 	;;
 *)
-	fail "usage: assets [--with kube-controller-manager]"
+	fail "usage: hack/controlplane/assets.sh [--with kube-controller-manager]"
 	;;
 esac

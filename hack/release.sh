@@ -2,12 +2,12 @@
 # Copyright The vector-store-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# What a release is made of.
+# Checks and builds a release.
 #
-#   hack/release check TAG    the tree is what was tagged, and TAG is a version on the main branch
-#   hack/release build TAG    the image, and everything else into bin/release
+#   hack/release.sh check TAG    checks that the tree is the tagged commit on the main branch
+#   hack/release.sh build TAG    builds the image, and all other artifacts into bin/release
 #
-# With PUSH=1, build sends the image to REGISTRY (ending in a slash); otherwise it only builds it.
+# With PUSH=1, build also pushes the image to REGISTRY, which ends in a slash.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,20 +16,21 @@ fail() {
 	exit 1
 }
 
-# check refuses to release what is not exactly the tagged commit, with all that is generated
-# from it, on the branch that everyone sees.
+# check TAG fails unless the tree is exactly the tagged commit, its generated files are up to date,
+# and the commit is on the main branch.
 check() {
 	local tag=$1 main=${MAIN:-origin/main} commit
 	[[ $tag =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "$tag is not a version such as v1.2.3"
 	commit=$(git rev-parse --verify --quiet "refs/tags/$tag^{commit}") || fail "there is no tag $tag"
-	[[ $(git rev-parse HEAD) == "$commit" ]] || fail "HEAD is not what $tag names, $commit"
+	[[ $(git rev-parse HEAD) == "$commit" ]] || fail "HEAD is not the commit of $tag, $commit"
 	git merge-base --is-ancestor "$commit" "$main" || fail "$tag is not on $main"
-	[[ -z $(git status --porcelain) ]] || fail "the tree is not what $tag names: $(git status --porcelain)"
-	make generate dist >&2
-	[[ -z $(git status --porcelain) ]] || fail "what is generated is not what $tag names: $(git status --porcelain)"
-	echo "release: $tag is $commit, on $main, with nothing changed" >&2
+	[[ -z $(git status --porcelain) ]] || fail "the tree differs from $tag: $(git status --porcelain)"
+	make generate build-installer >&2
+	[[ -z $(git status --porcelain) ]] || fail "the generated files of $tag are outdated: $(git status --porcelain)"
+	echo "release: the tree is $tag ($commit), on $main, without changes" >&2
 }
 
+# build TAG builds the artifacts of the release.
 build() {
 	local tag=$1 out=bin/release reference
 	rm -rf "$out" && mkdir -p "$out"
@@ -51,7 +52,7 @@ build() {
 	)
 }
 
-# install is config/default with the image by its digest, which nobody can change afterwards.
+# install REFERENCE prints config/default with the image by its digest, which is immutable.
 install() {
 	local folder reference=$1
 	folder=$(mktemp -d -p bin)
@@ -68,7 +69,7 @@ install() {
 	rm -r "$folder"
 }
 
-# chart packs the chart, where there is one, with the release's version.
+# chart TAG FOLDER packages the chart with the version of the release.
 chart() {
 	[[ -f charts/vector-store-operator/Chart.yaml ]] || return 0
 	make bin/helm >&2
@@ -78,5 +79,5 @@ chart() {
 case ${1:-}:$# in
 check:2) check "$2" ;;
 build:2) build "$2" ;;
-*) fail "usage: release check|build TAG" ;;
+*) fail "usage: hack/release.sh check|build TAG" ;;
 esac

@@ -2,16 +2,16 @@
 # Copyright The vector-store-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Checks what `make verify` has just generated, every go.mod, every script and the Go code,
-# and then demands a tree with nothing changed and nothing untracked.
+# Checks go.mod and go.sum of the modules, the scripts and the Go code, and then requires a clean
+# tree: `make verify` regenerates all generated files before it runs this script.
 #
-#   hack/verify MODULE...
+#   hack/verify.sh MODULE...
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { echo "verify: $*" >&2; }
 
-# scripts lists the tracked and the new files whose first line names a shell.
+# scripts prints the tracked and untracked files whose first line is the shebang of a shell.
 scripts() {
 	local file first
 	git ls-files --cached --others --exclude-standard | while read -r file; do
@@ -27,7 +27,7 @@ for module in "$@"; do
 	go -C "$module" mod verify
 done
 
-step "the syntax of every script"
+step "syntax of the scripts"
 scripts | while read -r script; do
 	bash -n "$script"
 	if command -v shellcheck >/dev/null; then shellcheck "$script"; fi
@@ -37,11 +37,11 @@ step "lint"
 bin/golangci-lint config verify
 bin/golangci-lint run
 
-step "a clean tree"
+step "clean tree"
 changes=$(git status --porcelain)
 if [[ -n $changes ]]; then
 	git --no-pager diff
-	echo "verify: changed, or not tracked:" >&2
+	echo "verify: these files are changed or untracked:" >&2
 	echo "$changes" >&2
 	exit 1
 fi
