@@ -1,8 +1,8 @@
 # Copyright The vector-store-operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# The image for those who build with Docker. `make image` makes a like one without it, and the
-# same one each time; releases are made with that.
+# Builds the image with Docker. `make image` builds an equivalent, reproducible image without
+# Docker; releases use that one.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /source
 COPY . .

@@ -1,7 +1,6 @@
-# Every tool is pinned in a Go module of its own: hack/tools (generators), hack/tools/golangci
-# (the linter), hack/tools/helm (Helm and kubeconform), hack/tools/prometheus, and
-# hack/controlplane (the API server of the demo and the tests). Go and make are all that has to
-# be there.
+# Requires Go, git and make. Every other tool is pinned in its own Go module: hack/tools
+# (generators), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
+# hack/tools/prometheus, and hack/controlplane (the API server of the demo and the tests).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,94 +12,114 @@ KEEP ?=
 SCALE ?= full
 ARGS ?=
 
-# The image: what its name begins with, up to and with the last slash; the tag; and for what.
+# The image. REGISTRY ends in a slash, if it is set; PUSH=1 pushes the image.
 REGISTRY ?=
 TAG ?= dev
+IMG ?= $(REGISTRY)vector-store-operator:$(TAG)
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
-# The commit and its time, so that the same commit gives the same image.
+# The commit and its time make the image reproducible.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-# For a real cluster: the command that loads an archive into its nodes, and the one that
-# restarts a kubelet.
+# For test-node: the command that loads an image archive into the nodes of the cluster, and the
+# command that restarts a kubelet.
 LOAD ?=
 KUBELET_RESTART ?=
 
 export CGO_ENABLED ?= 0
-# With a workspace, go refuses -modfile.
+# go rejects -modfile inside a workspace.
 export GOWORK := off
 
-# Without its pages of traces, gRPC links no templates, and the linker can leave out the methods
-# that nobody calls: the manager takes 10 MB less memory.
+# grpcnotrace excludes the trace pages of gRPC, and with them text/template. Without templates the
+# linker removes unused methods, which saves 10 MB of memory in the manager.
 TAGS := grpcnotrace
 BUILD := go build -trimpath -tags=$(TAGS) -ldflags='-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=hack/tools/go.mod
 CHART := charts/vector-store-operator
-# What the chart takes from config/, word for word.
+# The files that the chart copies from config/.
 CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefilebatches.yaml) \
-	$(addprefix rbac/, role.yaml leader_election.yaml metrics_auth.yaml metrics_reader.yaml user_roles.yaml) \
+	$(addprefix rbac/, role.yaml leader_election_role.yaml metrics_auth_role.yaml metrics_reader_role.yaml \
+		vectorstorefilebatch_admin_role.yaml vectorstorefilebatch_editor_role.yaml vectorstorefilebatch_viewer_role.yaml) \
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
 MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/helm hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
 PROGRAMS = $(wildcard ./cmd/*)
-# The directory with etcd, kube-apiserver and kubectl. A variable that make expands only
-# where a recipe uses it.
-ASSETS = assets=$$(hack/controlplane/assets) && export KUBEBUILDER_ASSETS=$$assets
-# The same with the program that deletes namespaces.
-ASSETS_WITH_CONTROLLERS = assets=$$(hack/controlplane/assets --with kube-controller-manager) && export KUBEBUILDER_ASSETS=$$assets
+# Sets KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, which the script
+# downloads or builds if necessary.
+ASSETS = assets=$$(hack/controlplane/assets.sh) && export KUBEBUILDER_ASSETS=$$assets
+# Includes kube-controller-manager, which deletes namespaces.
+ASSETS_WITH_CONTROLLERS = assets=$$(hack/controlplane/assets.sh --with kube-controller-manager) && export KUBEBUILDER_ASSETS=$$assets
 
 .PHONY: help
-help: ## Say what there is to make.
+help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## "; printf "make TARGET\n" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-##@ Try
+##@ Demo
 
 .PHONY: demo
-demo: build ## Run the operator against a real API server and a stand-in for the upstream. KEEP=1 leaves it running.
+demo: build ## Run the operator with a real API server and the OpenAI emulator. KEEP=1 keeps it running.
 	go build -o bin/ ./hack/demo
 	$(ASSETS) && exec bin/demo $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: picture
-picture: build ## Draw the README's picture, from a run of the demo.
+picture: build ## Draw the picture of the README from a run of the demo.
 	go build -o bin/ ./hack/demo ./hack/picture
 	mkdir -p docs/images
 	$(ASSETS) && NO_COLOR=1 bin/demo | bin/picture >docs/images/demo.svg
 
-##@ Build
+##@ Build and deploy
 
 .PHONY: build
-build: ## Build every program of cmd/ into bin/.
+build: ## Build all programs of cmd/ into bin/.
 	$(BUILD) -o bin/ ./cmd/...
 
 .PHONY: image
-image: bin/image ## Build the image of the manager, an archive and a bill of materials. PLATFORMS, REGISTRY, TAG, PUSH=1.
+image: bin/image ## Build the container image, an archive and an SBOM. Uses PLATFORMS, REGISTRY, TAG, PUSH=1.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms '$(PLATFORMS)'
 
 .PHONY: sbom
-sbom: image ## Write the bill of materials of the image, which is in SPDX.
+sbom: image ## Build the image and list its SBOMs, in SPDX format.
 	@ls bin/images/vector-store-operator-linux-*.spdx.json
 
+.PHONY: docker-build
+docker-build: image ## Alias of image; does not need Docker.
+
+.PHONY: docker-push
+docker-push: PUSH = 1
+docker-push: image ## Build the image and push it to REGISTRY.
+
 .PHONY: run
-run: build ## Run the operator against the cluster of the current kubeconfig. ARGS are its flags.
+run: build ## Run the operator locally, with the cluster of the current kubeconfig. ARGS are its flags.
 	bin/manager --metrics-bind-address=127.0.0.1:8443 --health-probe-bind-address=127.0.0.1:8081 $(ARGS)
 
 .PHONY: install
-install: ## Install the CRD and the admission policy into the current cluster.
+install: ## Install the CRD and the admission policies into the current cluster.
 	$(KUBECTL) apply --server-side -k config/crd
 	$(KUBECTL) apply --server-side -k config/policy
 
 .PHONY: uninstall
-uninstall: ## Remove the admission policy and the CRD, and with it every VectorStoreFileBatch.
+uninstall: ## Delete the admission policies, the CRD and every VectorStoreFileBatch.
 	$(KUBECTL) delete --ignore-not-found -k config/policy
 	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: ## Deploy the operator to the current cluster. IMG is its image.
+	$(TOOL) kustomize build config/default | sed 's|image: vector-store-operator:dev$$|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+
+# Only a running operator removes the finalizers of the objects, so they must be deleted first.
+.PHONY: undeploy
+undeploy: ## Remove the operator, the admission policies and the CRD. Requires that no VectorStoreFileBatch exists.
+	@! $(KUBECTL) get vectorstorefilebatches.vector-store-operator.dev --all-namespaces --output=name 2>/dev/null | grep . || \
+		{ echo 'undeploy: delete these objects while the operator runs: kubectl delete vsfb --all --all-namespaces' >&2; exit 1; }
+	$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ Test
 
 .PHONY: test
-test: build bin/helm bin/kubeconform ## Run every test, against a real API server.
+test: build bin/helm bin/kubeconform ## Run all tests, with a real API server.
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
 
 .PHONY: test-faults
@@ -112,12 +131,12 @@ test-telemetry: build bin/promtool bin/prometheus ## Test the alerts, the dashbo
 	$(ASSETS) && go test -count=1 -timeout=15m ./test/observability
 
 .PHONY: test-image
-test-image: ## Test what makes the image: twice the same, nothing else in it, and everything accounted for.
+test-image: ## Test that the image is reproducible, minimal, and fully listed in its SBOM.
 	go -C hack/image test -count=1 ./...
 
-# The platform of the cluster's nodes is taken to be this machine's.
+# Builds the images for the architecture of this machine, which the nodes must share.
 .PHONY: test-node
-test-node: bin/image ## Run the image on a real cluster, KUBECTL's. LOAD is the command that loads an archive; or else REGISTRY.
+test-node: bin/image ## Test the image on the cluster of KUBECTL. Requires LOAD or REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
@@ -130,36 +149,39 @@ bench: ## Measure the built manager and a baseline: SCALE=full takes half an hou
 	$(ASSETS) && exec bin/bench -scale=$(SCALE) -tags='$(TAGS)' $(ARGS)
 
 .PHONY: test-race
-test-race: ## Run the tests of internal/ with the race detector, which needs a C compiler.
+test-race: ## Run the tests of internal/ with the race detector. Requires a C compiler.
 	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
 
 .PHONY: test-sdk
 test-sdk: ## Test the OpenAI emulator with the SDKs of other languages, if their runtimes are installed.
 	go test -count=1 -v ./test/conformance
 
-##@ Change
+##@ Development
 
 .PHONY: generate
-generate: ## Write the DeepCopy methods from the types.
+generate: ## Generate the DeepCopy methods from the types.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Write the CRD from the types, and the operator's role from the markers beside the code that needs it.
-	$(TOOL) controller-gen crd rbac:roleName=manager paths=./api/... paths=./internal/... \
+manifests: ## Generate the CRD from the types and the role from the RBAC markers.
+	$(TOOL) controller-gen crd rbac:roleName=manager-role paths=./api/... paths=./internal/... \
 		output:crd:artifacts:config=config/crd/bases output:rbac:dir=config/rbac
 
-.PHONY: dist
-dist: manifests ## Write all of config/default into the one file that installs it.
+.PHONY: build-installer
+build-installer: manifests ## Generate dist/install.yaml from config/default.
 	mkdir -p dist
 	$(TOOL) kustomize build config/default >dist/install.yaml
 
+.PHONY: dist
+dist: build-installer ## Alias of build-installer.
+
 .PHONY: docs
-docs: manifests ## Write what the docs say of fields, names and flags, and the patch of Argo CD's ConfigMap, from the code.
+docs: manifests ## Generate the reference, the metrics page and the Argo CD ConfigMap from the code.
 	go run ./hack/docs
 	go run ./hack/metricsdocs >docs/metrics.md
 
 .PHONY: chart
-chart: manifests ## Copy into the chart what it has in common with config/.
+chart: manifests ## Copy the shared manifests from config/ into the chart.
 	rm -rf $(CHART)/files
 	for file in $(CHART_FILES); do \
 		mkdir -p "$(CHART)/files/$$(dirname $$file)" && cp config/$$file $(CHART)/files/$$file || exit; \
@@ -174,46 +196,46 @@ lint: bin/golangci-lint ## Lint the Go code.
 	bin/golangci-lint run
 
 .PHONY: lint-fix
-lint-fix: bin/golangci-lint ## Lint the Go code, and mend what can be mended.
+lint-fix: bin/golangci-lint ## Lint the Go code and fix what can be fixed automatically.
 	bin/golangci-lint run --fix
 
 .PHONY: licenses
-licenses: ## Check the licences of everything that is linked into the programs of cmd/.
+licenses: ## Check the licenses of all modules linked into the programs of cmd/.
 	go run -C hack/image ./licenses -root '$(CURDIR)' -tags '$(TAGS)' -platforms linux/amd64,darwin/arm64,windows/amd64 $(PROGRAMS)
 
 .PHONY: vulnerabilities
-vulnerabilities: ## Look for known vulnerabilities in what the programs of cmd/ call. GOVULNDB names another database.
-	hack/vulnerabilities $(PROGRAMS)
+vulnerabilities: ## Check the programs of cmd/ for known vulnerabilities. GOVULNDB overrides the database.
+	hack/vulnerabilities.sh $(PROGRAMS)
 
 .PHONY: tidy
-tidy: ## Tidy the go.mod of every module.
+tidy: ## Run go mod tidy in every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate dist chart docs licenses vulnerabilities bin/golangci-lint ## Generate, tidy, lint, and check what is linked; then demand a clean tree with nothing untracked.
-	hack/verify $(MODULES)
+verify: generate build-installer chart docs licenses vulnerabilities bin/golangci-lint ## Regenerate and check everything, then require a clean tree without untracked files.
+	hack/verify.sh $(MODULES)
 
 .PHONY: clean
-clean: ## Remove what was built, the control plane too.
+clean: ## Delete bin/, with the control plane and all tools.
 	rm -rf bin
 
 bin/image: $(wildcard hack/image/*.go hack/image/*/*.go hack/image/go.*)
 	go build -C hack/image -o '$(CURDIR)/$@' .
 
 bin/golangci-lint: $(wildcard hack/tools/golangci/*)
-	@echo "building golangci-lint with its plugins: a few minutes, and only when its versions change" >&2
+	@echo "building golangci-lint with its plugins: takes a few minutes, after a version change only" >&2
 	go build -C hack/tools/golangci -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' .
 	@touch $@
 
-# Without the discovery of targets in clouds, which no test needs, it takes a third of the time.
+# remove_all_sd excludes the service discovery of clouds, which cuts the build time to a third.
 bin/prometheus bin/promtool: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
-	@echo "building $(@F): some minutes, and only when its version changes" >&2
+	@echo "building $(@F): takes some minutes, after a version change only" >&2
 	go build -C hack/tools/prometheus -trimpath -tags remove_all_sd -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/$(@F)
 	@touch $@
 
 bin/helm: package := helm.sh/helm/v4/cmd/helm
 bin/kubeconform: package := github.com/yannh/kubeconform/cmd/kubeconform
 bin/helm bin/kubeconform: $(wildcard hack/tools/helm/*)
-	@echo "building $@: a few minutes, and only when its version changes" >&2
+	@echo "building $@: takes a few minutes, after a version change only" >&2
 	go build -C hack/tools/helm -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' $(package)
 	@touch $@

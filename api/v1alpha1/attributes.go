@@ -11,18 +11,18 @@ import (
 	"unicode/utf8"
 )
 
-// Attributes are key-value pairs attached to a file, for filtering a search: at most 16, with
-// keys of at most 64 characters. A value is a string of at most 512 characters, a number or a
-// boolean.
+// Attributes are key-value pairs that are stored with a file. A file search can filter by them. At
+// most 16, with keys of at most 64 characters.
 type Attributes map[string]AttributeValue
 
-// AttributeValue is a string, a number or a boolean, as JSON.
+// AttributeValue is a string of at most 512 characters, a number or a boolean. It keeps the JSON
+// that it was decoded from, because a float64 cannot represent every number.
 type AttributeValue struct {
-	// Raw is the value in JSON, as it was written.
+	// Raw is the value in JSON.
 	Raw json.RawMessage `json:"-"`
 }
 
-// MarshalJSON writes the value as it was read.
+// MarshalJSON implements json.Marshaler.
 func (v AttributeValue) MarshalJSON() ([]byte, error) {
 	if len(v.Raw) == 0 {
 		return []byte("null"), nil
@@ -30,14 +30,14 @@ func (v AttributeValue) MarshalJSON() ([]byte, error) {
 	return v.Raw, nil
 }
 
-// UnmarshalJSON keeps the value as it is written.
+// UnmarshalJSON implements json.Unmarshaler.
 func (v *AttributeValue) UnmarshalJSON(data []byte) error {
 	v.Raw = bytes.Clone(data)
 	return nil
 }
 
-// Scalar gives the value as a string, a bool or a json.Number, which keeps every digit. Its
-// errors say what an attribute's value can be.
+// Scalar returns the value as a string, a bool or a json.Number, which keeps every digit. It returns
+// an error if an attribute cannot have the value.
 func (v AttributeValue) Scalar() (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(v.Raw))
 	decoder.UseNumber()

@@ -17,7 +17,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
 
-func TestAttributeValueIsWrittenAsItWasRead(t *testing.T) {
+func TestAttributeValue_RoundTrip(t *testing.T) {
 	for _, text := range []string{
 		`"text"`, `""`, `"ß𝄞"`, `"\u00df"`, `true`, `false`, `0`, `-1`, `1.0`, `0.1`, `1e3`, `-2.50E-10`,
 		`9007199254740993`, `9223372036854775807`, `123456789012345678901234567890`, `0.1000000000000000055511151231257827`,
@@ -33,13 +33,13 @@ func TestAttributeValueIsWrittenAsItWasRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			if string(got) != text {
-				t.Errorf("%s was written as %s", text, got)
+				t.Errorf("%s was marshaled as %s", text, got)
 			}
 		})
 	}
 }
 
-func TestAttributeValueKeepsNothingOfItsInput(t *testing.T) {
+func TestAttributeValue_DoesNotAliasInput(t *testing.T) {
 	input := []byte(`"text"`)
 	var value v1alpha1.AttributeValue
 	if err := value.UnmarshalJSON(input); err != nil {
@@ -56,21 +56,21 @@ func TestAttributeValueKeepsNothingOfItsInput(t *testing.T) {
 	}
 }
 
-func TestAttributeValueThatWasNeverSetIsNull(t *testing.T) {
+func TestAttributeValue_ZeroValueIsNull(t *testing.T) {
 	got, err := json.Marshal(v1alpha1.Attributes{"a": {}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := `{"a":null}`; string(got) != want {
-		t.Errorf("it was written as %s, want %s", got, want)
+		t.Errorf("marshaled as %s, want %s", got, want)
 	}
 }
 
-func TestScalar(t *testing.T) {
+func TestAttributeValue_Scalar(t *testing.T) {
 	const wrongType = "must be a string, a number or a boolean"
 	for text, test := range map[string]struct {
-		want    any
-		problem string
+		want      any
+		wantError string
 	}{
 		`"text"`:                         {want: "text"},
 		`""`:                             {want: ""},
@@ -83,19 +83,19 @@ func TestScalar(t *testing.T) {
 		`123456789012345678901234567890`: {want: json.Number("123456789012345678901234567890")},
 		quoted("v", 512):                 {want: strings.Repeat("v", 512)},
 		quoted("𝄞", 512):                 {want: strings.Repeat("𝄞", 512)},
-		quoted("v", 513):                 {problem: "must be at most 512 characters long"},
-		quoted("𝄞", 513):                 {problem: "must be at most 512 characters long"},
-		`null`:                           {problem: wrongType},
-		`["x"]`:                          {problem: wrongType},
-		`{"x":1}`:                        {problem: wrongType},
-		``:                               {problem: wrongType},
-		`nonsense`:                       {problem: wrongType},
+		quoted("v", 513):                 {wantError: "must be at most 512 characters long"},
+		quoted("𝄞", 513):                 {wantError: "must be at most 512 characters long"},
+		`null`:                           {wantError: wrongType},
+		`["x"]`:                          {wantError: wrongType},
+		`{"x":1}`:                        {wantError: wrongType},
+		``:                               {wantError: wrongType},
+		`nonsense`:                       {wantError: wrongType},
 	} {
 		t.Run(text[:min(len(text), 20)], func(t *testing.T) {
 			got, err := v1alpha1.AttributeValue{Raw: json.RawMessage(text)}.Scalar()
-			if test.problem != "" {
-				if err == nil || !strings.HasPrefix(err.Error(), test.problem) {
-					t.Errorf("Scalar() = %v, %v, want an error that begins with %q", got, err, test.problem)
+			if test.wantError != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), test.wantError) {
+					t.Errorf("Scalar() = %v, %v, want an error that begins with %q", got, err, test.wantError)
 				}
 				return
 			}
@@ -109,7 +109,7 @@ func TestScalar(t *testing.T) {
 	}
 }
 
-func TestSchemeKnowsTheTypes(t *testing.T) {
+func TestAddToScheme(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -123,18 +123,18 @@ func TestSchemeKnowsTheTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(kinds) != 1 || kinds[0] != v1alpha1.GroupVersion.WithKind(kind) {
-			t.Errorf("%T is known as %v, want %v alone", object, kinds, v1alpha1.GroupVersion.WithKind(kind))
+			t.Errorf("%T is registered as %v, want %v only", object, kinds, v1alpha1.GroupVersion.WithKind(kind))
 		}
 	}
 	if !scheme.Recognizes(v1alpha1.GroupVersion.WithKind("ListOptions")) {
-		t.Error("the options of the API's verbs are not known, so lists and watches would fail")
+		t.Error("ListOptions is not registered, so lists and watches fail")
 	}
 }
 
-// attributes are values that a JSON number's 64 bits can hold.
+// attributes are values that fit into 64 bits.
 const attributes = `{"bool":false,"empty":"","int":-3,"large":9223372036854775807,"precise":9007199254740993,"quarter":0.25,"tenth":0.1,"text":"ß \"quoted\" \u003ctag\u003e"}`
 
-func TestAttributesSurviveTheAPIServer(t *testing.T) {
+func TestAttributes_RoundTripThroughAPIServer(t *testing.T) {
 	var values v1alpha1.Attributes
 	if err := json.Unmarshal([]byte(attributes), &values); err != nil {
 		t.Fatal(err)
@@ -169,12 +169,12 @@ func TestAttributesSurviveTheAPIServer(t *testing.T) {
 			if compact := strings.ReplaceAll(attributes, `\u003ctag\u003e`, `<tag>`); !strings.Contains(string(body), attributes) && !strings.Contains(string(body), compact) {
 				t.Errorf("the API server does not hold %s:\n%s", attributes, body)
 			}
-			// A write of what was read changes nothing, so it is no breach of immutability.
+			// Writing back the same object is not a change of an immutable field.
 			if err := typed.Update(t.Context(), read); err != nil {
-				t.Errorf("writing back what was read: %v", err)
+				t.Errorf("writing back the object: %v", err)
 			}
 			if read.Generation != 1 {
-				t.Errorf("generation = %d after writing back what was read, want 1", read.Generation)
+				t.Errorf("generation = %d after writing back the object, want 1", read.Generation)
 			}
 		})
 	}

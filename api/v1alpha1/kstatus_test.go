@@ -9,7 +9,7 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 )
 
-func TestAnObjectThatNobodyLookedAtIsInProgress(t *testing.T) {
+func TestKStatus_BeforeFirstReconciliation(t *testing.T) {
 	object := mustCreate(t, `{"vectorStoreID":"vs_1","fileIDs":["file-1"]}`)
 	result, err := status.Compute(object)
 	if err != nil {

@@ -28,8 +28,8 @@ const (
 	strictChecked = "Strict"
 )
 
-// api is the way to a real API server with the CRD and the policy. Bodies are sent as they are
-// written, so that what no typed client could say can be said.
+// api is a client of a real API server that has the CRD and the policies. It sends bodies unchanged,
+// so that tests can send what a typed client cannot.
 var api *rest.RESTClient
 
 // typed is a client that knows the types of this package.
@@ -57,7 +57,7 @@ func prepare(ctx context.Context, env *framework.Env) error {
 func awaitPolicies(ctx context.Context) error {
 	sample, err := create(ctx, `{"vectorStoreID":"vs_1","fileIDs":["file-1"],"attributes":{"a":1}}`)
 	if err != nil {
-		return fmt.Errorf("creating an object to try the policies on: %w", err)
+		return fmt.Errorf("creating an object to test the policies with: %w", err)
 	}
 	refuses := func(what string, try func(context.Context) error) error {
 		return framework.Poll(ctx, "the policy to reject "+what, func() (bool, error) {
@@ -79,43 +79,43 @@ func awaitPolicies(ctx context.Context) error {
 	})
 }
 
-// document is a whole object with a spec, in JSON.
+// document returns an object with the given spec, in JSON.
 func document(spec string) string {
 	return fmt.Sprintf(`{"apiVersion":"vector-store-operator.dev/v1alpha1","kind":"VectorStoreFileBatch","metadata":{"generateName":"batch-"},"spec":%s}`, spec)
 }
 
-// create makes an object with a spec given in JSON.
+// create creates an object with the given spec, in JSON.
 func create(ctx context.Context, spec string) (*unstructured.Unstructured, error) {
 	return post(ctx, document(spec))
 }
 
-// post makes an object given in JSON, under strict validation of its fields.
+// post creates an object, given in JSON, with strict field validation.
 func post(ctx context.Context, body string) (*unstructured.Unstructured, error) {
 	request := api.Post().AbsPath(collection).Param("fieldValidation", strictChecked).
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").Body([]byte(body))
 	return answer(request.Do(ctx))
 }
 
-// patch merges JSON into an object.
+// patch applies a merge patch to an object.
 func patch(ctx context.Context, name, body string) error {
 	_, err := answer(api.Patch(types.MergePatchType).AbsPath(collection, name).
 		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
 	return err
 }
 
-// patchStatus merges JSON into the status of an object.
+// patchStatus applies a merge patch to the status of an object.
 func patchStatus(ctx context.Context, name, body string) (*unstructured.Unstructured, error) {
 	return answer(api.Patch(types.MergePatchType).AbsPath(collection, name, "status").
 		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
 }
 
-// apply applies an object given in JSON, server-side.
+// apply applies an object, given in JSON, with server-side apply.
 func apply(ctx context.Context, name, body string) (*unstructured.Unstructured, error) {
 	return answer(api.Patch(types.ApplyPatchType).AbsPath(collection, name).Param("fieldManager", fieldManager).
 		Param("fieldValidation", strictChecked).SetHeader("Accept", "application/json").Body([]byte(body)).Do(ctx))
 }
 
-// raw reads an object as it stands on the wire.
+// raw returns an object as the API server sends it.
 func raw(ctx context.Context, name string) ([]byte, error) {
 	return api.Get().AbsPath(collection, name).SetHeader("Accept", "application/json").Do(ctx).Raw()
 }
@@ -132,30 +132,30 @@ func answer(result rest.Result) (*unstructured.Unstructured, error) {
 	return object, object.UnmarshalJSON(body)
 }
 
-// mustCreate makes an object with a spec that has to be accepted.
+// mustCreate creates an object with the given spec. It fails the test if the API server rejects it.
 func mustCreate(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
 	object, err := create(t.Context(), spec)
 	if err != nil {
-		t.Fatalf("create was refused: %v", err)
+		t.Fatalf("creating the object: %v", err)
 	}
 	return object
 }
 
-// wantRefused demands that an error is a refusal of what was sent, and says each of some words.
-func wantRefused(t *testing.T, err error, words ...string) {
+// expectError fails the test unless err contains each of the given parts.
+func expectError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
-		t.Fatalf("it was accepted, want a refusal that says %q", words)
+		t.Fatalf("no error, want one that contains %q", parts)
 	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("the refusal does not say %q: %v", word, err)
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error is %v, want it to contain %q", err, part)
 		}
 	}
 }
 
-// list is a JSON list of n strings, each made from its index.
+// list returns a JSON array of n items.
 func list(n int, item func(i int) string) string {
 	items := make([]string, n)
 	for i := range items {
@@ -164,7 +164,7 @@ func list(n int, item func(i int) string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-// quoted is a JSON string of n times the same character.
+// quoted returns a JSON string of n times the same character.
 func quoted(character string, n int) string {
 	text, err := json.Marshal(strings.Repeat(character, n))
 	if err != nil {
@@ -173,7 +173,7 @@ func quoted(character string, n int) string {
 	return string(text)
 }
 
-// pairs is a JSON object of n attributes.
+// pairs returns a JSON object with n attributes.
 func pairs(n int) string {
 	items := make([]string, n)
 	for i := range items {

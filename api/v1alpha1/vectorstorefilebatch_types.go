@@ -7,39 +7,38 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// VectorStoreFileBatch stands for one batch of files attached to an OpenAI vector store, as a
-// Job stands for its Pods. The operator creates the batch, or adopts one, follows it until it
-// ends, and cancels it when spec.cancel is true.
+// VectorStoreFileBatch adds a set of uploaded files to an OpenAI vector store. The operator creates
+// the file batch, or adopts an existing one, tracks it until every file is processed, and cancels it
+// on request.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=vsfb,categories=openai,scope=Namespaced
 // +kubebuilder:selectablefield:JSONPath=`.spec.vectorStoreID`
 // +kubebuilder:selectablefield:JSONPath=`.status.status`
-// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.status`,description="the upstream's own word for the state of the batch"
-// +kubebuilder:printcolumn:name="Completed",type=integer,JSONPath=`.status.fileCounts.completed`,description="files that are in the store"
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.status`,description="state of the batch, as reported by the API"
+// +kubebuilder:printcolumn:name="Completed",type=integer,JSONPath=`.status.fileCounts.completed`,description="files that were added to the vector store"
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.fileCounts.failed`,description="files that could not be processed"
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.fileCounts.total`,description="files in the batch"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="why the object is, or is not, Ready"
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="reason of the condition Ready"
 // +kubebuilder:printcolumn:name="Cancelled",type=integer,priority=1,JSONPath=`.status.fileCounts.cancelled`,description="files that were cancelled"
-// +kubebuilder:printcolumn:name="In-Progress",type=integer,priority=1,JSONPath=`.status.fileCounts.inProgress`,description="files still being processed"
-// +kubebuilder:printcolumn:name="Store",type=string,priority=1,JSONPath=`.spec.vectorStoreID`,description="the vector store"
-// +kubebuilder:printcolumn:name="Batch",type=string,priority=1,JSONPath=`.status.batchID`,description="the upstream's ID of the batch"
+// +kubebuilder:printcolumn:name="In-Progress",type=integer,priority=1,JSONPath=`.status.fileCounts.inProgress`,description="files that are being processed"
+// +kubebuilder:printcolumn:name="Store",type=string,priority=1,JSONPath=`.spec.vectorStoreID`,description="ID of the vector store"
+// +kubebuilder:printcolumn:name="Batch",type=string,priority=1,JSONPath=`.status.batchID`,description="ID of the batch"
 type VectorStoreFileBatch struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// metadata is the standard object's metadata.
+	// metadata is the standard object metadata.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec says which files to attach to which vector store, or which batch to adopt.
+	// spec is the desired state: the files to add and the vector store to add them to.
 	// +required
 	Spec VectorStoreFileBatchSpec `json:"spec,omitzero"`
 
-	// status mirrors the batch as the upstream last showed it.
-	// The default lets generic tools see, before the operator's first visit, that the object
-	// has not been looked at yet.
+	// status is the observed state of the batch.
+	// Its default lets generic tools see that the operator has not reconciled the object yet.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status VectorStoreFileBatchStatus `json:"status,omitzero"`
@@ -54,24 +53,23 @@ type VectorStoreFileBatchList struct {
 	Items           []VectorStoreFileBatch `json:"items"`
 }
 
-// VectorStoreFileBatchSpec says what to attach to which vector store.
+// VectorStoreFileBatchSpec is the desired state of a VectorStoreFileBatch.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.fileIDs), has(self.files), has(self.batchID)].filter(x, x).size() == 1",message="exactly one of spec.fileIDs, spec.files and spec.batchID must be set"
-// +kubebuilder:validation:XValidation:rule="!has(self.attributes) || has(self.fileIDs)",fieldPath=".attributes",message="spec.attributes goes with spec.fileIDs only; with spec.files, give each file its own attributes"
-// +kubebuilder:validation:XValidation:rule="!has(self.chunkingStrategy) || has(self.fileIDs)",fieldPath=".chunkingStrategy",message="spec.chunkingStrategy goes with spec.fileIDs only; with spec.files, give each file its own chunkingStrategy"
-// +kubebuilder:validation:XValidation:rule="has(self.fileIDs) == has(oldSelf.fileIDs) && has(self.files) == has(oldSelf.files) && has(self.batchID) == has(oldSelf.batchID) && has(self.attributes) == has(oldSelf.attributes) && has(self.chunkingStrategy) == has(oldSelf.chunkingStrategy)",message="spec.fileIDs, spec.files, spec.batchID, spec.attributes and spec.chunkingStrategy are immutable: none of them can be added or removed; make a new object instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.attributes) || has(self.fileIDs)",fieldPath=".attributes",message="spec.attributes requires spec.fileIDs; with spec.files, set attributes for each file"
+// +kubebuilder:validation:XValidation:rule="!has(self.chunkingStrategy) || has(self.fileIDs)",fieldPath=".chunkingStrategy",message="spec.chunkingStrategy requires spec.fileIDs; with spec.files, set chunkingStrategy for each file"
+// +kubebuilder:validation:XValidation:rule="has(self.fileIDs) == has(oldSelf.fileIDs) && has(self.files) == has(oldSelf.files) && has(self.batchID) == has(oldSelf.batchID) && has(self.attributes) == has(oldSelf.attributes) && has(self.chunkingStrategy) == has(oldSelf.chunkingStrategy)",message="spec.fileIDs, spec.files, spec.batchID, spec.attributes and spec.chunkingStrategy are immutable and cannot be added or removed; create a new object instead"
 type VectorStoreFileBatchSpec struct {
-	// vectorStoreID is the vector store that the files are attached to. It is immutable.
-	// It becomes a segment of a URL's path, hence the characters allowed.
+	// vectorStoreID is the ID of the vector store to add the files to. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.vectorStoreID is immutable; make a new object instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.vectorStoreID is immutable; create a new object instead"
 	VectorStoreID string `json:"vectorStoreID,omitempty"`
 
-	// fileIDs attaches these files, 1 to 2000 of them, with the same attributes and
-	// chunkingStrategy for all. An ID that is repeated is sent once. It is immutable.
+	// fileIDs are the IDs of uploaded files to add to the vector store, 1 to 2000. The fields
+	// attributes and chunkingStrategy apply to all of them. Duplicates are ignored. Immutable.
 	// Exactly one of fileIDs, files and batchID must be set.
 	// +optional
 	// +listType=atomic
@@ -80,32 +78,32 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_-]+$`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.fileIDs is immutable; make a new object instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.fileIDs is immutable; create a new object instead"
 	FileIDs []string `json:"fileIDs,omitempty"`
 
-	// files attaches these files, 1 to 2000 of them, each with its own attributes and
-	// chunkingStrategy. It is immutable.
+	// files are uploaded files to add to the vector store, 1 to 2000, each with its own attributes
+	// and chunkingStrategy. Immutable.
 	// Exactly one of fileIDs, files and batchID must be set.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2000
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.files is immutable; make a new object instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.files is immutable; create a new object instead"
 	Files []File `json:"files,omitempty"`
 
-	// batchID adopts a batch that exists in the vector store already, instead of creating
-	// one. It is immutable.
+	// batchID is the ID of an existing file batch in the vector store. The operator adopts the
+	// batch: it tracks it instead of creating one. Immutable.
 	// Exactly one of fileIDs, files and batchID must be set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9_.:-]*$`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.batchID is immutable; make a new object instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.batchID is immutable; create a new object instead"
 	BatchID string `json:"batchID,omitempty"`
 
-	// attributes are attached to each of fileIDs, for filtering a search: at most 16, with
-	// keys of at most 64 characters. A value is a string of at most 512 characters, a number
-	// or a boolean. It goes with fileIDs only, and is immutable.
+	// attributes are key-value pairs to store with every file in fileIDs. A file search can
+	// filter by them. At most 16, with keys of at most 64 characters. A value is a string of at
+	// most 512 characters, a number or a boolean. Requires fileIDs. Immutable.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
@@ -113,86 +111,92 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Attributes Attributes `json:"attributes,omitempty"`
 
-	// chunkingStrategy says how each of fileIDs is cut into chunks. Left out, the upstream
-	// chooses. It goes with fileIDs only, and is immutable.
+	// chunkingStrategy configures how the files in fileIDs are split into chunks. Defaults to the
+	// automatic strategy of the API (OpenAI: chunks of 800 tokens with an overlap of 400).
+	// Requires fileIDs. Immutable.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.chunkingStrategy is immutable; make a new object instead"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.chunkingStrategy is immutable; create a new object instead"
 	ChunkingStrategy *ChunkingStrategy `json:"chunkingStrategy,omitempty"`
 
-	// cancel asks the upstream to cancel the batch as soon as possible. It is a one-way
-	// request: once the upstream took it, unsetting it changes nothing. Set before anything
-	// was created, it makes the operator create nothing.
+	// cancel requests the cancellation of the batch. It is irreversible once the API has accepted
+	// it: unsetting the field has no effect then. If no batch has been created yet, none is
+	// created.
 	// +optional
 	Cancel *bool `json:"cancel,omitempty"`
 
-	// suspend makes the operator leave the upstream alone: nothing is created, and a batch in
-	// progress is not looked at. A cancel and a deletion are still carried out. The upstream
-	// itself cannot be suspended, so a batch goes on there meanwhile.
+	// suspend stops the operator from making API calls for this object: it neither creates nor
+	// polls the batch. It still carries out a cancellation and a deletion. The API cannot suspend
+	// a batch, so a batch that is in progress continues.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
-	// activeDeadlineSeconds is how long the batch may be in progress, in seconds from its
-	// creation, or from this object's where that is later. After that it is cancelled, and has
-	// failed as DeadlineExceeded. It does not run out while the object is suspended.
+	// activeDeadlineSeconds is the maximum duration, in seconds, of the batch. It is relative to
+	// the creation of the batch or of this object, whichever is later. When it is exceeded, the
+	// operator cancels the batch, and the object fails with the reason DeadlineExceeded. The
+	// deadline is not enforced while the object is suspended.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"` //nolint:kubeapilinter // a pointer, as in a Job
 
-	// maxFailedFiles is how many files may fail in a batch that still counts as succeeded.
-	// It can be changed at any time, also once the batch is over.
+	// maxFailedFiles is the number of files that can fail before the batch counts as failed.
+	// Defaults to 0. It can be changed at any time, even after the batch is finished.
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2000
 	MaxFailedFiles *int32 `json:"maxFailedFiles,omitempty"`
 
-	// ttlSecondsAfterFinished deletes this object that long after the batch was over, in
-	// seconds. Left out, it stays. A tool that applies manifests from Git would make it again,
-	// and so attach the files again.
+	// ttlSecondsAfterFinished is the time, in seconds, after which the operator deletes the
+	// finished object. If it is not set, the object is not deleted. Do not use it with GitOps: the
+	// tool would create the object again, and add the files again.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
-	// deletionPolicy is what deleting this object does upstream. Cancel cancels the batch if
-	// it still runs; Orphan does nothing; DetachFiles cancels it, and takes its files out of the
-	// vector store (the uploaded files themselves stay). Left out, it is Cancel for a batch that
-	// the operator created, and Orphan for an adopted one. But for DetachFiles, files that were
-	// processed stay in the store.
+	// deletionPolicy determines what happens to the batch when this object is deleted.
+	// Cancel cancels the batch if it is in progress.
+	// Orphan leaves the batch alone.
+	// DetachFiles cancels the batch and removes its files from the vector store, even if another
+	// batch added them too. The uploaded files themselves are kept.
+	// With Cancel and Orphan, files that are processed stay in the vector store. Defaults to Cancel
+	// for a batch that the operator created, and to Orphan for an adopted one.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// credentialsRef names the Secret, in the same namespace, that holds OPENAI_API_KEY and,
-	// if wanted, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID and ca.crt.
+	// credentialsRef references a Secret in the same namespace with the key OPENAI_API_KEY and,
+	// optionally, the keys OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID and ca.crt. Defaults to
+	// the Secret openai.
 	// +optional
 	// +kubebuilder:default={name: openai}
 	CredentialsRef *CredentialsReference `json:"credentialsRef,omitempty"`
 }
 
-// DeletionPolicy is what deleting the object does upstream.
+// DeletionPolicy determines what happens to the batch when the object is deleted.
 // +kubebuilder:validation:Enum=Cancel;Orphan;DetachFiles
 type DeletionPolicy string
 
 const (
-	// DeletionPolicyCancel cancels the batch if it still runs.
+	// DeletionPolicyCancel cancels the batch if it is in progress.
 	DeletionPolicyCancel DeletionPolicy = "Cancel"
 	// DeletionPolicyOrphan leaves the batch alone.
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
-	// DeletionPolicyDetachFiles cancels the batch, and takes its files out of the vector store.
+	// DeletionPolicyDetachFiles cancels the batch and removes its files from the vector store.
 	DeletionPolicyDetachFiles DeletionPolicy = "DetachFiles"
 )
 
-// File is one file to attach, with its own settings.
+// File is a file to add to the vector store, with its own settings.
 type File struct {
-	// fileID is the uploaded file.
+	// fileID is the ID of the uploaded file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
 	FileID string `json:"fileID,omitempty"`
 
-	// attributes are attached to the file, for filtering a search: at most 16, with keys of at
-	// most 64 characters. A value is a string of at most 512 characters, a number or a boolean.
+	// attributes are key-value pairs to store with the file. A file search can filter by them. At
+	// most 16, with keys of at most 64 characters. A value is a string of at most 512 characters, a
+	// number or a boolean.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
@@ -200,46 +204,47 @@ type File struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Attributes Attributes `json:"attributes,omitempty"`
 
-	// chunkingStrategy says how the file is cut into chunks. Left out, the upstream chooses.
+	// chunkingStrategy configures how the file is split into chunks. Defaults to the automatic
+	// strategy of the API (OpenAI: chunks of 800 tokens with an overlap of 400).
 	// +optional
 	ChunkingStrategy *ChunkingStrategy `json:"chunkingStrategy,omitempty"`
 }
 
-// ChunkingStrategy says how files are cut into chunks.
+// ChunkingStrategy configures how files are split into chunks.
 //
 // +kubebuilder:validation:XValidation:rule="self.type == 'Static' ? has(self.static) : !has(self.static)",message="chunkingStrategy.static is required when type is Static, and forbidden otherwise"
 type ChunkingStrategy struct {
-	// type is Auto, where the upstream chooses the sizes, or Static, where they are given.
+	// type is Auto, to use the sizes that the API chooses, or Static, to use those in static.
 	// +required
 	Type ChunkingStrategyType `json:"type,omitempty"`
 
-	// static gives the sizes; required with type Static, and forbidden otherwise.
+	// static configures the sizes of chunks. Required if type is Static, forbidden otherwise.
 	// +optional
 	Static *StaticChunking `json:"static,omitempty"`
 }
 
-// ChunkingStrategyType is a way of cutting files into chunks.
+// ChunkingStrategyType is the type of a chunking strategy.
 // +kubebuilder:validation:Enum=Auto;Static
 type ChunkingStrategyType string
 
 const (
-	// ChunkingAuto leaves the sizes to the upstream.
+	// ChunkingAuto uses the sizes that the API chooses.
 	ChunkingAuto ChunkingStrategyType = "Auto"
-	// ChunkingStatic gives the sizes.
+	// ChunkingStatic uses the sizes in static.
 	ChunkingStatic ChunkingStrategyType = "Static"
 )
 
-// StaticChunking gives the sizes of chunks, in tokens.
+// StaticChunking configures the sizes of chunks, in tokens.
 //
 // +kubebuilder:validation:XValidation:rule="self.chunkOverlapTokens * 2 <= self.maxChunkSizeTokens",fieldPath=".chunkOverlapTokens",message="chunkOverlapTokens must be at most half of maxChunkSizeTokens"
 type StaticChunking struct {
-	// maxChunkSizeTokens is the largest size of a chunk, in tokens: 100 to 4096.
+	// maxChunkSizeTokens is the maximum size of a chunk, in tokens: 100 to 4096.
 	// +required
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=4096
 	MaxChunkSizeTokens int32 `json:"maxChunkSizeTokens,omitempty"`
 
-	// chunkOverlapTokens is how many tokens two neighbouring chunks share: at most half of
+	// chunkOverlapTokens is the number of tokens that adjacent chunks share: at most half of
 	// maxChunkSizeTokens.
 	// +required
 	// +kubebuilder:validation:Minimum=0
@@ -247,91 +252,91 @@ type StaticChunking struct {
 	ChunkOverlapTokens *int32 `json:"chunkOverlapTokens,omitempty"`
 }
 
-// CredentialsReference names a Secret in the same namespace.
+// CredentialsReference references a Secret in the same namespace.
 type CredentialsReference struct {
-	// name of the Secret.
+	// name is the name of the Secret.
 	// +optional
 	// +kubebuilder:default=openai
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be the name of a Secret: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="spec.credentialsRef.name must be a valid Secret name: lowercase letters, digits, '-' and '.'"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 }
 
-// VectorStoreFileBatchStatus mirrors the batch as the upstream last showed it.
+// VectorStoreFileBatchStatus is the observed state of a batch.
 type VectorStoreFileBatchStatus struct {
-	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. All of them stand
-	// from the operator's first visit on. Finished is the one to wait for.
+	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. The operator sets all of
+	// them on its first reconciliation. Wait for Finished.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of the spec that this status speaks of; -1 before
-	// the operator's first visit.
+	// observedGeneration is the generation of the spec that this status is based on; -1 before the
+	// first reconciliation.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// batchID is the upstream's ID of the batch.
+	// batchID is the ID of the batch.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	BatchID string `json:"batchID,omitempty"`
 
-	// createdAt is when the upstream made the batch.
+	// createdAt is the time at which the API created the batch.
 	// +optional
 	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
 
-	// status is the upstream's own word for the state of the batch: in_progress, completed,
-	// failed or cancelled, or a word that is newer than this operator. An object that was
-	// cancelled before anything was created shows cancelled, and has no batchID.
+	// status is the state of the batch, as reported by the API: in_progress, completed, failed or
+	// cancelled. Other values are passed through. If the object was cancelled before the batch was
+	// created, it is cancelled, and batchID is not set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Status string `json:"status,omitempty"`
 
-	// fileCounts says how many files of the batch are in which state.
+	// fileCounts are the numbers of files in the batch, by state.
 	// +optional
 	FileCounts *FileCounts `json:"fileCounts,omitempty"`
 
-	// failedFiles are the files that failed, the first 100 of them, ordered by their ID.
+	// failedFiles are the files that failed, ordered by ID: at most the first 100.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	FailedFiles []FailedFile `json:"failedFiles,omitempty"`
 
-	// cancelRequestedAt is when the upstream took our request to cancel the batch.
+	// cancelRequestedAt is the time at which the API accepted the cancellation.
 	// +optional
 	CancelRequestedAt *metav1.Time `json:"cancelRequestedAt,omitempty"`
 
-	// detachedFiles is how many of the batch's files were taken out of the vector store, while
-	// the object is being deleted with the policy DetachFiles.
+	// detachedFiles is the number of files that the operator removed from the vector store so far,
+	// while the object is being deleted with the deletionPolicy DetachFiles.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	DetachedFiles int32 `json:"detachedFiles,omitempty"`
 
-	// finishedAt is when the operator saw that the batch was over.
+	// finishedAt is the time at which the operator observed that the batch was finished.
 	// +optional
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
-// FileCounts says how many files of a batch are in which state.
+// FileCounts are the numbers of files in a batch, by state.
 type FileCounts struct {
-	// inProgress files are still being processed.
+	// inProgress is the number of files that are being processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	InProgress int32 `json:"inProgress"`
-	// completed files are in the store.
+	// completed is the number of files that were added to the vector store.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Completed int32 `json:"completed"`
-	// failed files could not be processed.
+	// failed is the number of files that could not be processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Failed int32 `json:"failed"`
-	// cancelled files were not processed, since the batch was cancelled.
+	// cancelled is the number of files that were not processed because the batch was cancelled.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Cancelled int32 `json:"cancelled"`
@@ -341,18 +346,18 @@ type FileCounts struct {
 	Total int32 `json:"total"`
 }
 
-// FailedFile is a file that could not be processed, and why.
+// FailedFile is a file that could not be processed.
 type FailedFile struct {
-	// fileID is the file.
+	// fileID is the ID of the file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	FileID string `json:"fileID,omitempty"`
-	// code is the upstream's word for the error: server_error, unsupported_file, invalid_file.
+	// code is the error code from the API: server_error, unsupported_file or invalid_file.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Code string `json:"code,omitempty"`
-	// message is the upstream's explanation, cut at 1024 characters.
+	// message is the error message from the API, truncated to 1024 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`

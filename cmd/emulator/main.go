@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command emulator runs a stand-in for the vector store part of the OpenAI API, for trying
-// things out without a key, a bill or a network.
+// Command emulator serves an emulator of the vector store part of the OpenAI API, for trying the
+// operator without an API key, cost, or network access.
 package main
 
 import (
@@ -30,14 +30,16 @@ const (
 
 const usage = `Usage: emulator [flags]
 
-A stand-in for the vector store part of the OpenAI API. It keeps everything in memory, logs one
-line a request, and never logs a key. Below /_emulator/ it can be watched and made to misbehave:
+Serves an emulator of the vector store part of the OpenAI API. It keeps its state in memory and
+logs one line per request, without the API key. The admin API below /_emulator/ shows the state
+and injects faults:
 
   curl -s http://127.0.0.1:8787/_emulator/batches
   curl -s http://127.0.0.1:8787/_emulator/faults -d '{"operation":"create","times":1,"status":500}'
 
-A file fails where its ID begins with file-fail-unsupported, file-fail-invalid or file-fail-, and
-never finishes where it begins with file-stuck-. Any other file ID just works.
+A file fails if its ID begins with file-fail-unsupported, file-fail-invalid or file-fail-, and
+never finishes if its ID begins with file-stuck-. Every other file completes, except an upload that
+is empty or has an extension that vector stores do not support.
 
 Flags:
 `
@@ -55,22 +57,22 @@ func main() {
 	}
 }
 
-// config is what the flags say.
+// config holds the parsed flags.
 type config struct {
 	addr        string
 	allowRemote bool
-	// keyMadeUp says that nobody else knows the key, so it has to be printed.
-	keyMadeUp bool
-	options   emulator.Options
+	// keyGenerated is set if the key has to be printed, because no flag specifies it.
+	keyGenerated bool
+	options      emulator.Options
 }
 
-// list is a flag that can be given more than once.
+// list is the value of a repeatable flag.
 type list []string
 
-// String joins the values.
+// String returns the values, separated by commas.
 func (l *list) String() string { return strings.Join(*l, ",") }
 
-// Set adds a value.
+// Set appends a value.
 func (l *list) Set(value string) error {
 	*l = append(*l, value)
 	return nil
@@ -83,27 +85,27 @@ func parse(args []string, output io.Writer) (config, error) {
 	f := flag.NewFlagSet("emulator", flag.ContinueOnError)
 	f.SetOutput(output)
 	f.Usage = func() {
-		// There is nobody left to tell where this fails.
+		// An error on the output has no other place to go.
 		_, _ = io.WriteString(output, usage)
 		f.PrintDefaults()
 	}
-	f.StringVar(&c.addr, "addr", "127.0.0.1:8787", "address to listen on; port 0 picks a free one")
-	f.BoolVar(&c.allowRemote, "allow-remote", false, "allow an --addr that other machines can reach; the admin side asks for no key")
-	f.Var(&keys, "api-key", "API key to demand; repeatable (default: one is made up and printed)")
-	f.Var(&stores, "store", "ID of a vector store that exists from the start, such as vs_demo; repeatable")
-	f.DurationVar(&o.Pace, "pace", time.Second, "how long the processing of one file takes")
-	f.IntVar(&o.Parallel, "parallel", 1, "how many files of a batch are processed at a time")
-	f.DurationVar(&o.CancelDelay, "cancel-delay", time.Second, "how long a cancel takes to have its effect")
-	f.StringVar(&o.CancellingStatus, "cancelling-status", "in_progress", "status of a batch between a cancel and its effect")
-	f.BoolVar(&o.RejectLateCancel, "reject-late-cancel", false, "answer 400 to the cancel of a finished batch, as some compatible servers do")
-	f.BoolVar(&o.StrictFiles, "strict-files", false, "answer 404 to attaching a file that was not uploaded")
-	f.BoolVar(&o.EnforceLimits, "enforce-limits", false, "enforce the rate limits: 300 attaching requests a store and 2000 files altogether a minute")
-	f.DurationVar(&o.Minute, "minute", time.Minute, "length of the minute of --enforce-limits")
-	f.StringVar(&o.BatchIDPrefix, "batch-id-prefix", "vsfb_", "what the IDs of batches begin with")
-	f.StringVar(&o.BatchObject, "batch-object", "vector_store.file_batch", "object field of a batch")
-	f.BoolVar(&o.ExtraFields, "extra-fields", false, "put a field that no client knows into every object")
-	f.StringVar(&o.Organization, "organization", "", "value of the openai-organization header")
-	f.StringVar(&o.Seed, "seed", "", "make the same IDs in every run (default: different ones)")
+	f.StringVar(&c.addr, "addr", "127.0.0.1:8787", "address to listen on; port 0 selects a free port")
+	f.BoolVar(&c.allowRemote, "allow-remote", false, "allow an --addr that other machines can reach; the admin API requires no key")
+	f.Var(&keys, "api-key", "API `key` to accept; repeatable (default: a generated key, which is printed)")
+	f.Var(&stores, "store", "`ID` of a vector store to create at the start, such as vs_demo; repeatable")
+	f.DurationVar(&o.Pace, "pace", time.Second, "time to process one file")
+	f.IntVar(&o.Parallel, "parallel", 1, "number of files of a batch that are processed at a time")
+	f.DurationVar(&o.CancelDelay, "cancel-delay", time.Second, "time until a cancel takes effect")
+	f.StringVar(&o.CancellingStatus, "cancelling-status", "in_progress", "status of a batch until its cancel takes effect")
+	f.BoolVar(&o.RejectLateCancel, "reject-late-cancel", false, "respond with 400 to the cancel of a finished batch, as some compatible servers do")
+	f.BoolVar(&o.StrictFiles, "strict-files", false, "respond with 404 if a file to attach was never uploaded; otherwise attaching creates it")
+	f.BoolVar(&o.EnforceLimits, "enforce-limits", false, "enforce the rate limits: per minute, 300 attach requests for each vector store and 2000 files across all stores")
+	f.DurationVar(&o.Minute, "minute", time.Minute, "window of the rate limits that --enforce-limits enables")
+	f.StringVar(&o.BatchIDPrefix, "batch-id-prefix", "vsfb_", "prefix of the IDs of batches")
+	f.StringVar(&o.BatchObject, "batch-object", "vector_store.file_batch", "value of the object field of a batch")
+	f.BoolVar(&o.ExtraFields, "extra-fields", false, "add an undocumented field to every object")
+	f.StringVar(&o.Organization, "organization", "", "value of the openai-organization response header")
+	f.StringVar(&o.Seed, "seed", "", "seed of the generated IDs; the same seed generates the same IDs in every run (default: random)")
 	if err := f.Parse(args); err != nil {
 		return config{}, err
 	}
@@ -111,14 +113,14 @@ func parse(args []string, output io.Writer) (config, error) {
 		return config{}, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if len(keys) == 0 {
-		c.keyMadeUp = true
+		c.keyGenerated = true
 		keys = list{"sk-emulator-" + strings.ToLower(rand.Text())}
 	}
 	o.APIKeys, o.VectorStores = keys, stores
-	return c, c.check()
+	return c, c.validate()
 }
 
-func (c config) check() error {
+func (c config) validate() error {
 	for _, id := range c.options.VectorStores {
 		if !strings.HasPrefix(id, "vs_") {
 			return fmt.Errorf("--store %q does not begin with vs_", id)
@@ -126,15 +128,15 @@ func (c config) check() error {
 	}
 	host, _, err := net.SplitHostPort(c.addr)
 	if err != nil {
-		return fmt.Errorf("reading --addr: %w", err)
+		return fmt.Errorf("parsing --addr: %w", err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !c.allowRemote {
-		return fmt.Errorf("--addr %s can be reached by other machines; use a loopback address, or --allow-remote", c.addr)
+		return fmt.Errorf("other machines can reach --addr %s: use a loopback address, or set --allow-remote", c.addr)
 	}
 	return nil
 }
 
-// run serves until the context ends.
+// run serves until the context is cancelled.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c, err := parse(args, stderr)
 	if err != nil {
@@ -146,27 +148,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	if err := c.introduce(stdout, "http://"+listener.Addr().String()); err != nil {
+	if err := c.printUsage(stdout, "http://"+listener.Addr().String()); err != nil {
 		return errors.Join(fmt.Errorf("writing to the standard output: %w", err), listener.Close())
 	}
-	// Requests end with the process, or a call that is held up would hold up the shutdown.
+	// BaseContext cancels the requests at the shutdown, which a delayed call would block otherwise.
 	server := &http.Server{
 		Handler:           emulator.New(c.options),
 		ReadHeaderTimeout: readHeaderTimeout,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
 	select {
-	case err := <-ended:
+	case err := <-served:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
 	return shutDown(context.WithoutCancel(ctx), server)
 }
 
-// shutDown lets answers under way be sent, and then closes what is left: connections that a
-// client opened and never used would hold up a graceful end for longer.
+// shutDown finishes the responses in flight, and closes the remaining connections after
+// shutdownTimeout: a graceful shutdown waits longer for connections that never sent a request.
 func shutDown(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
@@ -180,19 +182,19 @@ func shutDown(ctx context.Context, server *http.Server) error {
 	return nil
 }
 
-// introduce says how to use it. The first line is for programs: they read the URL from it.
-func (c config) introduce(w io.Writer, url string) error {
+// printUsage prints the URL and examples. Programs parse the URL from the first line.
+func (c config) printUsage(w io.Writer, url string) error {
 	store := "vs_demo"
 	if len(c.options.VectorStores) > 0 {
 		store = c.options.VectorStores[0]
 	}
-	key := "<the one given with --api-key>"
-	if c.keyMadeUp {
+	key := "<the value of --api-key>"
+	if c.keyGenerated {
 		key = c.options.APIKeys[0]
 	}
 	_, err := fmt.Fprintf(w, `listening on %[1]s
 
-Every OpenAI SDK reads these:
+OpenAI's SDKs read these variables:
 
   export OPENAI_BASE_URL=%[1]s/v1
   export OPENAI_API_KEY=%[2]s
@@ -213,7 +215,7 @@ Vector stores: %[4]s
 
 func storesNote(stores []string) string {
 	if len(stores) == 0 {
-		return `none yet; POST /v1/vector_stores makes one, and so does --store vs_demo`
+		return `none; create one with POST /v1/vector_stores or --store vs_demo`
 	}
 	return strings.Join(stores, " ")
 }

@@ -16,37 +16,37 @@ import (
 	"time"
 )
 
-func TestFlagsAreChecked(t *testing.T) {
+func TestParse_ValidatesFlags(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
-		want string // part of the error; empty: none
+		want string // substring of the error; empty if there is none
 	}{
-		"nothing":            {nil, ""},
-		"IPv6 loopback":      {[]string{"--addr", "[::1]:0"}, ""},
-		"localhost":          {[]string{"--addr", "localhost:0"}, ""},
-		"every interface":    {[]string{"--addr", ":8787"}, "can be reached by other machines"},
-		"other address":      {[]string{"--addr", "192.0.2.1:8787"}, "can be reached by other machines"},
-		"other name":         {[]string{"--addr", "example.com:8787"}, "can be reached by other machines"},
-		"remote, as allowed": {[]string{"--addr", ":8787", "--allow-remote"}, ""},
-		"no port":            {[]string{"--addr", "127.0.0.1"}, "reading --addr"},
-		"store":              {[]string{"--store", "vs_1", "--store", "vs_2"}, ""},
-		"store of no prefix": {[]string{"--store", "demo"}, "does not begin with vs_"},
-		"argument":           {[]string{"start"}, "unexpected argument"},
-		"unknown flag":       {[]string{"--fast"}, "not defined"},
+		"defaults":             {nil, ""},
+		"IPv6 loopback":        {[]string{"--addr", "[::1]:0"}, ""},
+		"localhost":            {[]string{"--addr", "localhost:0"}, ""},
+		"all interfaces":       {[]string{"--addr", ":8787"}, "other machines can reach --addr"},
+		"remote address":       {[]string{"--addr", "192.0.2.1:8787"}, "other machines can reach --addr"},
+		"remote name":          {[]string{"--addr", "example.com:8787"}, "other machines can reach --addr"},
+		"remote allowed":       {[]string{"--addr", ":8787", "--allow-remote"}, ""},
+		"no port":              {[]string{"--addr", "127.0.0.1"}, "parsing --addr"},
+		"stores":               {[]string{"--store", "vs_1", "--store", "vs_2"}, ""},
+		"store without prefix": {[]string{"--store", "demo"}, "does not begin with vs_"},
+		"argument":             {[]string{"start"}, "unexpected argument"},
+		"unknown flag":         {[]string{"--fast"}, "not defined"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parse(test.args, io.Discard)
 			switch {
 			case test.want == "" && err != nil:
-				t.Errorf("error %v", err)
+				t.Errorf("unexpected error: %v", err)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
-				t.Errorf("error %v does not say %q", err, test.want)
+				t.Errorf("got error %v, want it to contain %q", err, test.want)
 			}
 		})
 	}
 }
 
-func TestFlagsReachTheEmulator(t *testing.T) {
+func TestParse_SetsOptions(t *testing.T) {
 	c, err := parse([]string{
 		"--store", "vs_1", "--store", "vs_2", "--api-key", "sk-1", "--pace", "2s", "--parallel", "3", "--cancel-delay", "4s",
 		"--enforce-limits", "--minute", "5s", "--strict-files", "--batch-id-prefix", "batch_", "--seed", "s",
@@ -58,34 +58,34 @@ func TestFlagsReachTheEmulator(t *testing.T) {
 	if strings.Join(o.VectorStores, " ") != "vs_1 vs_2" || strings.Join(o.APIKeys, " ") != "sk-1" || o.Pace != 2*time.Second ||
 		o.Parallel != 3 || o.CancelDelay != 4*time.Second || !o.EnforceLimits || o.Minute != 5*time.Second ||
 		!o.StrictFiles || o.BatchIDPrefix != "batch_" || o.Seed != "s" {
-		t.Errorf("the options are %+v", o)
+		t.Errorf("unexpected options: %+v", o)
 	}
 }
 
-func TestHelpExplainsItself(t *testing.T) {
+func TestParse_PrintsHelp(t *testing.T) {
 	var help strings.Builder
 	if _, err := parse([]string{"--help"}, &help); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want flag.ErrHelp", err)
 	}
 	for _, want := range []string{"/_emulator/", "file-fail-", "-allow-remote", "-pace"} {
 		if !strings.Contains(help.String(), want) {
-			t.Errorf("the help does not mention %s", want)
+			t.Errorf("the help does not contain %s", want)
 		}
 	}
 }
 
-// start runs the program and returns the first line it prints, what it prints next up to the
-// empty line after the list of stores, and a function that ends it.
-func start(t *testing.T, args ...string) (url, introduction string, end func() error) {
+// start runs the emulator. It returns the URL of the first line of the output, the lines between
+// it and the list of stores, and a function that stops the emulator.
+func start(t *testing.T, args ...string) (url, usage string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	reading, writing := io.Pipe()
-	ended := make(chan error, 1)
+	stdout, w := io.Pipe()
+	done := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append(args, "--addr", "127.0.0.1:0", "--store", "vs_demo"), writing, io.Discard)
-		_ = writing.Close()
+		done <- run(ctx, append(args, "--addr", "127.0.0.1:0", "--store", "vs_demo"), w, io.Discard)
+		_ = w.Close()
 	}()
-	lines := bufio.NewScanner(reading)
+	lines := bufio.NewScanner(stdout)
 	lines.Scan()
 	url, ok := strings.CutPrefix(lines.Text(), "listening on ")
 	if !ok {
@@ -95,17 +95,17 @@ func start(t *testing.T, args ...string) (url, introduction string, end func() e
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Vector stores:") {
 		rest.WriteString(lines.Text() + "\n")
 	}
-	go func() { _, _ = io.Copy(io.Discard, reading) }()
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
 	return url, rest.String(), func() error {
 		cancel()
-		return <-ended
+		return <-done
 	}
 }
 
-func TestProgramServesUntilItIsEnded(t *testing.T) {
-	url, introduction, end := start(t)
+func TestRun_ServesUntilCancelled(t *testing.T) {
+	url, usage, stop := start(t)
 	var key string
-	for line := range strings.Lines(introduction) {
+	for line := range strings.Lines(usage) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "export OPENAI_API_KEY="); ok {
 			key = value
 		}
@@ -116,70 +116,70 @@ func TestProgramServesUntilItIsEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", authorization)
-		answer, err := http.DefaultClient.Do(request)
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
-		if answer.StatusCode != want {
-			t.Errorf("status %d, want %d", answer.StatusCode, want)
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("status %d, want %d", response.StatusCode, want)
 		}
 	}
-	if err := end(); err != nil {
-		t.Errorf("it did not end cleanly: %v", err)
+	if err := stop(); err != nil {
+		t.Errorf("shutting down: %v", err)
 	}
 }
 
-func TestGivenKeyIsNotPrinted(t *testing.T) {
-	_, introduction, end := start(t, "--api-key", "sk-given")
-	if strings.Contains(introduction, "sk-given") {
-		t.Errorf("the key is in:\n%s", introduction)
+func TestRun_ConfiguredKeyIsNotPrinted(t *testing.T) {
+	_, usage, stop := start(t, "--api-key", "sk-configured")
+	if strings.Contains(usage, "sk-configured") {
+		t.Errorf("the output contains the key:\n%s", usage)
 	}
-	if err := end(); err != nil {
-		t.Errorf("it did not end cleanly: %v", err)
+	if err := stop(); err != nil {
+		t.Errorf("shutting down: %v", err)
 	}
 }
 
-func TestHeldUpCallDoesNotHoldUpTheEnd(t *testing.T) {
-	url, _, end := start(t, "--api-key", "sk-given")
+func TestRun_DelayedCallDoesNotBlockShutdown(t *testing.T) {
+	url, _, stop := start(t, "--api-key", "sk-configured")
 	post := func(path, body string) (*http.Response, error) {
 		return http.Post(url+path, "application/json", strings.NewReader(body))
 	}
-	answer, err := post("/_emulator/faults", `{"delay":"1h"}`)
+	response, err := post("/_emulator/faults", `{"delay":"1h"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer.Body.Close()
-	held := make(chan error, 1)
+	response.Body.Close()
+	delayed := make(chan error, 1)
 	go func() {
-		answer, err := post("/v1/vector_stores", "{}")
+		response, err := post("/v1/vector_stores", "{}")
 		if err == nil {
-			answer.Body.Close()
+			response.Body.Close()
 		}
-		held <- err
+		delayed <- err
 	}()
 	for met := false; !met; {
-		answer, err := http.Get(url + "/_emulator/faults")
+		response, err := http.Get(url + "/_emulator/faults")
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, err := io.ReadAll(answer.Body)
-		answer.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
 		met = strings.Contains(string(body), `"met":1`)
 	}
-	if err := end(); err != nil {
-		t.Errorf("it did not end cleanly: %v", err)
+	if err := stop(); err != nil {
+		t.Errorf("shutting down: %v", err)
 	}
-	if err := <-held; err == nil {
-		t.Error("the call was answered")
+	if err := <-delayed; err == nil {
+		t.Error("the delayed call got a response")
 	}
 }
 
-func TestUnusedConnectionDoesNotFailTheEnd(t *testing.T) {
-	url, _, end := start(t)
+func TestRun_IdleConnectionDoesNotBlockShutdown(t *testing.T) {
+	url, _, stop := start(t)
 	connection, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestUnusedConnectionDoesNotFailTheEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := end(); err != nil {
-		t.Errorf("it did not end cleanly: %v", err)
+	if err := stop(); err != nil {
+		t.Errorf("shutting down: %v", err)
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-vsfb is the kubectl plugin of the operator: with it on the PATH, it is run as
-// "kubectl vsfb".
+// Command kubectl-vsfb is the kubectl plugin of the operator. If it is on the PATH, "kubectl vsfb" runs
+// it.
 package main
 
 import (
@@ -17,18 +17,18 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl"
 )
 
-// version is stamped in when the program is built.
+// version is set at build time.
 var version = "dev"
 
-// The exit codes: as of a shell, for a program that a signal has ended.
+// Exit codes. After any of the signals, the code is the one that a shell reports for SIGINT.
 const (
-	exitFailed      = 1
+	exitError       = 1
 	exitInterrupted = 128 + int(syscall.SIGINT)
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// A second signal ends what does not come to an end by itself.
+	// Restore the default handling, so that a second signal terminates the process.
 	context.AfterFunc(ctx, stop)
 	command := kubectl.NewCommand(kubectl.Options{
 		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
@@ -44,6 +44,6 @@ func main() {
 	case interrupted:
 		os.Exit(exitInterrupted)
 	case err != nil:
-		os.Exit(exitFailed)
+		os.Exit(exitError)
 	}
 }

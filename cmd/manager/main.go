@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command manager runs the operator: it follows every VectorStoreFileBatch of the namespaces
-// that it watches.
+// Command manager runs the operator. It reconciles the VectorStoreFileBatches in the namespaces that
+// it watches.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	// The image has no certificate authorities: these are used where the system has none.
+	// The image has no CA certificates. These are used if the system has none.
 	_ "golang.org/x/crypto/x509roots/fallback"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -22,7 +22,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 )
 
-// version is stamped in when the program is built.
+// version is set at build time.
 var version = "dev"
 
 func main() {
@@ -40,60 +40,60 @@ func run() error {
 	flag.Usage = usage
 	flag.Parse()
 	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q: every setting is a flag, see --help", flag.Arg(0))
+		return fmt.Errorf("unexpected argument %q: all settings are flags, see --help", flag.Arg(0))
 	}
 	if err := o.validate(); err != nil {
 		return err
 	}
 	logger := zap.New(zap.UseFlagOptions(&logging))
 	ctrl.SetLogger(logger)
-	klog.SetLogger(logger) // for what client-go says, such as on the election of a leader
+	klog.SetLogger(logger) // for client-go, such as its leader election
 
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return fmt.Errorf("loading the kubeconfig: %w", err)
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "vector-store-operator/" + version
-	// The API server has its own priority and fairness; a limit of ours would only delay cancels.
+	// The API server has API Priority and Fairness. A client-side limit would only delay cancellations.
 	config.QPS = -1
 	config.Wrap(telemetry.CountWrites)
 	return serve(ctrl.SetupSignalHandler(), config, o)
 }
 
-// lastTraces is how long the end of the process waits for a receiver of traces.
-const lastTraces = 5 * time.Second
+// flushTimeout is the maximum time that the remaining spans are exported for at shutdown.
+const flushTimeout = 5 * time.Second
 
-// serve runs the manager until the context ends.
+// serve runs the manager until the context is done.
 func serve(ctx context.Context, config *rest.Config, o *options) error {
-	if err := telemetry.ExposeVersion(version); err != nil {
+	if err := telemetry.RegisterBuildInfo(version); err != nil {
 		return err
 	}
 	stopTracing, err := telemetry.StartTracing(ctx, os.Getenv, version)
 	if err != nil {
-		return fmt.Errorf("setting up traces: %w", err)
+		return fmt.Errorf("setting up tracing: %w", err)
 	}
 	mgr, err := newManager(config, o)
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting the manager", "version", version)
+	ctrl.Log.Info("Starting manager", "version", version)
 	if err = mgr.Start(ctx); err != nil {
-		err = fmt.Errorf("running: %w", err)
+		err = fmt.Errorf("running manager: %w", err)
 	}
-	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTraces)
+	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
-	if stopErr := stopTracing(flushing); stopErr != nil {
-		ctrl.Log.Error(stopErr, "The last traces were not sent")
+	if stopErr := stopTracing(flushCtx); stopErr != nil {
+		ctrl.Log.Error(stopErr, "Failed to export the last traces")
 	}
 	return err
 }
 
 func usage() {
-	_, _ = fmt.Fprint(flag.CommandLine.Output(), `The manager of the VectorStoreFileBatch operator.
+	_, _ = fmt.Fprint(flag.CommandLine.Output(), `The manager runs the vector-store-operator, which reconciles VectorStoreFileBatches.
 
-It uses the Pod's ServiceAccount in a cluster, and --kubeconfig or $KUBECONFIG elsewhere.
-OpenAI keys are read from the Secrets that objects name, and from nowhere else.
+In a cluster, it authenticates with the ServiceAccount of its Pod. Elsewhere, it uses --kubeconfig
+or $KUBECONFIG. It reads OpenAI keys only from the Secrets that VectorStoreFileBatches reference.
 
 Flags:
 `)

@@ -30,54 +30,55 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
 
-// newManager puts the operator together.
+// newManager returns a manager with the controller and the probes.
 func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(restConfig, managerOptions(o))
 	if err != nil {
-		return nil, fmt.Errorf("making the manager: %w", err)
+		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
 		return openai.Dial(connection, openai.Options{
-			RequestTimeout: o.rules.RequestTimeout,
+			RequestTimeout: o.lifecycle.RequestTimeout,
 			Endpoints:      o.endpoints,
-			CABundle:       o.authorities,
+			CABundle:       o.caBundle,
 			UserAgent:      "vector-store-operator/" + version,
-			Observer:       telemetry.Request,
+			Observer:       telemetry.ObserveRequest,
 		})
 	}
-	reconciler := &controller.Reconciler{
+	reconciler := controller.New(controller.Options{
 		Client:      mgr.GetClient(),
 		Reader:      mgr.GetAPIReader(),
-		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
-		Rules:       o.rules,
-		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
+		Dial:        dial,
+		Events:      mgr.GetEventRecorder("vector-store-operator"),
 		Clock:       clock.RealClock{},
+		Lifecycle:   o.lifecycle,
 		Limits:      o.limits,
-	}
-	if err := reconciler.SetupWithManager(mgr, o.concurrency); err != nil {
+		Concurrency: o.concurrency,
+	})
+	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err
 	}
-	// It answers as long as the process does. That passes wait for an upstream, or for an API
-	// server that is away, is nothing that a restart would mend.
+	// The liveness probe only checks that the process responds: a restart does not fix an OpenAI API or
+	// an API server that is unavailable.
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("adding the liveness probe: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("objects", objectsAreKnown(mgr.GetCache())); err != nil {
+	if err := mgr.AddReadyzCheck("objects", cacheSynced(mgr.GetCache())); err != nil {
 		return nil, fmt.Errorf("adding the readiness probe: %w", err)
 	}
 	return mgr, nil
 }
 
-// objectsAreKnown is ready once the process knows all objects, so that it can look after them,
-// or take over from another at once where that one leads.
-func objectsAreKnown(objects cache.Cache) healthz.Checker {
+// cacheSynced returns a check that passes once the cache contains all objects, so that the replica can
+// reconcile them as soon as it is the leader.
+func cacheSynced(objects cache.Cache) healthz.Checker {
 	return func(request *http.Request) error {
 		informer, err := objects.GetInformer(request.Context(), &v1alpha1.VectorStoreFileBatch{}, cache.BlockUntilSynced(false))
 		if err != nil {
-			return fmt.Errorf("watching VectorStoreFileBatches: %w", err)
+			return fmt.Errorf("getting the informer of VectorStoreFileBatches: %w", err)
 		}
 		if !informer.HasSynced() {
-			return errors.New("the VectorStoreFileBatches have not been listed yet")
+			return errors.New("the cache of VectorStoreFileBatches is not synced yet")
 		}
 		return nil
 	}
@@ -101,21 +102,21 @@ func managerOptions(o *options) ctrl.Options {
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
-		NewCache:               controller.NewCache,
 		Cache: cache.Options{
 			DefaultNamespaces: namespaces,
 			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),
 		},
-		// A pass sees what earlier passes wrote, so an ID that was stored is never missed.
+		// A reconciliation sees the writes of earlier ones, so it never misses a recorded batch ID.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 		Controller:                    config.Controller{EnableWarmup: ptr.To(true)},
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "vector-store-operator.dev",
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		// Others look so often whether the lease was given back: that is most of what a hand-over takes.
+		// The other replicas poll the Lease at this interval, which is most of the time of a failover
+		// after a shutdown.
 		RetryPeriod: ptr.To(time.Second),
-		// A create that is under way when the manager is told to stop is brought to its end.
-		GracefulShutdownTimeout: ptr.To(controller.IntentTimeout + o.rules.RequestTimeout + 2*controller.StoreTimeout),
+		// A create request that is in progress at shutdown is completed, and its batch ID recorded.
+		GracefulShutdownTimeout: ptr.To(controller.CreatePendingTimeout + o.lifecycle.RequestTimeout + 2*controller.PersistTimeout),
 	}
 }

@@ -17,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
-	"github.com/vector-store-operator/vector-store-operator/internal/budget"
+	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// options are the manager's flags.
+// options are the settings of the manager, which are all flags.
 type options struct {
 	metricsAddress          string
 	metricsSecure           bool
@@ -34,13 +34,13 @@ type options struct {
 	concurrency             int
 	watchNamespaces         list
 	watchLabelSelector      selector
-	rules                   batch.Rules
-	limits                  budget.Limits
+	lifecycle               lifecycle.Config
+	limits                  flowcontrol.Limits
 	endpoints               upstream.EndpointPolicy
 	allowedEndpoints        list
 	extraCADir              string
-	// authorities are the certificates of extraCADir, in PEM.
-	authorities string
+	// caBundle is the content of extraCADir, PEM-encoded.
+	caBundle string
 }
 
 func defaultOptions() *options {
@@ -50,74 +50,74 @@ func defaultOptions() *options {
 		probeAddress:   ":8081",
 		pprofAddress:   "0",
 		concurrency:    64,
-		rules:          batch.DefaultRules(),
-		limits:         budget.DefaultLimits(),
+		lifecycle:      lifecycle.DefaultConfig(),
+		limits:         flowcontrol.DefaultLimits(),
 	}
 }
 
 func (o *options) bind(flags *flag.FlagSet) {
-	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "The `address` that serves metrics; 0 turns them off.")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "Serve metrics over HTTPS, to those only whom the cluster lets get the URL /metrics.")
-	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "The `folder` with tls.crt and tls.key for the metrics; without it, a self-signed certificate is made.")
-	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "The `address` that serves /healthz and /readyz; 0 turns them off.")
-	flags.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "The `address`, on loopback, that serves profiles below /debug/pprof/; 0 turns them off.")
-	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease, so that several replicas can run.")
-	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the lease; the Pod's own by default.")
-	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "How many objects are worked on at a time. Most of that is waiting for the upstream.")
-	flags.Var(&o.watchNamespaces, "watch-namespaces", "The `namespaces` to watch, separated by commas; all of them by default.")
-	flags.Var(&o.watchLabelSelector, "watch-label-selector", "The `selector` of the labels of the objects to look after, as kubectl takes it; all objects by default. Installations with selectors that exclude each other split the work.")
-	flags.DurationVar(&o.rules.PollMin, "poll-interval-min", o.rules.PollMin, "The shortest time between two looks at a batch in progress.")
-	flags.DurationVar(&o.rules.PollMax, "poll-interval-max", o.rules.PollMax, "The longest time between two looks at a batch in progress.")
-	flags.DurationVar(&o.rules.RequestTimeout, "request-timeout", o.rules.RequestTimeout, "How long one call to the upstream may take. The Pod's termination grace period must be longer.")
-	flags.DurationVar(&o.rules.FinalizeTimeout, "finalize-timeout", o.rules.FinalizeTimeout, "How long the deletion of an object is retried without getting on before it is let go, with a warning of what may be left upstream.")
-	flags.Float64Var(&o.limits.RequestsPerSecond, "requests-per-second", o.limits.RequestsPerSecond, "How many requests a second are sent with the same credentials. Cancels do not wait for it.")
-	flags.IntVar(&o.limits.CreatesPerWindow, "creates-per-minute", o.limits.CreatesPerWindow, "How many batches a minute are created in one vector store.")
-	flags.IntVar(&o.limits.FilesPerWindow, "files-per-minute", o.limits.FilesPerWindow, "How many files a minute are attached with the same credentials.")
-	flags.DurationVar(&o.limits.Window, "limits-minute", o.limits.Window, "How long the minute is, in which --creates-per-minute and --files-per-minute count; for servers that count in another time.")
-	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Let Secrets name http:// endpoints. Keys then cross the network unencrypted.")
-	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "The `hosts` that Secrets may name in OPENAI_BASE_URL, separated by commas: host, host:port or *.domain; any by default.")
-	flags.StringVar(&o.extraCADir, "extra-ca-dir", "", "The `folder` of certificate authorities to trust beside the system's when calling the upstream; each file in it has PEM-encoded ones.")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "The `address` that the metrics endpoint binds to. 0 disables it.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "Serve metrics over HTTPS, only to clients authorized to GET /metrics.")
+	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "The `directory` that contains tls.crt and tls.key for the metrics endpoint. Defaults to a generated self-signed certificate.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "The `address` that /healthz and /readyz bind to. 0 disables them.")
+	flags.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "The loopback `address` that serves profiles at /debug/pprof/. 0 disables them.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Enable leader election. Of several replicas, only the leader reconciles objects.")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the Lease for leader election. Defaults to the namespace of the Pod.")
+	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "Number of objects reconciled in parallel.")
+	flags.Var(&o.watchNamespaces, "watch-namespaces", "Comma-separated list of `namespaces` to watch. Defaults to all namespaces.")
+	flags.Var(&o.watchLabelSelector, "watch-label-selector", "Label `selector` of the objects to reconcile, in the syntax of kubectl. Defaults to all objects. Several installations can share a cluster if no object matches the selectors of two of them.")
+	flags.DurationVar(&o.lifecycle.PollMin, "poll-interval-min", o.lifecycle.PollMin, "Minimum interval between two polls of a batch in progress.")
+	flags.DurationVar(&o.lifecycle.PollMax, "poll-interval-max", o.lifecycle.PollMax, "Maximum interval between two polls of a batch in progress.")
+	flags.DurationVar(&o.lifecycle.RequestTimeout, "request-timeout", o.lifecycle.RequestTimeout, "Timeout of a call to the OpenAI API. The termination grace period of the Pod must be longer.")
+	flags.DurationVar(&o.lifecycle.FinalizeTimeout, "finalize-timeout", o.lifecycle.FinalizeTimeout, "How long a deletion is retried without progress before the finalizer is removed anyway. An Event names what was left behind.")
+	flags.Float64Var(&o.limits.RequestsPerSecond, "requests-per-second", o.limits.RequestsPerSecond, "Maximum number of requests per second with the same credentials. Cancellations do not wait for it.")
+	flags.IntVar(&o.limits.CreatesPerWindow, "creates-per-minute", o.limits.CreatesPerWindow, "Maximum number of batches created per minute in one vector store.")
+	flags.IntVar(&o.limits.FilesPerWindow, "files-per-minute", o.limits.FilesPerWindow, "Maximum number of files added per minute with the same credentials.")
+	flags.DurationVar(&o.limits.Window, "rate-limit-window", o.limits.Window, "Length of the window that --creates-per-minute and --files-per-minute count in, for servers whose window is not a minute.")
+	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Permit http:// endpoints in Secrets. Keys are then sent unencrypted.")
+	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "Comma-separated list of `hosts` that Secrets can set as OPENAI_BASE_URL: host, host:port or *.domain. Defaults to all hosts.")
+	flags.StringVar(&o.extraCADir, "extra-ca-dir", "", "The `directory` that contains PEM-encoded CA certificates to trust, in addition to the system's, for calls to the OpenAI API.")
 }
 
-// validate refuses settings that cannot work, naming the flag.
+// validate returns an error for every invalid setting. Each error names the flag.
 func (o *options) validate() error {
 	var errs []error
-	refuse := func(wrong bool, format string, args ...any) {
-		if wrong {
+	invalid := func(condition bool, format string, args ...any) {
+		if condition {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(!servable(o.metricsAddress), "--metrics-bind-address is %q: it must be host:port or :port, or 0", o.metricsAddress)
-	refuse(!servable(o.probeAddress), "--health-probe-bind-address is %q: it must be host:port or :port, or 0", o.probeAddress)
-	refuse(!servable(o.pprofAddress) || o.pprofAddress != "0" && !loopback(o.pprofAddress), "--pprof-bind-address is %q: it must be host:port with a host on loopback, such as 127.0.0.1:6060, or 0; anybody who reaches it can read the memory", o.pprofAddress)
-	refuse(o.metricsCertDir != "" && !o.metricsSecure, "--metrics-cert-dir is given, and --metrics-secure is off: there is no use for a certificate")
+	invalid(!validAddress(o.metricsAddress), "--metrics-bind-address is %q: it must be host:port, :port or 0", o.metricsAddress)
+	invalid(!validAddress(o.probeAddress), "--health-probe-bind-address is %q: it must be host:port, :port or 0", o.probeAddress)
+	invalid(!validAddress(o.pprofAddress) || o.pprofAddress != "0" && !loopback(o.pprofAddress), "--pprof-bind-address is %q: it must be a loopback address, such as 127.0.0.1:6060, or 0, because profiles expose the memory of the process", o.pprofAddress)
+	invalid(o.metricsCertDir != "" && !o.metricsSecure, "--metrics-cert-dir is set, but --metrics-secure is false")
 	for _, file := range certificateFiles(o.metricsCertDir) {
 		_, err := os.Stat(file)
-		refuse(err != nil, "--metrics-cert-dir: %w", err)
+		invalid(err != nil, "--metrics-cert-dir: %w", err)
 	}
 	for _, namespace := range o.watchNamespaces {
-		refuse(!namespaceName(namespace), "--watch-namespaces has %q: that cannot be a namespace", namespace)
+		invalid(!validNamespace(namespace), "--watch-namespaces has %q: it must be a valid namespace name", namespace)
 	}
-	refuse(o.leaderElectionNamespace != "" && !namespaceName(o.leaderElectionNamespace), "--leader-election-namespace is %q: that cannot be a namespace", o.leaderElectionNamespace)
-	refuse(o.concurrency < 1, "--concurrency is %d: it must be at least 1", o.concurrency)
-	refuse(o.rules.PollMin < 100*time.Millisecond, "--poll-interval-min is %s: it must be at least 100ms", o.rules.PollMin)
-	refuse(o.rules.PollMax < o.rules.PollMin, "--poll-interval-max is %s: it must not be shorter than --poll-interval-min, %s", o.rules.PollMax, o.rules.PollMin)
-	refuse(o.rules.RequestTimeout < time.Second, "--request-timeout is %s: it must be at least 1s", o.rules.RequestTimeout)
-	refuse(!(o.limits.RequestsPerSecond >= 0.1 && o.limits.RequestsPerSecond <= 1e6), "--requests-per-second is %v: it must be at least 0.1, and at most 1000000", o.limits.RequestsPerSecond)
-	refuse(o.limits.CreatesPerWindow < 1, "--creates-per-minute is %d: it must be at least 1", o.limits.CreatesPerWindow)
-	refuse(o.limits.FilesPerWindow < 1, "--files-per-minute is %d: it must be at least 1", o.limits.FilesPerWindow)
-	refuse(o.limits.Window < time.Millisecond || o.limits.Window > time.Hour, "--limits-minute is %s: it must be at least 1ms, and at most 1h", o.limits.Window)
-	refuse(o.rules.FinalizeTimeout < 0, "--finalize-timeout is %s: it must not be negative", o.rules.FinalizeTimeout)
+	invalid(o.leaderElectionNamespace != "" && !validNamespace(o.leaderElectionNamespace), "--leader-election-namespace is %q: it must be a valid namespace name", o.leaderElectionNamespace)
+	invalid(o.concurrency < 1, "--concurrency is %d: it must be at least 1", o.concurrency)
+	invalid(o.lifecycle.PollMin < 100*time.Millisecond, "--poll-interval-min is %s: it must be at least 100ms", o.lifecycle.PollMin)
+	invalid(o.lifecycle.PollMax < o.lifecycle.PollMin, "--poll-interval-max is %s: it must not be shorter than --poll-interval-min, %s", o.lifecycle.PollMax, o.lifecycle.PollMin)
+	invalid(o.lifecycle.RequestTimeout < time.Second, "--request-timeout is %s: it must be at least 1s", o.lifecycle.RequestTimeout)
+	invalid(!(o.limits.RequestsPerSecond >= 0.1 && o.limits.RequestsPerSecond <= 1e6), "--requests-per-second is %v: it must be from 0.1 to 1000000", o.limits.RequestsPerSecond)
+	invalid(o.limits.CreatesPerWindow < 1, "--creates-per-minute is %d: it must be at least 1", o.limits.CreatesPerWindow)
+	invalid(o.limits.FilesPerWindow < 1, "--files-per-minute is %d: it must be at least 1", o.limits.FilesPerWindow)
+	invalid(o.limits.Window < time.Millisecond || o.limits.Window > time.Hour, "--rate-limit-window is %s: it must be from 1ms to 1h", o.limits.Window)
+	invalid(o.lifecycle.FinalizeTimeout < 0, "--finalize-timeout is %s: it must not be negative", o.lifecycle.FinalizeTimeout)
 	endpoints, err := upstream.ParseAllowed(o.allowedEndpoints)
-	refuse(err != nil, "--allowed-endpoints: %w", err)
+	invalid(err != nil, "--allowed-endpoints: %w", err)
 	o.endpoints.Allowed = endpoints
-	o.authorities, err = readAuthorities(o.extraCADir)
-	refuse(err != nil, "--extra-ca-dir: %w", err)
+	o.caBundle, err = readCABundle(o.extraCADir)
+	invalid(err != nil, "--extra-ca-dir: %w", err)
 	return errors.Join(errs...)
 }
 
-// servable reports whether an address can be listened on, or is the word for none.
-func servable(address string) bool {
+// validAddress reports whether an address is host:port, :port or 0.
+func validAddress(address string) bool {
 	if address == "0" {
 		return true
 	}
@@ -129,23 +129,23 @@ func servable(address string) bool {
 	return err == nil
 }
 
-// loopback reports whether an address can be reached from this machine, or this Pod, only.
+// loopback reports whether an address is on the loopback interface.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
-// certificateFiles are the files that a folder for a certificate must have.
-func certificateFiles(folder string) []string {
-	if folder == "" {
+// certificateFiles returns the paths of the certificate and the key in a directory.
+func certificateFiles(directory string) []string {
+	if directory == "" {
 		return nil
 	}
-	return []string{filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")}
+	return []string{filepath.Join(directory, "tls.crt"), filepath.Join(directory, "tls.key")}
 }
 
-func namespaceName(name string) bool { return len(validation.IsDNS1123Label(name)) == 0 }
+func validNamespace(name string) bool { return len(validation.IsDNS1123Label(name)) == 0 }
 
-// list is a flag of values separated by commas; given more than once, it goes on.
+// list is a flag with comma-separated values. It can be repeated.
 type list []string
 
 func (l *list) String() string { return strings.Join(*l, ",") }
@@ -159,7 +159,7 @@ func (l *list) Set(text string) error {
 	return nil
 }
 
-// selector is a flag that selects objects by their labels; the zero value selects all.
+// selector is a flag with a label selector. Its zero value selects all objects.
 type selector struct{ labels.Selector }
 
 func (s *selector) String() string {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// parse gives the options of a command line.
+// parse returns the options of a command line.
 func parse(t *testing.T, args ...string) *options {
 	t.Helper()
 	o := defaultOptions()
@@ -21,21 +21,21 @@ func parse(t *testing.T, args ...string) *options {
 	return o
 }
 
-func TestDefaultsAreTheDocumentedLimits(t *testing.T) {
+func TestDefaultOptions(t *testing.T) {
 	o := parse(t)
 	if err := o.validate(); err != nil {
 		t.Fatal(err)
 	}
 	if o.limits.CreatesPerWindow != 300 || o.limits.FilesPerWindow != 2000 || o.limits.Window.Minutes() != 1 {
-		t.Errorf("the limits are %+v", o.limits)
+		t.Errorf("limits = %+v, want the documented ones", o.limits)
 	}
 	if o.pprofAddress != "0" {
-		t.Errorf("profiles are served at %s by default", o.pprofAddress)
+		t.Errorf("pprofAddress = %q, want it disabled", o.pprofAddress)
 	}
 }
 
-func TestFlagsThatCannotWorkAreRefusedByName(t *testing.T) {
-	tests := map[string]bool{ // whether it is taken
+func TestValidate(t *testing.T) {
+	tests := map[string]bool{ // whether it is valid
 		"--pprof-bind-address=127.0.0.1:6060": true,
 		"--pprof-bind-address=[::1]:6060":     true,
 		"--pprof-bind-address=localhost:6060": true,
@@ -53,19 +53,19 @@ func TestFlagsThatCannotWorkAreRefusedByName(t *testing.T) {
 		"--creates-per-minute=1":              true,
 		"--creates-per-minute=0":              false,
 		"--files-per-minute=0":                false,
-		"--limits-minute=3s":                  true,
-		"--limits-minute=0s":                  false,
+		"--rate-limit-window=3s":              true,
+		"--rate-limit-window=0s":              false,
 		"--concurrency=1":                     true,
 		"--concurrency=0":                     false,
 	}
-	for arg, taken := range tests {
+	for arg, valid := range tests {
 		t.Run(arg, func(t *testing.T) {
 			err := parse(t, arg).validate()
-			if (err == nil) != taken {
-				t.Fatalf("got %v", err)
+			if (err == nil) != valid {
+				t.Fatalf("validate() = %v", err)
 			}
 			name, _, _ := strings.Cut(arg, "=")
-			if !taken && !strings.Contains(err.Error(), name) {
+			if !valid && !strings.Contains(err.Error(), name) {
 				t.Errorf("%v does not name %s", err, name)
 			}
 		})

@@ -3,7 +3,7 @@
 
 //go:build tools
 
-// Package controlplane pins the programs of the control plane that the demo and the tests run.
+// Package controlplane pins the control plane programs of the demo and the tests.
 package controlplane
 
 import (

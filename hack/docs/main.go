@@ -1,9 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command docs writes what can be told from the code, so that nobody has to keep it in step:
-// docs/reference.md, from the CRD, the names of the API and the manager's --help, and
-// config/argocd/argocd-cm.yaml, from the scripts beside it.
+// Command docs generates docs/reference.md, from the CRD, the constants of the API and the manager's
+// --help, and config/argocd/argocd-cm.yaml, from the scripts in config/argocd.
 package main
 
 import (
@@ -30,7 +29,7 @@ func run(root string) error {
 		if err != nil {
 			return fmt.Errorf("generating %s: %w", path, err)
 		}
-		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil { //nolint:gosec // a file of the repository, for everyone to read
+		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil { //nolint:gosec // a file of the repository
 			return fmt.Errorf("writing %s: %w", path, err)
 		}
 	}

@@ -14,11 +14,11 @@ import (
 
 type schema = apiextensionsv1.JSONSchemaProps
 
-// object writes the fields of an object at a path, then its rules, then the objects in it.
+// object writes the fields of the object at a path, its validation rules, and its nested objects.
 func (p *page) object(path string, s *schema) {
 	p.heading(3, code(path))
 	if s.Description != "" {
-		p.say("%s\n", strings.Join(strings.Fields(s.Description), " "))
+		p.printf("%s\n", strings.Join(strings.Fields(s.Description), " "))
 	}
 	var rows [][]string
 	names := slices.Sorted(maps.Keys(s.Properties))
@@ -30,7 +30,7 @@ func (p *page) object(path string, s *schema) {
 		}
 		rows = append(rows, []string{code(name), typeOf(&field), description})
 	}
-	p.table([]string{"field", "type", "meaning"}, rows)
+	p.table([]string{"field", "type", "description"}, rows)
 	p.rules(s)
 	for _, name := range names {
 		field := s.Properties[name]
@@ -43,14 +43,14 @@ func (p *page) object(path string, s *schema) {
 	}
 }
 
-// rules writes what the API server says where a rule over several fields is broken.
+// rules writes the messages of the validation rules.
 func (p *page) rules(s *schema) {
 	if len(s.XValidations) == 0 {
 		return
 	}
-	p.say("\nRules:\n")
+	p.printf("\nValidation rules:\n")
 	for _, rule := range s.XValidations {
-		p.say("- %s", rule.Message)
+		p.printf("- %s", rule.Message)
 	}
 }
 
@@ -67,7 +67,7 @@ func typeOf(s *schema) string {
 	}
 }
 
-// limitsOf are the limits that the schema sets to a field, and its default.
+// limitsOf returns the constraints of a field and its default.
 func limitsOf(name string, s, parent *schema) string {
 	var limits []string
 	add := func(isSet bool, format string, args ...any) {
@@ -78,8 +78,8 @@ func limitsOf(name string, s, parent *schema) string {
 	add(slices.Contains(parent.Required, name), "required")
 	add(immutable(s), "immutable")
 	add(len(s.Enum) > 0, "one of %s", enumOf(s))
-	add(s.Minimum != nil, "at least %v", number(s.Minimum))
-	add(s.Maximum != nil, "at most %v", number(s.Maximum))
+	add(s.Minimum != nil, "at least %.15g", number(s.Minimum))
+	add(s.Maximum != nil, "at most %.15g", number(s.Maximum))
 	add(s.MinItems != nil || s.MaxItems != nil, "%s items", span(s.MinItems, s.MaxItems))
 	add(s.MaxProperties != nil, "%s entries", span(s.MinProperties, s.MaxProperties))
 	add(s.MinLength != nil || s.MaxLength != nil, "%s characters", span(s.MinLength, s.MaxLength))
@@ -112,7 +112,7 @@ func number(value *float64) float64 {
 	return *value
 }
 
-// span is "1 to 16", or "at most 16".
+// span formats a range, such as "1 to 16" or "at most 16".
 func span(least, most *int64) string {
 	switch {
 	case least == nil && most == nil:

@@ -8,11 +8,9 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime/debug"
@@ -25,30 +23,30 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/vector-store-operator/vector-store-operator/hack/image/inventory"
+	"github.com/vector-store-operator/vector-store-operator/hack/image/gobuild"
 )
 
 const (
-	// user is nobody of the host's, the one that distroless images use, and stands as a number
-	// for runAsNonRoot to see that it is not root.
+	// user is the non-root user of distroless images. It is numeric, so that runAsNonRoot can verify
+	// it.
 	user = "65532:65532"
-	// Nobody may write, also not the user that the program runs as.
-	programMode, textMode, folderMode = 0o555, 0o444, 0o555
+	// No file is writable, not even by user.
+	programMode, textMode, dirMode = 0o555, 0o444, 0o555
 
-	home = "https://github.com/vector-store-operator/vector-store-operator"
+	homepage = "https://github.com/vector-store-operator/vector-store-operator"
 )
 
-// built is the image of one platform, and what is in it.
-type built struct {
+// platformImage is the image for one platform, with its content.
+type platformImage struct {
 	platform v1.Platform
 	program  []byte
-	modules  []inventory.Module
+	modules  []gobuild.Module
 	image    v1.Image
 }
 
-// size is how much of it has to be pulled, in bytes.
-func (b built) size() (int64, error) {
-	manifest, err := b.image.Manifest()
+// pullSize returns the compressed size of the image, in bytes.
+func (p platformImage) pullSize() (int64, error) {
+	manifest, err := p.image.Manifest()
 	if err != nil {
 		return 0, fmt.Errorf("reading the manifest: %w", err)
 	}
@@ -59,49 +57,37 @@ func (b built) size() (int64, error) {
 	return size, nil
 }
 
-// buildFor builds the program into a file, and an image of it.
-func (s settings) buildFor(ctx context.Context, platform v1.Platform, file string) (built, error) {
-	b := built{platform: platform}
-	if err := s.compile(ctx, platform, file); err != nil {
-		return built{}, err
+// buildImage builds the program into a file, and its image.
+func (o options) buildImage(ctx context.Context, platform v1.Platform, file string) (platformImage, error) {
+	p := platformImage{platform: platform}
+	program := gobuild.Program{
+		Dir: o.root, Package: o.program, OS: platform.OS, Architecture: platform.Architecture, Tags: o.tags,
+	}
+	if err := program.Build(ctx, o.version, file); err != nil {
+		return platformImage{}, err
 	}
 	var err error
-	if b.program, err = os.ReadFile(file); err != nil {
-		return built{}, fmt.Errorf("reading the program: %w", err)
+	if p.program, err = os.ReadFile(file); err != nil {
+		return platformImage{}, fmt.Errorf("reading the program: %w", err)
 	}
-	if b.modules, err = inventory.Of(ctx, inventory.Program{
-		Folder: s.root, Package: s.program, OS: platform.OS, Architecture: platform.Architecture, Tags: s.tags,
-	}); err != nil {
-		return built{}, err
+	if p.modules, err = program.Modules(ctx); err != nil {
+		return platformImage{}, err
 	}
-	info, err := buildinfo.Read(bytes.NewReader(b.program))
+	info, err := buildinfo.Read(bytes.NewReader(p.program))
 	if err != nil {
-		return built{}, fmt.Errorf("asking the program what it is made of: %w", err)
+		return platformImage{}, fmt.Errorf("reading the build information of the program: %w", err)
 	}
-	if err := same(info, b.modules); err != nil {
-		return built{}, err
+	if err := verifyModules(info, p.modules); err != nil {
+		return platformImage{}, err
 	}
-	b.image, err = s.assemble(b)
-	return b, err
+	p.image, err = o.assemble(p)
+	return p, err
 }
 
-// compile builds the program with settings that do not depend on the machine.
-func (s settings) compile(ctx context.Context, platform v1.Platform, file string) error {
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+s.tags,
-		"-ldflags=-s -w -X main.version="+s.version, "-o", file, s.program)
-	command.Dir = s.root
-	command.Env = append(command.Environ(), "CGO_ENABLED=0", "GOOS="+platform.OS, "GOARCH="+platform.Architecture,
-		"GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0")
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w: %s", s.program, err, bytes.TrimSpace(output))
-	}
-	return nil
-}
-
-// same holds what the program says of itself against the list of what is linked into it: the
-// licences and the bill of materials are made of the latter.
-func same(info *debug.BuildInfo, modules []inventory.Module) error {
-	linked := []string{info.Main.Path, inventory.GoModule + "@" + strings.TrimPrefix(info.GoVersion, "go")}
+// verifyModules compares the modules, which the licenses and the SBOM are generated from, with the
+// build information that the linker wrote into the program.
+func verifyModules(info *debug.BuildInfo, modules []gobuild.Module) error {
+	linked := []string{info.Main.Path, gobuild.GoModule + "@" + strings.TrimPrefix(info.GoVersion, "go")}
 	for _, m := range info.Deps {
 		linked = append(linked, m.Path+"@"+m.Version)
 	}
@@ -112,89 +98,90 @@ func same(info *debug.BuildInfo, modules []inventory.Module) error {
 	slices.Sort(linked)
 	slices.Sort(listed)
 	if !slices.Equal(linked, listed) {
-		return fmt.Errorf("the program is made of %v, and go list says %v", linked, listed)
+		return fmt.Errorf("the program contains %v, but go list reports %v", linked, listed)
 	}
 	return nil
 }
 
-// assemble puts the program into an image that has nothing else but texts. The texts come
-// first: they change less often, so their layer is pulled less often.
-func (s settings) assemble(b built) (v1.Image, error) {
-	name := "/" + path.Base(filepath.ToSlash(s.program))
+// assemble returns an image with the program and the license texts. The texts are the first layer:
+// they change less often, so nodes pull it less often.
+func (o options) assemble(p platformImage) (v1.Image, error) {
+	name := "/" + path.Base(filepath.ToSlash(o.program))
 	texts := map[string][]byte{}
-	for _, m := range b.modules {
+	for _, m := range p.modules {
 		for _, text := range m.Texts {
 			texts[path.Join("licenses", m.String(), text.Path)] = text.Content
 		}
 	}
-	licenses, err := s.layer(texts, textMode)
+	licenses, err := o.layer(texts, textMode)
 	if err != nil {
 		return nil, err
 	}
-	program, err := s.layer(map[string][]byte{name[1:]: b.program}, programMode)
+	program, err := o.layer(map[string][]byte{name[1:]: p.program}, programMode)
 	if err != nil {
 		return nil, err
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	for what, layer := range slices.All([]v1.Layer{licenses, program}) {
+	for i, layer := range []v1.Layer{licenses, program} {
 		image, err = mutate.Append(image, mutate.Addendum{
 			Layer:     layer,
 			MediaType: types.OCILayer,
-			History:   v1.History{Created: v1.Time{Time: s.created}, CreatedBy: "hack/image: " + []string{"licenses", name}[what]},
+			History:   v1.History{Created: v1.Time{Time: o.created}, CreatedBy: "hack/image: " + []string{"licenses", name}[i]},
 		})
 		if err != nil {
 			return nil, fmt.Errorf("adding a layer: %w", err)
 		}
 	}
-	return s.configure(image, b.platform, name)
+	return o.configure(image, p.platform, name)
 }
 
-func (s settings) configure(image v1.Image, platform v1.Platform, entrypoint string) (v1.Image, error) {
+func (o options) configure(image v1.Image, platform v1.Platform, entrypoint string) (v1.Image, error) {
 	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	config.Created = v1.Time{Time: s.created}
-	config.Config = v1.Config{User: user, WorkingDir: "/", Entrypoint: []string{entrypoint}, Labels: s.labels()}
+	config.Created = v1.Time{Time: o.created}
+	config.Config = v1.Config{User: user, WorkingDir: "/", Entrypoint: []string{entrypoint}, Labels: o.labels()}
 	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return nil, fmt.Errorf("writing the configuration: %w", err)
 	}
-	annotated, isImage := mutate.Annotations(image, s.labels()).(v1.Image)
+	annotated := mutate.Annotations(image, o.labels())
+	result, isImage := annotated.(v1.Image)
 	if !isImage {
-		return nil, errors.New("annotating the image gives something else")
+		return nil, fmt.Errorf("annotating the image returned a %T", annotated)
 	}
-	return annotated, nil
+	return result, nil
 }
 
-// labels describe the image, under the names that OCI has for that.
-func (s settings) labels() map[string]string {
+// labels returns the OCI labels of the image.
+func (o options) labels() map[string]string {
 	return map[string]string{
-		"org.opencontainers.image.title":         s.base(),
-		"org.opencontainers.image.description":   s.about,
-		"org.opencontainers.image.version":       s.version,
-		"org.opencontainers.image.revision":      s.revision,
-		"org.opencontainers.image.created":       s.created.Format("2006-01-02T15:04:05Z07:00"),
+		"org.opencontainers.image.title":         o.baseName(),
+		"org.opencontainers.image.description":   o.description,
+		"org.opencontainers.image.version":       o.version,
+		"org.opencontainers.image.revision":      o.revision,
+		"org.opencontainers.image.created":       o.created.Format("2006-01-02T15:04:05Z07:00"),
 		"org.opencontainers.image.licenses":      "Apache-2.0",
-		"org.opencontainers.image.source":        home,
-		"org.opencontainers.image.url":           home,
-		"org.opencontainers.image.documentation": home + "/blob/main/README.md",
+		"org.opencontainers.image.source":        homepage,
+		"org.opencontainers.image.url":           homepage,
+		"org.opencontainers.image.documentation": homepage + "/blob/main/README.md",
 	}
 }
 
-// layer holds files that belong to root, in their order, with nothing of this machine.
-func (s settings) layer(files map[string][]byte, mode int64) (v1.Layer, error) {
+// layer returns a layer with files that root owns. It is sorted, so that it is reproducible.
+func (o options) layer(files map[string][]byte, mode int64) (v1.Layer, error) {
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
-	for _, name := range entries(files) {
-		header := tar.Header{Name: name, ModTime: s.created, Format: tar.FormatPAX}
+	for _, name := range withParents(files) {
+		header := tar.Header{Name: name, ModTime: o.created, Format: tar.FormatPAX}
 		content, isFile := files[name]
 		if isFile {
 			header.Typeflag, header.Mode, header.Size = tar.TypeReg, mode, int64(len(content))
 		} else {
-			header.Typeflag, header.Mode, header.Name = tar.TypeDir, folderMode, name+"/"
+			header.Typeflag, header.Mode, header.Name = tar.TypeDir, dirMode, name+"/"
 		}
 		if err := w.WriteHeader(&header); err != nil {
 			return nil, fmt.Errorf("writing a layer: %w", err)
@@ -210,13 +197,14 @@ func (s settings) layer(files map[string][]byte, mode int64) (v1.Layer, error) {
 		return io.NopCloser(bytes.NewReader(buffer.Bytes())), nil
 	}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
-		return nil, fmt.Errorf("making a layer: %w", err)
+		return nil, fmt.Errorf("creating a layer: %w", err)
 	}
 	return layer, nil
 }
 
-// entries are the files and the folders that they are in, each folder before what is in it.
-func entries(files map[string][]byte) []string {
+// withParents returns the names of the files and of their directories. A directory precedes its
+// content.
+func withParents(files map[string][]byte) []string {
 	var names []string
 	for name := range files {
 		for ; name != "."; name = path.Dir(name) {

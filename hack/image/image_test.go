@@ -36,19 +36,19 @@ import (
 
 const created = "1700000000"
 
-// makeImage runs the program for the manager, for this machine's architecture, and gives the folder
-// with what it wrote and the reference that it printed last.
-func makeImage(t *testing.T, root string, more ...string) (folder, reference string) {
+// buildImage builds the image of the manager for this machine's architecture. It returns the output
+// directory and the image reference in the last line of the output.
+func buildImage(t *testing.T, root string, more ...string) (dir, reference string) {
 	t.Helper()
-	folder = t.TempDir()
+	dir = t.TempDir()
 	var output bytes.Buffer
-	args := append([]string{"-root", root, "-o", folder, "-created", created, "-tags", "grpcnotrace", "-version", "v1.2.3",
+	args := append([]string{"-root", root, "-o", dir, "-created", created, "-tags", "grpcnotrace", "-version", "v1.2.3",
 		"-revision", "abc", "-platforms", "linux/" + runtime.GOARCH}, more...)
 	if err := run(t.Context(), args, &output); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
-	return folder, lines[len(lines)-1]
+	return dir, lines[len(lines)-1]
 }
 
 func repository(t *testing.T) string {
@@ -60,18 +60,18 @@ func repository(t *testing.T) string {
 	return root
 }
 
-// TestTheSameSourceMakesTheSameImage builds from two folders, one of which is a copy of what
-// git knows of the other, with other settings of the machine.
-func TestTheSameSourceMakesTheSameImage(t *testing.T) {
-	here, first := makeImage(t, repository(t))
+// TestImage_IsReproducible builds from the repository and from a copy of it, with another
+// environment.
+func TestImage_IsReproducible(t *testing.T) {
+	here, first := buildImage(t, repository(t))
 	elsewhere := copySource(t)
 	t.Setenv("GOFLAGS", "-mod=mod")
 	t.Setenv("GOAMD64", "v2")
 	t.Setenv("TZ", "Pacific/Auckland")
-	there, second := makeImage(t, elsewhere)
+	there, second := buildImage(t, elsewhere)
 	t.Log(first)
 	if first != second {
-		t.Errorf("the second build gives %s", second)
+		t.Errorf("the second build is %s", second)
 	}
 	for _, file := range []string{"vector-store-operator.tar", "vector-store-operator-linux-" + runtime.GOARCH + ".spdx.json"} {
 		if !bytes.Equal(contentOf(t, here, file), contentOf(t, there, file)) {
@@ -82,29 +82,29 @@ func TestTheSameSourceMakesTheSameImage(t *testing.T) {
 
 func copySource(t *testing.T) string {
 	t.Helper()
-	root, folder := repository(t), t.TempDir()
+	root, dir := repository(t), t.TempDir()
 	command := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
 	command.Dir = root
 	files, err := command.Output()
 	if err != nil {
-		t.Skipf("git does not know this folder: %v", err)
+		t.Skipf("not a git repository: %v", err)
 	}
 	for file := range strings.SplitSeq(strings.TrimRight(string(files), "\x00"), "\x00") {
 		content, err := os.ReadFile(filepath.Join(root, file))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed, and not committed yet
+			continue // deleted in the working tree
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, file)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(folder, file), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return folder
+	return dir
 }
 
 func contentOf(t *testing.T, path ...string) []byte {
@@ -116,19 +116,19 @@ func contentOf(t *testing.T, path ...string) []byte {
 	return content
 }
 
-// unpack writes an archive's files into a folder, as a tool that reads a layout wants them.
+// unpack extracts an archive to a directory.
 func unpack(t *testing.T, archive string) string {
 	t.Helper()
-	folder := t.TempDir()
+	dir := t.TempDir()
 	for name, file := range entriesOf(t, bytes.NewReader(contentOf(t, archive))) {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(folder, name), file.content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), file.content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return folder
+	return dir
 }
 
 type entry struct {
@@ -155,7 +155,7 @@ func entriesOf(t *testing.T, r io.Reader) map[string]entry {
 	}
 }
 
-// image is the only image of an archive.
+// image returns the first image of an archive.
 func image(t *testing.T, archive string) v1.Image {
 	t.Helper()
 	entrypoint, err := layout.ImageIndexFromPath(unpack(t, archive))
@@ -181,26 +181,25 @@ func image(t *testing.T, archive string) v1.Image {
 	return image
 }
 
-// TestTheImageHoldsTheProgramAndTexts looks at every file of the image.
-func TestTheImageHoldsTheProgramAndTexts(t *testing.T) {
-	folder, _ := makeImage(t, repository(t))
-	made := image(t, filepath.Join(folder, "vector-store-operator.tar"))
-	config, err := made.ConfigFile()
+func TestImage_ContainsProgramAndLicensesOnly(t *testing.T) {
+	dir, _ := buildImage(t, repository(t))
+	img := image(t, filepath.Join(dir, "vector-store-operator.tar"))
+	config, err := img.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/manager"}) || len(config.Config.Env) != 0 {
-		t.Errorf("it runs %v as %s with %v", config.Config.Entrypoint, config.Config.User, config.Config.Env)
+		t.Errorf("the image runs %v as %s with environment %v", config.Config.Entrypoint, config.Config.User, config.Config.Env)
 	}
 	for _, label := range []string{"title", "description", "version", "revision", "created", "licenses", "source", "url", "documentation"} {
 		if config.Config.Labels["org.opencontainers.image."+label] == "" {
-			t.Errorf("it has no label %s", label)
+			t.Errorf("the image has no label %s", label)
 		}
 	}
-	files := entriesOf(t, mutate.Extract(made))
+	files := entriesOf(t, mutate.Extract(img))
 	for name, file := range files {
-		if complaint := complain(name, file); complaint != "" {
-			t.Errorf("%s (mode %o, of %d:%d) %s", name, file.Mode, file.Uid, file.Gid, complaint)
+		if err := checkEntry(name, file); err != nil {
+			t.Errorf("%s (mode %o, owner %d:%d) %v", name, file.Mode, file.Uid, file.Gid, err)
 		}
 	}
 	for _, text := range []string{"licenses/github.com/vector-store-operator/vector-store-operator/LICENSE", "licenses/std@" + strings.TrimPrefix(runtime.Version(), "go") + "/LICENSE"} {
@@ -208,44 +207,44 @@ func TestTheImageHoldsTheProgramAndTexts(t *testing.T) {
 			t.Errorf("%s is missing", text)
 		}
 	}
-	isStatic(t, files["manager"].content)
+	requireStatic(t, files["manager"].content)
 }
 
-// complain says what is wrong with a file of the image.
-func complain(name string, file entry) string {
-	isFolder, isProgram := file.Typeflag == tar.TypeDir, name == "manager"
+// checkEntry returns an error for a file that the image must not contain.
+func checkEntry(name string, file entry) error {
+	isDir, isProgram := file.Typeflag == tar.TypeDir, name == "manager"
 	switch {
 	case file.Mode&0o7222 != 0, file.Uid != 0, file.Gid != 0:
-		return "can be written by somebody, or makes somebody of who runs it"
-	case !isFolder && !isProgram && file.Mode&0o111 != 0:
-		return "can be executed"
-	case !isFolder && file.Typeflag != tar.TypeReg:
-		return "is neither a file nor a folder"
+		return errors.New("is writable, setuid, setgid, or not owned by root")
+	case !isDir && !isProgram && file.Mode&0o111 != 0:
+		return errors.New("is executable")
+	case !isDir && file.Typeflag != tar.TypeReg:
+		return errors.New("is neither a file nor a directory")
 	case !isProgram && name != "licenses" && !strings.HasPrefix(name, "licenses/"):
-		return "is there, and nobody knows why"
+		return errors.New("is unexpected")
 	default:
-		return ""
+		return nil
 	}
 }
 
-// isStatic looks for the loader that a program would ask for, and the image does not have.
-func isStatic(t *testing.T, program []byte) {
+// requireStatic fails the test if the program needs a dynamic loader, which the image does not have.
+func requireStatic(t *testing.T, program []byte) {
 	t.Helper()
 	file, err := elf.NewFile(bytes.NewReader(program))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range file.Progs {
-		if part.Type == elf.PT_INTERP {
-			t.Error("the program is not static")
+	for _, header := range file.Progs {
+		if header.Type == elf.PT_INTERP {
+			t.Error("the program is not statically linked")
 		}
 	}
 }
 
-// TestTheArchiveIsReadByBoth reads it as `docker load` does, and compares with the layout.
-func TestTheArchiveIsReadByBoth(t *testing.T) {
-	folder, _ := makeImage(t, repository(t), "-program", "./cmd/emulator", "-tag", "example.com/team/emulator:v1")
-	archive := filepath.Join(folder, "emulator.tar")
+// TestArchive_DockerLoadAndLayoutMatch reads the archive as `docker load` does.
+func TestArchive_DockerLoadAndLayoutMatch(t *testing.T) {
+	dir, _ := buildImage(t, repository(t), "-program", "./cmd/emulator", "-tag", "example.com/team/emulator:v1")
+	archive := filepath.Join(dir, "emulator.tar")
 	tag, err := name.NewTag("example.com/team/emulator:v1")
 	if err != nil {
 		t.Fatal(err)
@@ -259,22 +258,21 @@ func TestTheArchiveIsReadByBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want, err := image(t, archive).ConfigName(); err != nil || got != want {
-		t.Errorf("docker load would get %s, and the layout has %s (%v)", got, want, err)
+		t.Errorf("docker load gets %s, want %s as in the layout (error %v)", got, want, err)
 	}
 	var index v1.IndexManifest
 	if err := json.Unmarshal(contentOf(t, unpack(t, archive), "index.json"), &index); err != nil {
 		t.Fatal(err)
 	}
 	if got := index.Manifests[0].Annotations["io.containerd.image.name"]; got != "example.com/team/emulator:v1" {
-		t.Errorf("containerd would call it %q", got)
+		t.Errorf("got image name %q for containerd", got)
 	}
 }
 
-// TestARegistryTakesTheImage sends it to a registry, and asks that for it.
-func TestARegistryTakesTheImage(t *testing.T) {
+func TestPush(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	_, reference := makeImage(t, repository(t), "-program", "./cmd/emulator", "-push",
+	_, reference := buildImage(t, repository(t), "-program", "./cmd/emulator", "-push",
 		"-tag", strings.TrimPrefix(server.URL, "http://")+"/team/emulator:v1", "-platforms", "linux/amd64,linux/arm64")
 	tag, digest, _ := strings.Cut(reference, "@")
 	parsed, err := name.ParseReference(tag)
@@ -286,7 +284,7 @@ func TestARegistryTakesTheImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := index.Digest(); err != nil || got.String() != digest {
-		t.Errorf("the registry has %s (%v), and the program said %s", got, err, digest)
+		t.Errorf("the registry has %s (error %v), want the printed digest %s", got, err, digest)
 	}
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -299,23 +297,23 @@ func TestARegistryTakesTheImage(t *testing.T) {
 	}
 }
 
-// TestTheBillNamesWhatIsLinked reads the bill with its own parser, and holds it against what
-// the program in the image says of itself.
-func TestTheBillNamesWhatIsLinked(t *testing.T) {
-	folder, _ := makeImage(t, repository(t))
-	document, err := spdx.Read(bytes.NewReader(contentOf(t, folder, "vector-store-operator-linux-"+runtime.GOARCH+".spdx.json")))
+// TestSBOM_ListsLinkedModules compares the SBOM with the build information of the program in the
+// image.
+func TestSBOM_ListsLinkedModules(t *testing.T) {
+	dir, _ := buildImage(t, repository(t))
+	document, err := spdx.Read(bytes.NewReader(contentOf(t, dir, "vector-store-operator-linux-"+runtime.GOARCH+".spdx.json")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := spdxlib.ValidateDocument(document); err != nil {
 		t.Error(err)
 	}
-	made := image(t, filepath.Join(folder, "vector-store-operator.tar"))
-	digest, err := made.Digest()
+	img := image(t, filepath.Join(dir, "vector-store-operator.tar"))
+	digest, err := img.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := buildinfo.Read(bytes.NewReader(entriesOf(t, mutate.Extract(made))["manager"].content))
+	info, err := buildinfo.Read(bytes.NewReader(entriesOf(t, mutate.Extract(img))["manager"].content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,19 +327,19 @@ func TestTheBillNamesWhatIsLinked(t *testing.T) {
 		switch {
 		case p.PackageName == "vector-store-operator":
 			if p.PackageChecksums[0].Value != digest.Hex {
-				t.Errorf("the bill is of image %s, and the image is %s", p.PackageChecksums[0].Value, digest.Hex)
+				t.Errorf("the SBOM has the image digest %s, want %s", p.PackageChecksums[0].Value, digest.Hex)
 			}
-		case p.PackageLicenseConcluded == "" || p.PackageLicenseConcluded == unsaid:
-			t.Errorf("%s has no licence", p.PackageName)
+		case p.PackageLicenseConcluded == "" || p.PackageLicenseConcluded == noAssertion:
+			t.Errorf("%s has no license", p.PackageName)
 		}
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("the bill names %v, and the program %v", got, want)
+		t.Errorf("the SBOM lists %v, want %v as in the program", got, want)
 	}
 	t.Logf("%d modules", len(want)-1)
 }
 
-func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
+func TestRun_RejectsInvalidOptions(t *testing.T) {
 	for name, args := range map[string][]string{
 		"-tag":          {"-tag", "Not A Name"},
 		"-platforms":    {"-platforms", "windows/amd64"},
@@ -349,7 +347,7 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		"./cmd/nothing": {"-root", repository(t), "-program", "./cmd/nothing", "-o", t.TempDir()},
 	} {
 		if err := run(t.Context(), args, io.Discard); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%v: got the error %v, want one that names %s", args, err, name)
+			t.Errorf("%v: got error %v, want it to contain %s", args, err, name)
 		}
 	}
 }

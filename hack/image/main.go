@@ -1,12 +1,11 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command image makes a container image of a program, without a daemon: the program, the
-// licences of what is linked into it, and nothing else. The same source and the same Go make
-// the same image, to the byte.
+// Command image builds a reproducible container image of a Go program without a container runtime.
+// The image contains the program and the licenses of the modules linked into it, and nothing else.
 //
-// It writes an archive that a registry's tools, a container runtime and `docker load` read, and
-// for each platform a bill of materials (SPDX). With -push it also sends the image to a registry.
+// It writes an archive that containerd, registry tools and `docker load` read, and an SBOM (SPDX)
+// for each platform. With -push it also pushes the image to a registry.
 package main
 
 import (
@@ -18,7 +17,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,22 +27,21 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// settings are what the flags say.
-type settings struct {
-	// root is the folder of the module, and program a package of it.
+// options holds the parsed flags.
+type options struct {
+	// root is the directory of the module, and program a package in it.
 	root, program string
 	// tags are the build tags.
 	tags string
-	// tag is the image's name.
-	tag name.Tag
-	// about says what the program is, for people who find the image.
-	about     string
-	version   string
-	revision  string
-	created   time.Time
-	platforms []v1.Platform
-	output    string
-	push      bool
+	// tag is the name of the image, with its tag.
+	tag         name.Tag
+	description string
+	version     string
+	revision    string
+	created     time.Time
+	platforms   []v1.Platform
+	output      string
+	push        bool
 }
 
 func main() {
@@ -60,135 +57,139 @@ func main() {
 	}
 }
 
-func parse(args []string) (settings, error) {
-	var s settings
+func parse(args []string) (options, error) {
+	var o options
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
-	flags.StringVar(&s.root, "root", ".", "the `folder` of the program's module")
-	flags.StringVar(&s.program, "program", "./cmd/manager", "the `package` of the program")
-	flags.StringVar(&s.tags, "tags", "", "the build `tags`, separated by commas")
-	tag := flags.String("tag", "vector-store-operator:dev", "the image's `name`")
-	flags.StringVar(&s.about, "about", "Kubernetes operator for the file batches of OpenAI vector stores", "what the program is, in a `line`")
-	flags.StringVar(&s.version, "version", "dev", "the program's `version`")
-	flags.StringVar(&s.revision, "revision", "", "the `commit` that it is built from")
-	created := flags.Int64("created", 0, "when it was made, in `seconds` since 1970: the commit's time, so that it is the same in each build")
-	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "the `platforms` to build for, separated by commas")
-	flags.StringVar(&s.output, "o", "bin/images", "the `folder` to write into")
-	flags.BoolVar(&s.push, "push", false, "send the image to the registry that the tag names, with the credentials of ~/.docker/config.json")
+	flags.StringVar(&o.root, "root", ".", "`directory` of the Go module")
+	flags.StringVar(&o.program, "program", "./cmd/manager", "`package` of the program")
+	flags.StringVar(&o.tags, "tags", "", "build `tags`, separated by commas")
+	tag := flags.String("tag", "vector-store-operator:dev", "`name` of the image, with its tag")
+	flags.StringVar(&o.description, "about", "Kubernetes operator for the file batches of OpenAI vector stores", "`description` of the program, for the image's labels")
+	flags.StringVar(&o.version, "version", "dev", "`version` of the program")
+	flags.StringVar(&o.revision, "revision", "", "`commit` of the source")
+	created := flags.Int64("created", 0, "creation time, in `seconds` since the Unix epoch; use the time of the commit, so that the image is reproducible")
+	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "`platforms` to build for, separated by commas")
+	flags.StringVar(&o.output, "o", "bin/images", "`directory` for the archive and the SBOMs")
+	flags.BoolVar(&o.push, "push", false, "push the image to the registry in the tag, with the credentials in ~/.docker/config.json")
 	if err := flags.Parse(args); err != nil {
-		return settings{}, err
+		return options{}, err
 	}
 	if flags.NArg() > 0 {
-		return settings{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	s.created = time.Unix(*created, 0).UTC()
+	o.created = time.Unix(*created, 0).UTC()
 	for _, text := range strings.Split(*platforms, ",") {
 		platform, err := v1.ParsePlatform(text)
 		if err != nil || platform.OS != "linux" || platform.Architecture == "" {
-			return settings{}, fmt.Errorf("-platforms has %q, want linux and an architecture, such as linux/amd64", text)
+			return options{}, fmt.Errorf("-platforms: invalid platform %q, want linux and an architecture, such as linux/amd64", text)
 		}
-		s.platforms = append(s.platforms, *platform)
+		o.platforms = append(o.platforms, *platform)
 	}
 	var err error
-	if s.tag, err = name.NewTag(*tag); err != nil {
-		return settings{}, fmt.Errorf("-tag: %w", err)
+	if o.tag, err = name.NewTag(*tag); err != nil {
+		return options{}, fmt.Errorf("-tag: %w", err)
 	}
-	return s, nil
+	return o, nil
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	s, err := parse(args)
+	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	built, err := build(ctx, s)
+	images, err := o.build(ctx)
 	if err != nil {
 		return err
 	}
-	index, err := s.index(built)
+	index, err := o.index(images)
 	if err != nil {
 		return err
 	}
-	if err := s.write(built, index); err != nil {
+	if err := o.write(images, index); err != nil {
 		return err
 	}
-	if s.push {
-		if err := remote.WriteIndex(s.tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-			return fmt.Errorf("sending the image: %w", err)
+	if o.push {
+		if err := remote.WriteIndex(o.tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			return fmt.Errorf("pushing the image: %w", err)
 		}
 	}
-	return s.report(stdout, built, index)
+	return o.report(stdout, images, index)
 }
 
-// build makes the image of every platform.
-func build(ctx context.Context, s settings) ([]built, error) {
-	folder, err := os.MkdirTemp("", "image-")
+// build builds the image of every platform.
+func (o options) build(ctx context.Context) ([]platformImage, error) {
+	dir, err := os.MkdirTemp("", "image-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+		return nil, fmt.Errorf("creating a temporary directory: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	var all []built
-	for _, platform := range s.platforms {
-		b, err := s.buildFor(ctx, platform, filepath.Join(folder, platform.Architecture))
+	defer func() { _ = os.RemoveAll(dir) }()
+	var images []platformImage
+	for _, platform := range o.platforms {
+		image, err := o.buildImage(ctx, platform, filepath.Join(dir, platform.Architecture))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", platform, err)
 		}
-		all = append(all, b)
+		images = append(images, image)
 	}
-	return all, nil
+	return images, nil
 }
 
-// base is what the files are called that belong to the image.
-func (s settings) base() string {
-	repository := s.tag.RepositoryStr()
+// baseName returns the last element of the image name, which the names of the output files begin
+// with.
+func (o options) baseName() string {
+	repository := o.tag.RepositoryStr()
 	return repository[strings.LastIndex(repository, "/")+1:]
 }
 
-// write leaves the archive and the bills of materials in the output folder.
-func (s settings) write(all []built, index v1.ImageIndex) error {
-	if err := os.MkdirAll(s.output, 0o755); err != nil {
-		return fmt.Errorf("making the folder for the image: %w", err)
+// write writes the archive and the SBOMs to the output directory.
+func (o options) write(images []platformImage, index v1.ImageIndex) error {
+	if err := os.MkdirAll(o.output, 0o755); err != nil {
+		return fmt.Errorf("creating the output directory: %w", err)
 	}
-	for _, b := range all {
-		bill, err := s.bill(b)
+	for _, p := range images {
+		sbom, err := o.sbom(p)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(s.billFile(b.platform), bill, 0o644); err != nil { //nolint:gosec // it is published
-			return fmt.Errorf("writing a bill of materials: %w", err)
+		if err := os.WriteFile(o.sbomFile(p.platform), sbom, 0o644); err != nil { //nolint:gosec // it is published
+			return fmt.Errorf("writing an SBOM: %w", err)
 		}
 	}
-	file, err := os.Create(s.archiveFile())
+	file, err := os.Create(o.archiveFile())
 	if err != nil {
 		return fmt.Errorf("writing the archive: %w", err)
 	}
-	if err := errors.Join(s.archive(file, all, index), file.Close()); err != nil {
+	if err := errors.Join(o.archive(file, images, index), file.Close()); err != nil {
 		return fmt.Errorf("writing the archive: %w", err)
 	}
 	return nil
 }
 
-func (s settings) archiveFile() string { return filepath.Join(s.output, s.base()+".tar") }
+func (o options) archiveFile() string { return filepath.Join(o.output, o.baseName()+".tar") }
 
-func (s settings) billFile(platform v1.Platform) string {
-	return filepath.Join(s.output, fmt.Sprintf("%s-%s-%s.spdx.json", s.base(), platform.OS, platform.Architecture))
+func (o options) sbomFile(platform v1.Platform) string {
+	return filepath.Join(o.output, fmt.Sprintf("%s-%s-%s.spdx.json", o.baseName(), platform.OS, platform.Architecture))
 }
 
-// report says what was made. The last line is the digest that the image is known by.
-func (s settings) report(w io.Writer, all []built, index v1.ImageIndex) error {
-	var errs []error
-	say := func(format string, args ...any) {
-		_, err := fmt.Fprintf(w, format+"\n", args...)
-		errs = append(errs, err)
-	}
-	say("%s", s.archiveFile())
-	for _, b := range all {
-		size, err := b.size()
-		errs = append(errs, err)
-		say("  %-12s %5.1f MB to pull, %.1f MB unpacked, %d modules", b.platform, mega(size), mega(int64(len(b.program))), len(b.modules))
-	}
+// report prints the archive, the sizes, and the image reference with its digest as the last line.
+func (o options) report(w io.Writer, images []platformImage, index v1.ImageIndex) error {
 	digest, err := index.Digest()
-	say("%s@%s", s.tag.Name(), digest)
-	return errors.Join(slices.Concat(errs, []error{err})...)
+	if err != nil {
+		return fmt.Errorf("reading the digest: %w", err)
+	}
+	var text strings.Builder
+	fmt.Fprintln(&text, o.archiveFile())
+	for _, p := range images {
+		size, err := p.pullSize()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "  %-12s %5.1f MB compressed, program %.1f MB, %d modules\n",
+			p.platform, megabytes(size), megabytes(int64(len(p.program))), len(p.modules))
+	}
+	fmt.Fprintf(&text, "%s@%s\n", o.tag.Name(), digest)
+	_, err = io.WriteString(w, text.String())
+	return err
 }
 
-func mega(bytes int64) float64 { return float64(bytes) / 1e6 }
+func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }

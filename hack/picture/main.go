@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture draws the output of the demo as a terminal in SVG, where each line appears at the time of
-// its output. It reads a run of the demo as it goes, and draws two of its scenarios:
+// Command picture renders the output of the demo as an animated SVG of a terminal, in which each line
+// appears at the time at which the demo printed it. It renders two scenes of the demo:
 //
 //	bin/demo | bin/picture >docs/images/demo.svg
 package main
@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// scenarios are the headings of the demo that the picture shows.
-var scenarios = []string{"A batch that completes", "A batch that is cancelled"}
+// scenes are the headings of the scenes that the picture shows.
+var scenes = []string{"A batch that completes", "A batch that is cancelled"}
 
-// line is a line of the terminal, and the time of its output.
+// line is a line of the terminal and the time at which it was printed.
 type line struct {
 	text string
 	at   time.Duration
@@ -31,7 +31,7 @@ type line struct {
 func main() {
 	lines, err := record(os.Stdin, os.Stderr)
 	if err == nil && len(lines) == 0 {
-		err = errors.New("the input has none of the scenarios: is it a run of the demo?")
+		err = errors.New("the input contains none of the scenes; pipe the output of the demo into this command")
 	}
 	if err == nil {
 		_, err = io.WriteString(os.Stdout, draw(lines))
@@ -42,41 +42,41 @@ func main() {
 	}
 }
 
-// record reads the scenarios, and copies the input to output.
-func record(input io.Reader, output io.Writer) ([]line, error) {
+// record reads the scenes, and copies the input to progress.
+func record(input io.Reader, progress io.Writer) ([]line, error) {
 	var lines []line
-	var scenario string
-	var skipped, left time.Duration // the time of the scenarios that are not shown
+	var scene string
+	var skipped, left time.Duration // duration of the scenes that are not shown, and the end of the last shown one
 	started := time.Now()
-	input = io.TeeReader(input, output)
-	scanner := bufio.NewScanner(input)
+	scanner := bufio.NewScanner(io.TeeReader(input, progress))
 	for scanner.Scan() {
 		text, at := scanner.Text(), time.Since(started)
 		if title, isHeading := strings.CutPrefix(text, "== "); isHeading {
-			if shown(scenario) {
+			if shown(scene) {
 				left = at
 			}
-			scenario = strings.TrimSuffix(title, " ==")
-			if shown(scenario) {
+			scene = strings.TrimSuffix(title, " ==")
+			if shown(scene) {
 				skipped += at - left
 			}
 			continue
 		}
-		if !shown(scenario) || !typed(text, lines) {
+		if !shown(scene) || !inTerminal(text, lines) {
 			continue
 		}
 		lines = append(lines, line{text, at - skipped})
 	}
 	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("reading the run: %w", err)
+		return nil, fmt.Errorf("reading the output of the demo: %w", err)
 	}
 	return lines, nil
 }
 
-func shown(scenario string) bool { return slices.Contains(scenarios, scenario) }
+func shown(scene string) bool { return slices.Contains(scenes, scene) }
 
-// typed reports whether a line belongs to a terminal session: it is no sentence and no check of the demo.
-func typed(text string, before []line) bool {
+// inTerminal reports whether a line is part of the terminal session, unlike the sentences and checks
+// of the demo.
+func inTerminal(text string, before []line) bool {
 	isCommand := strings.HasPrefix(text, "$ ")
 	isCheck := strings.HasPrefix(text, "  ok  ") || strings.TrimSpace(text) == ""
 	isSentence := strings.HasSuffix(text, ".")
@@ -95,20 +95,20 @@ const style = `text{font:13.5px ui-monospace,SFMono-Regular,Menlo,Consolas,"Deja
 @keyframes later{from{opacity:0}to{opacity:0}}
 @media(prefers-reduced-motion:reduce){text{animation:none!important}}`
 
-// draw is the terminal after all lines. Where animations are shown, a line is hidden until its
-// time has come; where not, all of it is there from the start.
+// draw returns the SVG. An animation hides each line until its time; without animations all lines are
+// visible from the start.
 func draw(lines []line) string {
 	height := bar + len(lines)*lineHeight + margin
 	var svg strings.Builder
 	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", width, height, width, height)
-	fmt.Fprintf(&svg, "<title>%s</title>\n<style>%s</style>\n", escaped("The demo in a terminal"), style)
+	fmt.Fprintf(&svg, "<title>%s</title>\n<style>%s</style>\n", escape("The demo in a terminal"), style)
 	fmt.Fprintf(&svg, `<rect width="%d" height="%d" rx="8" fill="#111827"/>`+"\n", width, height)
-	for i, colour := range []string{"#f87171", "#fbbf24", "#34d399"} {
-		fmt.Fprintf(&svg, `<circle cx="%d" cy="17" r="5.5" fill="%s"/>`+"\n", margin+i*19, colour)
+	for i, color := range []string{"#f87171", "#fbbf24", "#34d399"} {
+		fmt.Fprintf(&svg, `<circle cx="%d" cy="17" r="5.5" fill="%s"/>`+"\n", margin+i*19, color)
 	}
 	for i, l := range lines {
 		fmt.Fprintf(&svg, `<text x="%d" y="%d" class="%s" xml:space="preserve" style="animation:later %.1fs">%s</text>`+"\n",
-			margin, bar+(i+1)*lineHeight, class(l.text), l.at.Seconds(), escaped(l.text))
+			margin, bar+(i+1)*lineHeight, class(l.text), l.at.Seconds(), escape(l.text))
 	}
 	svg.WriteString("</svg>\n")
 	return svg.String()
@@ -127,9 +127,9 @@ func class(text string) string {
 	}
 }
 
-func escaped(text string) string {
+func escape(text string) string {
 	var out strings.Builder
-	// Writing to a Builder does not fail.
+	// Writing to a Builder cannot fail.
 	_ = xml.EscapeText(&out, []byte(text))
 	return out.String()
 }

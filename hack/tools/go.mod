@@ -1,4 +1,4 @@
-// The tools of the Makefile, apart from the operator's own dependencies:
+// The tools of the Makefile, separate from the dependencies of the operator:
 //
 //	go tool -modfile=hack/tools/go.mod controller-gen
 module github.com/vector-store-operator/vector-store-operator/hack/tools

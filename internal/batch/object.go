@@ -1,6 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package batch answers questions about a VectorStoreFileBatch, and builds its create request.
 package batch
 
 import (
@@ -14,15 +15,15 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// usableID is what an ID must look like to become a segment of a URL's path. Annotations can
-// be edited by anybody who may edit the object.
+// usableID matches IDs that can be a segment of a URL's path. Anyone who can edit the object can
+// edit its annotations.
 var usableID = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}$`)
 
-// UsableID reports whether an ID can be kept, and be asked for again.
+// UsableID reports whether an ID can be recorded and sent to the API.
 func UsableID(id string) bool { return usableID.MatchString(id) }
 
-// ID is the upstream's ID of the object's batch; empty where none is known. The status
-// and the annotation each restore the other; the status, which only the operator writes, wins.
+// ID returns the API's ID of the object's batch; empty if none is known. The status and the
+// annotation each restore the other. The status, which only the operator writes, takes precedence.
 func ID(b *v1alpha1.VectorStoreFileBatch) string {
 	if Adopted(b) {
 		return b.Spec.BatchID
@@ -35,43 +36,59 @@ func ID(b *v1alpha1.VectorStoreFileBatch) string {
 	return ""
 }
 
-// Ref names the object's batch to the upstream.
+// Ref returns the reference of the object's batch in API calls.
 func Ref(b *v1alpha1.VectorStoreFileBatch) upstream.BatchRef {
 	return upstream.BatchRef{VectorStoreID: b.Spec.VectorStoreID, BatchID: ID(b)}
 }
 
-// Adopted reports whether the object stands for a batch that somebody else created.
+// Adopted reports whether the object represents a batch that it did not create.
 func Adopted(b *v1alpha1.VectorStoreFileBatch) bool { return b.Spec.BatchID != "" }
 
-// CancelWanted reports whether the spec asks for a cancel.
+// CancelWanted reports whether the spec requests a cancel.
 func CancelWanted(b *v1alpha1.VectorStoreFileBatch) bool {
 	return b.Spec.Cancel != nil && *b.Spec.Cancel
 }
 
-// Suspended reports whether the spec asks to leave the upstream alone.
+// Suspended reports whether the spec suspends API calls.
 func Suspended(b *v1alpha1.VectorStoreFileBatch) bool {
 	return b.Spec.Suspend != nil && *b.Spec.Suspend
 }
 
-// Finished reports whether the object's status says that the batch is over.
+// Finished reports whether the object's Finished condition is true.
 func Finished(b *v1alpha1.VectorStoreFileBatch) bool {
 	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionFinished)
 }
 
-// Held reports whether the object has the operator's finalizer.
-func Held(b *v1alpha1.VectorStoreFileBatch) bool {
+// HasFinalizer reports whether the object has the operator's finalizer.
+func HasFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 	return slices.Contains(b.Finalizers, v1alpha1.Finalizer)
 }
 
-// Urgent reports whether the object must not wait behind others: it is being deleted, or a
-// cancel has not reached the upstream yet.
+// Urgent reports whether the object must not wait behind others: it is being deleted, or the API
+// has not accepted a requested cancel yet.
 func Urgent(b *v1alpha1.VectorStoreFileBatch) bool {
 	return !b.DeletionTimestamp.IsZero() ||
 		CancelWanted(b) && b.Status.CancelRequestedAt == nil && !Finished(b)
 }
 
-// deletionPolicy is the policy in force, with the default that depends on whose batch it is.
-func deletionPolicy(b *v1alpha1.VectorStoreFileBatch) v1alpha1.DeletionPolicy {
+// CancelPending reports whether a cancel that the API has not accepted is requested, by the spec
+// or by the object's deletion.
+func CancelPending(b *v1alpha1.VectorStoreFileBatch) bool {
+	finalized := !b.DeletionTimestamp.IsZero() && !HasFinalizer(b)
+	return Urgent(b) && b.Status.CancelRequestedAt == nil && !finalized
+}
+
+// Reason returns the reason of the Ready condition; empty if the object was never reconciled.
+func Reason(status v1alpha1.VectorStoreFileBatchStatus) string {
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
+
+// DeletionPolicy returns the effective policy. Its default is Orphan for an adopted batch, and
+// Cancel for others.
+func DeletionPolicy(b *v1alpha1.VectorStoreFileBatch) v1alpha1.DeletionPolicy {
 	switch {
 	case b.Spec.DeletionPolicy != "":
 		return b.Spec.DeletionPolicy
@@ -82,12 +99,12 @@ func deletionPolicy(b *v1alpha1.VectorStoreFileBatch) v1alpha1.DeletionPolicy {
 	}
 }
 
-// CreateStartedAt is when a create was started whose outcome has not been recorded. Where the
-// annotation cannot be read, or lies ahead of any clock, it is the distant past: then every
-// attached file counts as attached since.
-func CreateStartedAt(b *v1alpha1.VectorStoreFileBatch, now time.Time) (startedAt time.Time, intent bool) {
-	text, intent := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	if !intent {
+// CreatePending returns when a create was started whose outcome is not recorded, and whether there
+// is one. If the annotation cannot be parsed, or is later than any clock, the time is zero: then
+// every attached file counts as attached since.
+func CreatePending(b *v1alpha1.VectorStoreFileBatch, now time.Time) (startedAt time.Time, pending bool) {
+	text, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
+	if !pending {
 		return time.Time{}, false
 	}
 	startedAt, err := time.Parse(time.RFC3339Nano, text)
@@ -97,11 +114,11 @@ func CreateStartedAt(b *v1alpha1.VectorStoreFileBatch, now time.Time) (startedAt
 	return startedAt, true
 }
 
-// ClockSkew is how far apart the clocks of two managers, or ours and the upstream's, may be.
+// ClockSkew is how far the clocks of two managers, or of a manager and the API, may differ.
 const ClockSkew = 10 * time.Second
 
-// maxFailedFiles is how many files may fail in a batch that succeeded.
-func maxFailedFiles(b *v1alpha1.VectorStoreFileBatch) int32 {
+// MaxFailedFiles returns how many files may fail in a batch that succeeded.
+func MaxFailedFiles(b *v1alpha1.VectorStoreFileBatch) int32 {
 	if b.Spec.MaxFailedFiles == nil {
 		return 0
 	}

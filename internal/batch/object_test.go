@@ -4,17 +4,54 @@
 package batch_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-func TestOnlyUsableIDsAreUsed(t *testing.T) {
+// now is the time of the tests.
+var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+type object = v1alpha1.VectorStoreFileBatch
+
+// newObject returns an object with two files, changed as a test needs it.
+func newObject(changes ...func(*object)) *object {
+	b := &object{Spec: v1alpha1.VectorStoreFileBatchSpec{VectorStoreID: "vs_1", FileIDs: []string{"file-a", "file-b"}}}
+	for _, apply := range changes {
+		apply(b)
+	}
+	return b
+}
+
+func annotated(key, value string) func(*object) {
+	return func(b *object) { metav1.SetMetaDataAnnotation(&b.ObjectMeta, key, value) }
+}
+
+func batchID(id string) func(*object) { return func(b *object) { b.Status.BatchID = id } }
+
+func adopts(b *object) { b.Spec.FileIDs, b.Spec.BatchID = nil, "batch_1" }
+
+func cancels(b *object) { b.Spec.Cancel = ptr.To(true) }
+
+func suspends(b *object) { b.Spec.Suspend = ptr.To(true) }
+
+func deleted(b *object) { b.DeletionTimestamp = &metav1.Time{Time: now} }
+
+func cancelAccepted(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: now} }
+
+func finished(b *object) {
+	meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionFinished, Status: metav1.ConditionTrue})
+}
+
+func TestID_OnlyUsable(t *testing.T) {
 	for id, usable := range map[string]bool{
 		"vsfb_0123456789abcdef":                      true,
 		"vsfb_ibj_0123456789abcdef":                  true,
@@ -36,14 +73,14 @@ func TestOnlyUsableIDsAreUsed(t *testing.T) {
 		"é":                      false,
 		"a\x00":                  false,
 	} {
-		b := fresh(annotated(v1alpha1.AnnotationBatchID, id))
+		b := newObject(annotated(v1alpha1.AnnotationBatchID, id))
 		if got := batch.ID(b); got != "" && !usable || usable && got != id {
-			t.Errorf("BatchID is %q of an annotation %q", got, id)
+			t.Errorf("ID is %q for the annotation %q", got, id)
 		}
-		statusID(id)(b)
+		batchID(id)(b)
 		annotated(v1alpha1.AnnotationBatchID, "batch_2")(b)
 		if got := batch.ID(b); !usable && got != "batch_2" || usable && got != id {
-			t.Errorf("BatchID is %q of a status %q and an annotation batch_2", got, id)
+			t.Errorf("ID is %q for the status %q and the annotation batch_2", got, id)
 		}
 		if batch.UsableID(id) != usable {
 			t.Errorf("UsableID(%q) = %t", id, !usable)
@@ -51,8 +88,8 @@ func TestOnlyUsableIDsAreUsed(t *testing.T) {
 	}
 }
 
-func TestRefNamesTheBatch(t *testing.T) {
-	for name, b := range map[string]*object{"created": created(), "adopted": fresh(adopted, statusID("batch_2"))} {
+func TestRef(t *testing.T) {
+	for name, b := range map[string]*object{"created": newObject(batchID("batch_1")), "adopted": newObject(adopts, batchID("batch_2"))} {
 		if got, want := batch.Ref(b), (upstream.BatchRef{VectorStoreID: "vs_1", BatchID: "batch_1"}); got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
@@ -64,16 +101,16 @@ func TestUrgent(t *testing.T) {
 		b    *object
 		want bool
 	}{
-		"new":                        {fresh(), false},
-		"followed":                   {followed(), false},
-		"to be cancelled":            {followed(wantsCancel), true},
-		"cancelled before created":   {fresh(wantsCancel), true},
-		"cancel false":               {followed(func(b *object) { b.Spec.Cancel = ptr(false) }), false},
-		"cancel taken":               {followed(wantsCancel, latched), false},
-		"over, and to be cancelled":  {withChange(run(created(), batch.Memory{}, epoch, result{batch: answer(upstream.Completed)}).object, wantsCancel), false},
-		"deleted":                    {followed(deletedAt(epoch)), true},
-		"suspended":                  {followed(suspends), false},
-		"suspended, to be cancelled": {followed(suspends, wantsCancel), true},
+		"new":                        {newObject(), false},
+		"in progress":                {newObject(), false},
+		"to be cancelled":            {newObject(cancels), true},
+		"cancelled before created":   {newObject(cancels), true},
+		"cancel false":               {newObject(func(b *object) { b.Spec.Cancel = ptr.To(false) }), false},
+		"cancel accepted":            {newObject(cancels, cancelAccepted), false},
+		"finished, to be cancelled":  {newObject(cancels, finished), false},
+		"deleted":                    {newObject(deleted), true},
+		"suspended":                  {newObject(suspends), false},
+		"suspended, to be cancelled": {newObject(suspends, cancels), true},
 	} {
 		if got := batch.Urgent(test.b); got != test.want {
 			t.Errorf("%s: Urgent is %t", name, got)
@@ -81,53 +118,19 @@ func TestUrgent(t *testing.T) {
 	}
 }
 
-func TestActionsHaveNames(t *testing.T) {
-	names := make(map[string]bool)
-	for action := batch.Rest; action <= batch.Release; action++ {
-		names[action.String()] = true
-	}
-	if len(names) != 12 || names["Action(?)"] || (batch.Release+1).String() != "Action(?)" {
-		t.Errorf("the names are %v", names)
-	}
-}
-
-func TestCreateStartedAt(t *testing.T) {
+func TestCreatePending(t *testing.T) {
 	for text, want := range map[string]time.Time{
-		epoch.Format(time.RFC3339Nano):                       epoch,
-		epoch.Add(9 * time.Second).Format(time.RFC3339Nano):  epoch.Add(9 * time.Second),
-		epoch.Add(11 * time.Second).Format(time.RFC3339Nano): {},
+		now.Format(time.RFC3339Nano):                       now,
+		now.Add(9 * time.Second).Format(time.RFC3339Nano):  now.Add(9 * time.Second),
+		now.Add(11 * time.Second).Format(time.RFC3339Nano): {},
 		"":          {},
 		"yesterday": {},
 	} {
-		if got, intent := batch.CreateStartedAt(fresh(annotated(v1alpha1.AnnotationCreateStartedAt, text)), epoch); !intent || !got.Equal(want) {
-			t.Errorf("CreateStartedAt of %q is %s, %t", text, got, intent)
+		if got, pending := batch.CreatePending(newObject(annotated(v1alpha1.AnnotationCreateStartedAt, text)), now); !pending || !got.Equal(want) {
+			t.Errorf("CreatePending of %q is %s, %t", text, got, pending)
 		}
 	}
-	if _, intent := batch.CreateStartedAt(fresh(), epoch); intent {
-		t.Error("an intent without an annotation")
+	if _, pending := batch.CreatePending(newObject(), now); pending {
+		t.Error("pending without an annotation")
 	}
-}
-
-// FuzzAnnotations lets anybody write anything into the annotations.
-func FuzzAnnotations(f *testing.F) {
-	for _, seed := range [][2]string{
-		{"batch_1", "2026-03-01T12:00:00Z"}, {"../../files", "yesterday"}, {"a/b", "9999-12-31T23:59:59.999999999Z"}, {"", "0000-01-01T00:00:00Z"}, {"..", "2026-03-01T12:00:00+23:59"},
-	} {
-		f.Add(seed[0], seed[1], true)
-	}
-	f.Fuzz(func(t *testing.T, id, startedAt string, deleted bool) {
-		b := fresh(held, annotated(v1alpha1.AnnotationBatchID, id), annotated(v1alpha1.AnnotationCreateStartedAt, startedAt))
-		if deleted {
-			deletedAt(epoch)(b)
-		}
-		if got := batch.ID(b); got != "" && (got != id || len(got) > 128 || url.PathEscape(got) != got || strings.Trim(got, ".") == "") {
-			t.Errorf("BatchID is %q of an annotation %q", got, id)
-		}
-		if got, intent := batch.CreateStartedAt(b, epoch); !intent || got.After(epoch.Add(batch.ClockSkew)) {
-			t.Errorf("CreateStartedAt is %s, %t of an annotation %q", got, intent, startedAt)
-		}
-		if err := newWalker(0).visit(question{b: b, now: epoch}); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -14,10 +14,9 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// Request is the create that the spec asks for. A file that is named twice is sent once. An
-// error names the field that is wrong, and stands for a spec that admission should have
-// refused: the policy may not be installed.
-func Request(b *v1alpha1.VectorStoreFileBatch) (upstream.CreateRequest, error) {
+// CreateRequest returns the create request for the spec. A file that the spec repeats is sent once.
+// An error names the invalid field. Admission refuses such a spec if the policy is installed.
+func CreateRequest(b *v1alpha1.VectorStoreFileBatch) (upstream.CreateRequest, error) {
 	request := upstream.CreateRequest{VectorStoreID: b.Spec.VectorStoreID}
 	var err error
 	switch {
@@ -37,7 +36,7 @@ func Request(b *v1alpha1.VectorStoreFileBatch) (upstream.CreateRequest, error) {
 	return request, nil
 }
 
-// FileIDs are the files that the request attaches.
+// FileIDs returns the IDs of the files that the request attaches.
 func FileIDs(request upstream.CreateRequest) []string {
 	if len(request.FileIDs) > 0 {
 		return request.FileIDs
@@ -49,7 +48,7 @@ func FileIDs(request upstream.CreateRequest) []string {
 	return ids
 }
 
-// FileCount is how many files the request attaches.
+// FileCount returns how many files the request attaches.
 func FileCount(request upstream.CreateRequest) int {
 	return max(len(request.FileIDs), len(request.Files))
 }
@@ -69,7 +68,7 @@ func files(specs []v1alpha1.File) ([]upstream.FileToAttach, error) {
 	for i, spec := range specs {
 		if j, repeated := first[spec.FileID]; repeated {
 			if !reflect.DeepEqual(spec, specs[j]) {
-				return nil, fmt.Errorf("spec.files[%d].fileID: %s stands in spec.files[%d] already, with other settings", i, spec.FileID, j)
+				return nil, fmt.Errorf("spec.files[%d].fileID: %s is also in spec.files[%d], with different settings", i, spec.FileID, j)
 			}
 			continue
 		}
@@ -99,7 +98,7 @@ func chunking(strategy *v1alpha1.ChunkingStrategy) *upstream.StaticChunking {
 
 func attributes(in v1alpha1.Attributes) (map[string]any, error) {
 	if len(in) == 0 {
-		return nil, nil //nolint:nilnil // no attributes are no error, and the upstream takes none
+		return nil, nil //nolint:nilnil // the API takes no attributes too
 	}
 	if len(in) > v1alpha1.MaxAttributes {
 		return nil, fmt.Errorf(": at most %d are allowed", v1alpha1.MaxAttributes)

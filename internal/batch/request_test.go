@@ -81,7 +81,7 @@ func TestRequest(t *testing.T) {
 			test.spec.VectorStoreID, test.want.VectorStoreID = "vs_1", "vs_1"
 			b := &object{Spec: test.spec}
 			untouched := b.DeepCopy()
-			got, err := batch.Request(b)
+			got, err := batch.CreateRequest(b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestRequestNamesTheFieldThatIsWrong(t *testing.T) {
 		"empty attribute": {v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{"a"}, Attributes: v1alpha1.Attributes{"k": {}}}, "spec.attributes[k]", "must be a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			request, err := batch.Request(&object{Spec: test.spec})
+			request, err := batch.CreateRequest(&object{Spec: test.spec})
 			if err == nil || !strings.Contains(err.Error(), test.field) || !strings.Contains(err.Error(), test.part) {
 				t.Errorf("error %v, want %q and %q in it", err, test.field, test.part)
 			}
@@ -152,7 +152,7 @@ func TestLimitsOfAttributes(t *testing.T) {
 			"spec.files[1].attributes": {Files: []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-b", Attributes: attributesOf(t, test.attributes)}}},
 		} {
 			t.Run(name+"/"+where, func(t *testing.T) {
-				_, err := batch.Request(&object{Spec: spec})
+				_, err := batch.CreateRequest(&object{Spec: spec})
 				if test.part == "" && err != nil {
 					t.Errorf("refused: %v", err)
 				}

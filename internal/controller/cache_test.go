@@ -67,7 +67,7 @@ func over(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
 
 func trimmed(t *testing.T, b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
 	t.Helper()
-	object, err := controller.Trim(b)
+	object, err := controller.Transform(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestTheCacheKeepsWhatIsNeeded(t *testing.T) {
 
 func must(t *testing.T, object any) any {
 	t.Helper()
-	kept, err := controller.Trim(object)
+	kept, err := controller.Transform(object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestAnObjectWhoseBatchIsForgottenIsWholeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.pace(slow)
 	b := w.create(spec{FileIDs: numberedFiles("x", 50)})
-	w.eventuallyRow(b, "InProgress", going)
+	w.eventuallyRow(b, "InProgress", progressing)
 	w.patch(b, `{"spec":{"suspend":true}}`)
 	w.eventuallyRow(b, "Suspended", suspended)
 	w.forgetBatch(b)

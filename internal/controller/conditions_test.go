@@ -26,11 +26,11 @@ type row struct {
 }
 
 var (
-	going     = row{"Unknown", "True", "False", "False", "Unknown", status.InProgressStatus}
-	stalled   = row{"False", "False", "True", "False", "Unknown", status.FailedStatus}
-	succeeded = row{"True", "False", "False", "True", "True", status.CurrentStatus}
-	failed    = row{"False", "False", "True", "True", "False", status.FailedStatus}
-	cancelled = row{"True", "False", "False", "True", "False", status.CurrentStatus}
+	progressing = row{"Unknown", "True", "False", "False", "Unknown", status.InProgressStatus}
+	stalled     = row{"False", "False", "True", "False", "Unknown", status.FailedStatus}
+	succeeded   = row{"True", "False", "False", "True", "True", status.CurrentStatus}
+	failed      = row{"False", "False", "True", "True", "False", status.FailedStatus}
+	cancelled   = row{"True", "False", "False", "True", "False", status.CurrentStatus}
 )
 
 func answer(code int, body string) emulator.Fault {
@@ -48,9 +48,9 @@ func TestConditions(t *testing.T) {
 		arrange func(*world)
 		then    func(*world, *v1alpha1.VectorStoreFileBatch)
 	}{
-		{name: "in progress", reason: "InProgress", row: going, arrange: func(w *world) { w.pace(slow) }},
+		{name: "in progress", reason: "InProgress", row: progressing, arrange: func(w *world) { w.pace(slow) }},
 		{
-			name: "cancelling", reason: "Cancelling", row: going, spec: spec{Cancel: ptr.To(true), BatchID: "adopt"},
+			name: "cancelling", reason: "Cancelling", row: progressing, spec: spec{Cancel: ptr.To(true), BatchID: "adopt"},
 			arrange: func(w *world) {
 				w.pace(slow)
 				w.upstream.Configure(func(s *emulator.Settings) { s.CancelDelay = slow })
@@ -100,19 +100,19 @@ func TestConditions(t *testing.T) {
 		{name: "refused with 401", reason: "CredentialsRejected", row: stalled, arrange: func(w *world) { w.fault(answer(401, "")) }},
 		{name: "refused with 403", reason: "CredentialsRejected", row: stalled, arrange: func(w *world) { w.fault(answer(403, "")) }},
 		{
-			name: "slowed down", reason: "RateLimited", row: going,
+			name: "slowed down", reason: "RateLimited", row: progressing,
 			arrange: func(w *world) {
 				w.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
 			},
 		},
 		{
-			name: "upstream failing", reason: "UpstreamUnavailable", row: going, arrange: func(w *world) {
+			name: "upstream failing", reason: "UpstreamUnavailable", row: progressing, arrange: func(w *world) {
 				w.pace(slow)
 				w.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"})
 			},
 		},
 		{
-			name: "answer to the create lost", reason: "CreateOutcomeUnknown", row: going,
+			name: "answer to the create lost", reason: "CreateOutcomeUnknown", row: progressing,
 			arrange: func(w *world) { w.fault(emulator.Fault{Operation: emulator.Create, Action: emulator.Drop}) },
 		},
 	} {
@@ -142,12 +142,12 @@ func TestConditionsWithoutUsableCredentials(t *testing.T) {
 		reason string
 		row    row
 	}{
-		{name: "no Secret", reason: "CredentialsNotFound", row: going},
-		{name: "no key in it", secret: map[string]string{v1alpha1.SecretKeyAPIKey: ""}, reason: "CredentialsNotFound", row: going},
+		{name: "no Secret", reason: "CredentialsNotFound", row: progressing},
+		{name: "no key in it", secret: map[string]string{v1alpha1.SecretKeyAPIKey: ""}, reason: "CredentialsNotFound", row: progressing},
 		{name: "wrong key", secret: map[string]string{v1alpha1.SecretKeyAPIKey: "sk-wrong"}, reason: "CredentialsRejected", row: stalled},
 		{name: "endpoint that cannot be one", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "ftp://127.0.0.1/v1"}, reason: "CredentialsRejected", row: stalled},
 		{name: "unreadable CA", secret: map[string]string{v1alpha1.SecretKeyCABundle: "no certificate"}, reason: "CredentialsRejected", row: stalled},
-		{name: "nobody listens", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "http://127.0.0.1:9/v1"}, reason: "UpstreamUnavailable", row: going},
+		{name: "nobody listens", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "http://127.0.0.1:9/v1"}, reason: "UpstreamUnavailable", row: progressing},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := worldWithoutSecret(t)

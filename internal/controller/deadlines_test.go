@@ -22,15 +22,15 @@ func TestASuspendedObjectLeavesTheUpstreamAlone(t *testing.T) {
 	w := newWorld(t)
 	b := w.create(spec{Suspend: ptr.To(true)})
 	w.eventuallyRow(b, "Suspended", suspended)
-	if n := w.settle(2 * rules.PollMax); n != 0 {
+	if n := w.settle(2 * config.PollMax); n != 0 {
 		t.Errorf("%d calls were made", n)
 	}
 	w.pace(slow)
 	w.patch(b, `{"spec":{"suspend":false}}`)
-	w.eventuallyRow(b, "InProgress", going)
+	w.eventuallyRow(b, "InProgress", progressing)
 	w.patch(b, `{"spec":{"suspend":true}}`)
 	w.eventuallyRow(b, "Suspended", suspended)
-	calls := w.settle(2 * rules.PollMax)
+	calls := w.settle(2 * config.PollMax)
 	w.pace(0)
 	w.patch(b, `{"spec":{"suspend":null}}`)
 	w.eventuallyRow(b, "Completed", succeeded)
@@ -52,7 +52,7 @@ func TestASuspendedObjectIsCancelledAndDeletedAllTheSame(t *testing.T) {
 		w := newWorld(t)
 		w.pace(slow)
 		b := w.create(spec{})
-		w.eventuallyRow(b, "InProgress", going)
+		w.eventuallyRow(b, "InProgress", progressing)
 		w.patch(b, `{"spec":{"suspend":true}}`)
 		w.eventuallyRow(b, "Suspended", suspended)
 		w.deleteAndWait(b)

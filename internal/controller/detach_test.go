@@ -85,7 +85,7 @@ func TestDetachingThatFailsGivesUpAndSaysSo(t *testing.T) {
 	w.eventuallyRow(b, "Completed", succeeded)
 	w.fault(emulator.Fault{Operation: emulator.DetachFile, Skip: 1, Status: http.StatusInternalServerError})
 	w.deleteAndWait(b)
-	w.poll(func() bool { return strings.Contains(w.notes(b), "of which 1 were taken out") },
+	w.poll(func() bool { return strings.Contains(w.notes(b), "1 were taken out") },
 		func() string { return "for an Event that says what is left: " + w.notes(b) })
 }
 
@@ -93,7 +93,7 @@ func TestADeletionUsesTheLastCredentialsWhereTheSecretIsGone(t *testing.T) {
 	w := newWorld(t)
 	w.pace(slow)
 	b := w.create(spec{})
-	w.eventuallyRow(b, "InProgress", going)
+	w.eventuallyRow(b, "InProgress", progressing)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "openai"}}
 	if err := k8s.Delete(w.Context(), secret); err != nil {
 		t.Fatal(err)

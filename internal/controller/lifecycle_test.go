@@ -54,12 +54,12 @@ func TestABatchCostsFewWritesAndOneCreate(t *testing.T) {
 	}
 	w.pace(0)
 	finished := w.eventuallyRow(b, "Completed", succeeded)
-	calls, written := w.settle(3*rules.PollMax), writes.to(b)
+	calls, written := w.settle(3*config.PollMax), writes.to(b)
 	if written > 5 {
 		t.Errorf("the batch cost %d writes, want at most 5", written)
 	}
 	w.patch(b, `{"metadata":{"labels":{"touched":"yes"}}}`)
-	if again := w.settle(2 * rules.PollMax); again != calls {
+	if again := w.settle(2 * config.PollMax); again != calls {
 		t.Errorf("a finished object caused %d calls", again-calls)
 	}
 	if n := writes.to(b); n != written {
@@ -144,7 +144,7 @@ func TestACancelOvertakesFailingPolls(t *testing.T) {
 	w.pace(slow)
 	w.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
 	b := w.create(spec{})
-	w.eventuallyRow(b, "RateLimited", going)
+	w.eventuallyRow(b, "RateLimited", progressing)
 	w.patch(b, `{"spec":{"cancel":true}}`)
 	w.poll(func() bool { return w.calls(emulator.Cancel) == 1 }, func() string { return "for the cancel" })
 }
@@ -193,7 +193,7 @@ func TestACancelCannotBeTakenBack(t *testing.T) {
 	w.eventually(b, "for the latch", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.CancelRequestedAt != nil })
 	w.patch(b, `{"spec":{"cancel":false}}`)
 	w.eventuallyEvent(b, "CancelIrrevocable")
-	w.eventuallyRow(b, "Cancelling", going)
+	w.eventuallyRow(b, "Cancelling", progressing)
 	w.upstream.Advance(2 * slow)
 	w.eventuallyRow(b, "Cancelled", cancelled)
 }
@@ -211,7 +211,7 @@ func TestAnAdoptedBatchIsFollowedAndLeftAlone(t *testing.T) {
 	w.pace(slow)
 	id := w.foreignBatch()
 	b := w.create(spec{BatchID: id})
-	current := w.eventuallyRow(b, "InProgress", going)
+	current := w.eventuallyRow(b, "InProgress", progressing)
 	if current.Status.BatchID != id || len(current.Finalizers) != 0 {
 		t.Errorf("batchID is %s, finalizers are %v", current.Status.BatchID, current.Finalizers)
 	}
@@ -238,7 +238,7 @@ func TestDeletionPolicies(t *testing.T) {
 				s.BatchID = w.foreignBatch()
 			}
 			b := w.create(s)
-			w.eventuallyRow(b, "InProgress", going)
+			w.eventuallyRow(b, "InProgress", progressing)
 			w.deleteAndWait(b)
 			w.wantCancels(test.cancels)
 		})
@@ -263,7 +263,7 @@ func TestACancelIsSentOnceWhileTheAPIServerIsAway(t *testing.T) {
 			w := newWorld(t)
 			w.pace(slow)
 			b := w.create(test.spec)
-			w.eventuallyRow(b, "InProgress", going)
+			w.eventuallyRow(b, "InProgress", progressing)
 			writes.lose(b, lost)
 			if test.change != "" {
 				w.patch(b, test.change)
@@ -283,11 +283,11 @@ func TestADeletionThatCannotCancelGivesUpAndSaysSo(t *testing.T) {
 	w := newWorld(t)
 	w.pace(slow)
 	b := w.create(spec{})
-	id := w.eventuallyRow(b, "InProgress", going).Status.BatchID
+	id := w.eventuallyRow(b, "InProgress", progressing).Status.BatchID
 	w.fault(emulator.Fault{Operation: emulator.AnyOperation, Status: http.StatusServiceUnavailable})
 	w.deleteAndWait(b)
 	event := w.eventuallyEvent(b, "Deleting")
-	w.poll(func() bool { event = w.events(b)["Deleting"]; return strings.Contains(w.notes(b), "gave up after") },
+	w.poll(func() bool { event = w.events(b)["Deleting"]; return strings.Contains(w.notes(b), "Gave up after") },
 		func() string { return "for an Event that says so: " + w.notes(b) })
 	if event.Type != corev1.EventTypeWarning || !strings.Contains(w.notes(b), id) {
 		t.Errorf("the Events are %s", w.notes(b))
@@ -298,7 +298,7 @@ func TestAFinishedObjectIsDeletedWithoutACall(t *testing.T) {
 	w := newWorld(t)
 	b := w.create(spec{})
 	w.eventuallyRow(b, "Completed", succeeded)
-	calls := w.settle(rules.PollMax)
+	calls := w.settle(config.PollMax)
 	w.deleteAndWait(b)
 	if n := w.calls(); n != calls {
 		t.Errorf("%d calls were made", n-calls)
@@ -308,7 +308,7 @@ func TestAFinishedObjectIsDeletedWithoutACall(t *testing.T) {
 func TestASecretThatComesLateIsUsed(t *testing.T) {
 	w := worldWithoutSecret(t)
 	b := w.create(spec{})
-	w.eventuallyRow(b, "CredentialsNotFound", going)
+	w.eventuallyRow(b, "CredentialsNotFound", progressing)
 	w.createSecret(nil)
 	w.eventuallyRow(b, "Completed", succeeded)
 }
@@ -352,8 +352,8 @@ func TestAnAnswerAboutAnotherObjectIsNeverMirrored(t *testing.T) {
 	w.pace(slow)
 	w.fault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.WrongObject, Times: 2})
 	b := w.create(spec{})
-	w.eventuallyRow(b, "UpstreamUnavailable", going)
-	current := w.eventuallyRow(b, "InProgress", going)
+	w.eventuallyRow(b, "UpstreamUnavailable", progressing)
+	current := w.eventuallyRow(b, "InProgress", progressing)
 	if current.Status.FileCounts.Total != 2 || current.Status.Status != "in_progress" {
 		t.Errorf("status is %+v", current.Status)
 	}
@@ -365,7 +365,7 @@ func TestAnUnknownStatusIsMirroredAndNotTheEnd(t *testing.T) {
 	b := w.create(spec{})
 	w.setUpstreamStatus(b, "validating")
 	w.eventually(b, "for the status", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.Status == "validating" })
-	w.eventuallyRow(b, "InProgress", going)
+	w.eventuallyRow(b, "InProgress", progressing)
 	w.setUpstreamStatus(b, "completed")
 	w.eventuallyRow(b, "Completed", succeeded)
 }

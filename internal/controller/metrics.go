@@ -8,17 +8,15 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/telemetry"
 )
 
-// kind is what conditions' metrics call our kind.
-const kind = "VectorStoreFileBatch"
-
-// measure counts what a pass has brought about, once it is stored: b is the object as it is
-// then, and before its status until then.
-func measure(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBatchStatus, decision batch.Decision) {
-	if decision.Action == batch.Release {
-		for _, event := range decision.Events { // there is one only where something may be left
+// recordMetrics counts what a reconciliation changed, after it is persisted. b is the object as it is
+// then, and before its earlier status.
+func recordMetrics(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBatchStatus, d lifecycle.Decision) {
+	if d.Action == lifecycle.RemoveFinalizer {
+		for _, event := range d.Events { // there is one only if something may be left behind
 			telemetry.FinalizersAbandoned.WithLabelValues(event.Reason).Inc()
 		}
 		return
@@ -28,18 +26,18 @@ func measure(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBa
 		if batch.Adopted(b) {
 			origin = telemetry.Adopted
 		}
-		telemetry.Begun.WithLabelValues(origin).Inc()
+		telemetry.BatchesStarted.WithLabelValues(origin).Inc()
 	}
 	if before.FinishedAt == nil && b.Status.FinishedAt != nil {
-		measureLife(b)
+		recordFinished(b)
 	}
-	measureConditions(before, b.Status)
+	recordTransitions(before, b.Status)
 }
 
-// measureLife counts a batch that is over.
-func measureLife(b *v1alpha1.VectorStoreFileBatch) {
-	lived := b.Status.FinishedAt.Sub(b.CreationTimestamp.Time)
-	telemetry.Duration.WithLabelValues(reasonOf(b.Status)).Observe(max(lived, 0).Seconds())
+// recordFinished counts a finished batch.
+func recordFinished(b *v1alpha1.VectorStoreFileBatch) {
+	lifetime := b.Status.FinishedAt.Sub(b.CreationTimestamp.Time)
+	telemetry.BatchDuration.WithLabelValues(batch.Reason(b.Status)).Observe(max(lifetime, 0).Seconds())
 	if counts := b.Status.FileCounts; counts != nil {
 		telemetry.Files.WithLabelValues(telemetry.FileCompleted).Add(float64(counts.Completed))
 		telemetry.Files.WithLabelValues(telemetry.FileFailed).Add(float64(counts.Failed))
@@ -49,25 +47,25 @@ func measureLife(b *v1alpha1.VectorStoreFileBatch) {
 }
 
 // measureConditions counts the conditions that have changed their status.
-func measureConditions(before, after v1alpha1.VectorStoreFileBatchStatus) {
+func recordTransitions(before, after v1alpha1.VectorStoreFileBatchStatus) {
 	for _, condition := range after.Conditions {
 		earlier := meta.FindStatusCondition(before.Conditions, condition.Type)
 		if earlier != nil && earlier.Status == condition.Status {
 			continue
 		}
 		group := v1alpha1.GroupVersion.Group
-		telemetry.ConditionTransitions.WithLabelValues(group, kind, condition.Type, string(condition.Status), condition.Reason).Inc()
+		telemetry.ConditionTransitions.WithLabelValues(group, v1alpha1.Kind, condition.Type, string(condition.Status), condition.Reason).Inc()
 		if earlier != nil {
 			lasted := condition.LastTransitionTime.Sub(earlier.LastTransitionTime.Time)
-			telemetry.ConditionTransition.WithLabelValues(group, kind, condition.Type, string(earlier.Status)).Observe(max(lasted, 0).Seconds())
+			telemetry.ConditionTransitionDuration.WithLabelValues(group, v1alpha1.Kind, condition.Type, string(earlier.Status)).Observe(max(lasted, 0).Seconds())
 		}
 	}
 }
 
-// init makes counters begin at 0, so that their first increase is seen.
+// init starts counters at 0, so that queries see their first increase.
 func init() {
-	for _, action := range []batch.Action{batch.Create, batch.Probe, batch.Retrieve, batch.ListFailedFiles, batch.Detach} {
-		telemetry.BudgetWait.WithLabelValues(action.String())
+	for _, action := range []lifecycle.Action{lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.ListFailedFiles, lifecycle.Detach} {
+		telemetry.RateLimitWait.WithLabelValues(action.String())
 	}
 	for _, reason := range []string{v1alpha1.ReasonDeleting, v1alpha1.ReasonCreateOutcomeUnknown} {
 		telemetry.FinalizersAbandoned.WithLabelValues(reason)
@@ -76,6 +74,6 @@ func init() {
 		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonBatchFailed,
 		v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
 	} {
-		telemetry.Duration.WithLabelValues(reason)
+		telemetry.BatchDuration.WithLabelValues(reason)
 	}
 }

@@ -34,10 +34,10 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
-	"github.com/vector-store-operator/vector-store-operator/internal/budget"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
@@ -46,8 +46,8 @@ import (
 // apiKey is the key of every test, for which everything that is written is searched.
 const apiKey = "sk-test-4f9a1c7e20b84d3f"
 
-// rules are the timings of the tests: the default ones, shortened.
-var rules = batch.Rules{
+// config holds the timings of the tests: the default ones, shortened.
+var config = lifecycle.Config{
 	PollMin:         100 * time.Millisecond,
 	PollMax:         time.Second,
 	RequestTimeout:  4 * time.Second,
@@ -57,7 +57,7 @@ var rules = batch.Rules{
 
 // limits are the default ones with a short minute, but for the number of requests: most tests are
 // about something else.
-var limits = budget.Limits{RequestsPerSecond: 1000, CreatesPerWindow: 300, FilesPerWindow: 2000, Window: 5 * time.Second}
+var limits = flowcontrol.Limits{RequestsPerSecond: 1000, CreatesPerWindow: 300, FilesPerWindow: 2000, Window: 5 * time.Second}
 
 // workers is how many passes are made at a time.
 const workers = 32
@@ -110,35 +110,35 @@ func start(ctx context.Context, plane *framework.Env) error {
 	if k8s, err = client.New(apiServer, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	config := rest.CopyConfig(apiServer)
-	config.Wrap(writes.wrap)
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:   scheme,
-		Metrics:  metricsserver.Options{BindAddress: "0"},
-		NewCache: controller.NewCache,
-		Cache:    cache.Options{ByObject: controller.CachedObjects(nil)},
-		Client:   client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+	restConfig := rest.CopyConfig(apiServer)
+	restConfig.Wrap(writes.wrap)
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache:   cache.Options{ByObject: controller.CachedObjects(nil)},
+		Client:  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
 		dialed, err := openai.Dial(connection, openai.Options{
-			RequestTimeout: rules.RequestTimeout,
+			RequestTimeout: config.RequestTimeout,
 			Endpoints:      upstream.EndpointPolicy{AllowInsecure: true},
 		})
 		return &fragile{DialedClient: dialed, url: connection.BaseURL}, err
 	}
-	reconciler := &controller.Reconciler{
+	reconciler := controller.New(controller.Options{
 		Client:      mgr.GetClient(),
 		Reader:      mgr.GetAPIReader(),
-		Connections: controller.NewConnections(mgr.GetAPIReader(), dial, clock.RealClock{}),
-		Rules:       rules,
-		Events:      mgr.GetEventRecorder("vectorstorefilebatch"),
+		Dial:        dial,
+		Events:      mgr.GetEventRecorder("vector-store-operator"),
 		Clock:       clock.RealClock{},
+		Lifecycle:   config,
 		Limits:      limits,
-	}
-	if err := reconciler.SetupWithManager(mgr, workers); err != nil {
+		Concurrency: workers,
+	})
+	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
 	go func() { utilruntime.HandleError(mgr.Start(ctx)) }()

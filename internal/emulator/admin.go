@@ -10,28 +10,29 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// adminPath is where the admin side lives, off the API's path.
+// adminPath is the root of the admin API. No path of the OpenAI API begins with it.
 const adminPath = "/_emulator"
 
-// duration is a time.Duration that stands in JSON as people write it: 1m30s.
+// duration is a time.Duration that JSON spells as 1m30s.
 type duration time.Duration
 
-// MarshalText writes it as time.Duration does.
+// MarshalText formats d as time.Duration.String does.
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads what time.ParseDuration does.
+// UnmarshalText parses what time.ParseDuration accepts.
 func (d *duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = duration(parsed)
 	return err
 }
 
-// settingsBody is Settings in JSON.
+// settingsBody is the JSON form of Settings.
 type settingsBody struct {
 	Settings
 	Pace        duration `json:"pace"`
@@ -39,7 +40,7 @@ type settingsBody struct {
 	Minute      duration `json:"minute"`
 }
 
-func describeSettings(s Settings) settingsBody {
+func newSettingsBody(s Settings) settingsBody {
 	return settingsBody{Settings: s, Pace: duration(s.Pace), CancelDelay: duration(s.CancelDelay), Minute: duration(s.Minute)}
 }
 
@@ -49,7 +50,7 @@ func (b settingsBody) settings() Settings {
 	return s
 }
 
-// faultBody is Fault in JSON.
+// faultBody is the JSON form of Fault.
 type faultBody struct {
 	Fault
 	Delay    duration `json:"delay,omitempty"`
@@ -57,7 +58,7 @@ type faultBody struct {
 	Interval duration `json:"interval,omitempty"`
 }
 
-func describeFault(f Fault) faultBody {
+func newFaultBody(f Fault) faultBody {
 	return faultBody{Fault: f, Delay: duration(f.Delay), RetryAt: duration(f.RetryAt), Interval: duration(f.Interval)}
 }
 
@@ -67,64 +68,80 @@ func (b faultBody) fault() Fault {
 	return f
 }
 
-// check refuses a fault that could never strike as it was meant.
-func (f Fault) check() error {
+// validate returns an error if the fault can never be injected as specified.
+func (f Fault) validate() error {
 	switch f.Action {
 	case "", Answer, Drop, Truncate, WrongObject, WrongStatus, Drip, Endless:
 	default:
-		return fmt.Errorf("there is no action %q", f.Action)
+		return adminErrorf(http.StatusBadRequest, "unknown action %q", f.Action)
 	}
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
-		return fmt.Errorf("status %d is not between 200 and 599", f.Status)
+		return adminErrorf(http.StatusBadRequest, "status %d is not between 200 and 599", f.Status)
 	}
-	if f.Operation == "" || f.Operation == AnyOperation || f.Operation == UnknownOperation {
-		return nil
+	special := []Operation{"", AnyOperation, UnknownOperation}
+	if !slices.Contains(special, f.Operation) && !slices.ContainsFunc(routes, func(r route) bool { return r.operation == f.Operation }) {
+		return adminErrorf(http.StatusBadRequest, "unknown operation %q", f.Operation)
 	}
-	for _, r := range routes {
-		if r.operation == f.Operation {
-			return nil
-		}
-	}
-	return fmt.Errorf("there is no operation %q", f.Operation)
+	return nil
 }
 
-// adminHandler answers with something to be sent as JSON, or an error and its HTTP status.
-type adminHandler func(*http.Request) (any, int, error)
+// adminHandler returns an object to send as JSON. An error that is not an adminError is a bug.
+type adminHandler func(*http.Request) (any, error)
+
+// adminError is an error with the HTTP status of the response.
+type adminError struct {
+	status  int
+	message string
+}
+
+func adminErrorf(status int, format string, args ...any) error {
+	return &adminError{status: status, message: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the message.
+func (e *adminError) Error() string { return e.message }
 
 func (s *Server) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, handle := range map[string]adminHandler{
-		"GET /health":                     func(*http.Request) (any, int, error) { return ok() },
+	for pattern, handler := range map[string]adminHandler{
+		"GET /health":                     func(*http.Request) (any, error) { return ok() },
 		"GET /calls":                      s.adminCalls,
-		"DELETE /calls":                   func(*http.Request) (any, int, error) { s.ClearCalls(); return ok() },
-		"GET /call_counts":                func(*http.Request) (any, int, error) { return s.CallCounts(), http.StatusOK, nil },
-		"GET /batches":                    func(*http.Request) (any, int, error) { return s.Batches(), http.StatusOK, nil },
+		"DELETE /calls":                   func(*http.Request) (any, error) { s.ClearCalls(); return ok() },
+		"GET /call_counts":                func(*http.Request) (any, error) { return s.CallCounts(), nil },
+		"GET /batches":                    func(*http.Request) (any, error) { return s.Batches(), nil },
 		"GET /batches/{id}":               s.adminBatch,
 		"PUT /batches/{id}":               s.adminSetBatch,
-		"GET /file_sets":                  func(*http.Request) (any, int, error) { return s.FileSets(), http.StatusOK, nil },
-		"GET /vector_stores":              func(*http.Request) (any, int, error) { return s.StoreIDs(), http.StatusOK, nil },
+		"GET /file_sets":                  func(*http.Request) (any, error) { return s.FileSets(), nil },
+		"GET /vector_stores":              func(*http.Request) (any, error) { return s.StoreIDs(), nil },
 		"POST /vector_stores":             s.adminAddStore,
-		"DELETE /vector_stores/{id}":      func(r *http.Request) (any, int, error) { return found(s.DeleteStore(r.PathValue("id"))) },
-		"POST /vector_stores/{id}/expire": func(r *http.Request) (any, int, error) { return found(s.ExpireStore(r.PathValue("id"))) },
+		"DELETE /vector_stores/{id}":      func(r *http.Request) (any, error) { return okIf(s.DeleteStore(r.PathValue("id"))) },
+		"POST /vector_stores/{id}/expire": func(r *http.Request) (any, error) { return okIf(s.ExpireStore(r.PathValue("id"))) },
 		"GET /vector_stores/{id}/files":   s.adminStoreFiles,
 		"POST /files":                     s.adminAddFile,
-		"GET /settings":                   func(*http.Request) (any, int, error) { return describeSettings(s.Settings()), http.StatusOK, nil },
+		"GET /settings":                   func(*http.Request) (any, error) { return newSettingsBody(s.Settings()), nil },
 		"PATCH /settings":                 s.adminConfigure,
 		"POST /clock":                     s.adminClock,
 		"GET /faults":                     s.adminFaults,
 		"POST /faults":                    s.adminAddFault,
-		"DELETE /faults":                  func(*http.Request) (any, int, error) { s.ClearFaults(); return ok() },
+		"DELETE /faults":                  func(*http.Request) (any, error) { s.ClearFaults(); return ok() },
 		"DELETE /faults/{id}":             s.adminRemoveFault,
 	} {
-		mux.HandleFunc(pattern, handle.serve)
+		mux.Handle(pattern, handler)
 	}
 	return http.StripPrefix(adminPath, mux)
 }
 
-func (h adminHandler) serve(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, adminBodyBytes)
-	object, status, err := h(r)
+// ServeHTTP writes the handler's object or error as JSON.
+func (h adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxAdminBodyBytes)
+	status := http.StatusOK
+	object, err := h(r)
 	if err != nil {
+		status = http.StatusInternalServerError
+		var failed *adminError
+		if errors.As(err, &failed) {
+			status = failed.status
+		}
 		object = map[string]string{"error": err.Error()}
 	}
 	body, err := json.Marshal(object)
@@ -137,34 +154,35 @@ func (h adminHandler) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-func ok() (any, int, error) { return map[string]bool{"ok": true}, http.StatusOK, nil }
+func ok() (any, error) { return map[string]bool{"ok": true}, nil }
 
-func found(there bool) (any, int, error) {
-	if !there {
-		return nil, http.StatusNotFound, errors.New("there is no such thing")
+// okIf returns a 404 unless the object exists.
+func okIf(exists bool) (any, error) {
+	if !exists {
+		return nil, adminErrorf(http.StatusNotFound, "not found")
 	}
 	return ok()
 }
 
-// read decodes a bounded body that may hold nothing unknown.
-func read(r *http.Request, into any) (int, error) {
+// decode parses a body of at most maxAdminBodyBytes and rejects unknown fields.
+func decode(r *http.Request, into any) error {
 	body, err := io.ReadAll(r.Body)
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes", large.Limit)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return adminErrorf(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", tooLarge.Limit)
 	}
 	if err != nil {
-		return http.StatusBadRequest, fmt.Errorf("reading the body: %w", err)
+		return adminErrorf(http.StatusBadRequest, "reading the body: %v", err)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return http.StatusBadRequest, fmt.Errorf("decoding the body: %w", err)
+		return adminErrorf(http.StatusBadRequest, "decoding the body: %v", err)
 	}
-	return http.StatusOK, nil
+	return nil
 }
 
-func (s *Server) adminCalls(r *http.Request) (any, int, error) {
+func (s *Server) adminCalls(r *http.Request) (any, error) {
 	query := r.URL.Query()
 	var operations []Operation
 	if o := query.Get("operation"); o != "" {
@@ -177,73 +195,73 @@ func (s *Server) adminCalls(r *http.Request) (any, int, error) {
 			calls = append(calls, c)
 		}
 	}
-	return calls, http.StatusOK, nil
+	return calls, nil
 }
 
-func (s *Server) adminBatch(r *http.Request) (any, int, error) {
-	b, there := s.Batch(r.PathValue("id"))
-	if !there {
-		return found(false)
+func (s *Server) adminBatch(r *http.Request) (any, error) {
+	b, exists := s.Batch(r.PathValue("id"))
+	if !exists {
+		return okIf(false)
 	}
-	return b, http.StatusOK, nil
+	return b, nil
 }
 
-func (s *Server) adminSetBatch(r *http.Request) (any, int, error) {
+func (s *Server) adminSetBatch(r *http.Request) (any, error) {
 	var body struct {
 		Status string `json:"status"`
 	}
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	if err := s.SetBatchStatus(r.PathValue("id"), body.Status); err != nil {
-		return nil, http.StatusNotFound, err
+		return nil, adminErrorf(http.StatusNotFound, "%v", err)
 	}
 	return s.adminBatch(r)
 }
 
-func (s *Server) adminAddStore(r *http.Request) (any, int, error) {
+func (s *Server) adminAddStore(r *http.Request) (any, error) {
 	var body struct {
 		ID string `json:"id"`
 	}
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	if !strings.HasPrefix(body.ID, storePrefix) {
-		return nil, http.StatusBadRequest, fmt.Errorf("id %q does not begin with %s", body.ID, storePrefix)
+		return nil, adminErrorf(http.StatusBadRequest, "id %q does not begin with %s", body.ID, storePrefix)
 	}
 	s.AddStore(body.ID)
-	return map[string]string{"id": body.ID}, http.StatusOK, nil
+	return body, nil
 }
 
-func (s *Server) adminStoreFiles(r *http.Request) (any, int, error) {
+func (s *Server) adminStoreFiles(r *http.Request) (any, error) {
 	files := s.AttachedFiles(r.PathValue("id"))
 	if files == nil {
-		return found(false)
+		return okIf(false)
 	}
-	return files, http.StatusOK, nil
+	return files, nil
 }
 
-func (s *Server) adminAddFile(r *http.Request) (any, int, error) {
+func (s *Server) adminAddFile(r *http.Request) (any, error) {
 	var body struct {
 		ID      string  `json:"id"`
 		Outcome Outcome `json:"outcome"`
 	}
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	switch body.Outcome.Code {
 	case "", ServerError, UnsupportedFile, InvalidFile:
 	default:
-		return nil, http.StatusBadRequest, fmt.Errorf("there is no outcome code %q", body.Outcome.Code)
+		return nil, adminErrorf(http.StatusBadRequest, "unknown outcome code %q", body.Outcome.Code)
 	}
 	if body.ID == "" {
 		body.ID = s.newFileID()
 	}
 	if !strings.HasPrefix(body.ID, filePrefix) {
-		return nil, http.StatusBadRequest, fmt.Errorf("id %q does not begin with %s", body.ID, filePrefix)
+		return nil, adminErrorf(http.StatusBadRequest, "id %q does not begin with %s", body.ID, filePrefix)
 	}
 	s.SetOutcome(body.ID, body.Outcome)
-	return map[string]string{"id": body.ID}, http.StatusOK, nil
+	return map[string]string{"id": body.ID}, nil
 }
 
 func (s *Server) newFileID() string {
@@ -252,52 +270,52 @@ func (s *Server) newFileID() string {
 	return s.ids.next(filePrefix)
 }
 
-// adminConfigure leaves the settings that the body doesn't name.
-func (s *Server) adminConfigure(r *http.Request) (any, int, error) {
-	body := describeSettings(s.Settings())
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+// adminConfigure keeps the settings that the body omits.
+func (s *Server) adminConfigure(r *http.Request) (any, error) {
+	body := newSettingsBody(s.Settings())
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	s.Configure(func(settings *Settings) { *settings = body.settings() })
-	return describeSettings(s.Settings()), http.StatusOK, nil
+	return newSettingsBody(s.Settings()), nil
 }
 
-func (s *Server) adminClock(r *http.Request) (any, int, error) {
+func (s *Server) adminClock(r *http.Request) (any, error) {
 	var body struct {
 		Advance duration `json:"advance"`
 	}
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	s.Advance(time.Duration(body.Advance))
-	return map[string]time.Time{"now": s.clock()}, http.StatusOK, nil
+	return map[string]time.Time{"now": s.clock()}, nil
 }
 
-func (s *Server) adminFaults(*http.Request) (any, int, error) {
+func (s *Server) adminFaults(*http.Request) (any, error) {
 	faults := []faultBody{}
 	for _, f := range s.Faults() {
-		faults = append(faults, describeFault(f))
+		faults = append(faults, newFaultBody(f))
 	}
-	return faults, http.StatusOK, nil
+	return faults, nil
 }
 
-func (s *Server) adminAddFault(r *http.Request) (any, int, error) {
+func (s *Server) adminAddFault(r *http.Request) (any, error) {
 	var body faultBody
-	if status, err := read(r, &body); err != nil {
-		return nil, status, err
+	if err := decode(r, &body); err != nil {
+		return nil, err
 	}
 	f := body.fault()
-	if err := f.check(); err != nil {
-		return nil, http.StatusBadRequest, err
+	if err := f.validate(); err != nil {
+		return nil, err
 	}
 	f.ID = s.AddFault(f)
-	return describeFault(f), http.StatusOK, nil
+	return newFaultBody(f), nil
 }
 
-func (s *Server) adminRemoveFault(r *http.Request) (any, int, error) {
+func (s *Server) adminRemoveFault(r *http.Request) (any, error) {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if err != nil {
-		return nil, http.StatusBadRequest, fmt.Errorf("reading the fault's ID: %w", err)
+		return nil, adminErrorf(http.StatusBadRequest, "parsing the ID of the fault: %v", err)
 	}
-	return found(s.RemoveFault(id))
+	return okIf(s.RemoveFault(id))
 }

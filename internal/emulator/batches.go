@@ -5,11 +5,12 @@ package emulator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// storeOf finds the vector store of a request.
-func (s *Server) storeOf(x *exchange) (*store, *apiError) {
+// lookupStore returns the vector store of a request.
+func (s *Server) lookupStore(x *exchange) (*store, *apiError) {
 	id := x.variables["store"]
 	if !strings.HasPrefix(id, storePrefix) {
 		return nil, wrongPrefix("vector_store_id", id, storePrefix)
@@ -20,11 +21,11 @@ func (s *Server) storeOf(x *exchange) (*store, *apiError) {
 	return nil, noStore(id)
 }
 
-// openStoreOf finds a vector store that files are to be attached to.
-func (s *Server) openStoreOf(x *exchange) (*store, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+// lookupActiveStore returns the vector store of a request that attaches files.
+func (s *Server) lookupActiveStore(x *exchange) (*store, *apiError) {
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	if v.status(s.now()) == "expired" {
 		return nil, badRequest("vector_store_id", "", "Vector store '%s' has expired.", v.id)
@@ -32,11 +33,11 @@ func (s *Server) openStoreOf(x *exchange) (*store, *apiError) {
 	return v, nil
 }
 
-// batchOf finds the batch of a request and brings it up to date.
-func (s *Server) batchOf(x *exchange) (*batch, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+// lookupBatch returns the batch of a request, advanced to the current time.
+func (s *Server) lookupBatch(x *exchange) (*batch, *apiError) {
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	id := x.variables["batch"]
 	prefix, _, _ := strings.Cut(s.settings.BatchIDPrefix, "_")
@@ -51,46 +52,40 @@ func (s *Server) batchOf(x *exchange) (*batch, *apiError) {
 	return b, nil
 }
 
-// wish is one file that a request wants attached.
-type wish struct {
+// fileParams is a file to attach.
+type fileParams struct {
 	fileID     string
 	chunking   chunking
 	attributes map[string]any
 }
 
 func (s *Server) createBatch(x *exchange) (any, *apiError) {
-	v, bad := s.openStoreOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupActiveStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	o, bad := parseObject(x.body, "file_ids", "files", "attributes", "chunking_strategy")
-	if bad != nil {
-		return nil, bad
+	o, apiErr := parseObject(x.body, "file_ids", "files", "attributes", "chunking_strategy")
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	wishes, bad := parseWishes(o)
-	if bad != nil {
-		return nil, bad
+	params, apiErr := parseBatchFiles(o)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	wishes = unique(wishes)
-	files, bad := s.resolve(wishes)
-	if bad != nil {
-		return nil, bad
+	b, apiErr := s.attach(v, unique(params))
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	if bad := s.admit(v, len(wishes)); bad != nil {
-		return nil, bad
-	}
-	s.adopt(files)
-	b := s.begin(v, wishes, files)
 	b.id = s.ids.next(s.settings.BatchIDPrefix)
 	s.batches[b.id] = b
-	s.order = append(s.order, b.id)
-	s.countFileSet(b)
+	s.batchOrder = append(s.batchOrder, b.id)
+	s.recordFileSet(b)
 	x.call.BatchID = b.id
 	return b.object(s.settings), nil
 }
 
-// parseWishes reads file_ids or files. With files, the settings at the top are ignored.
-func parseWishes(o object) ([]wish, *apiError) {
+// parseBatchFiles parses file_ids or files. With files, the settings at the top level are ignored.
+func parseBatchFiles(o object) ([]fileParams, *apiError) {
 	switch {
 	case o.has("file_ids") && o.has("files"):
 		return nil, badRequest("files", "mutually_exclusive_parameters",
@@ -103,72 +98,72 @@ func parseWishes(o object) ([]wish, *apiError) {
 	return nil, badRequest("file_ids", "missing_required_parameter", "Missing required parameter: 'file_ids' or 'files'.")
 }
 
-func parseFileIDs(o object, limit int) ([]wish, *apiError) {
-	items, bad := o.array("file_ids", limit)
-	if bad != nil {
-		return nil, bad
+func parseFileIDs(o object, limit int) ([]fileParams, *apiError) {
+	items, apiErr := o.array("file_ids", limit)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	strategy, bad := o.chunking()
-	if bad != nil {
-		return nil, bad
+	strategy, apiErr := o.chunking()
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	attributes, bad := o.attributes()
-	if bad != nil {
-		return nil, bad
+	attributes, apiErr := o.attributes()
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	wishes := make([]wish, 0, len(items))
+	params := make([]fileParams, 0, len(items))
 	for i, item := range items {
 		path := indexed(o.at("file_ids"), i)
 		id, ok := item.(string)
 		if !ok {
 			return nil, wrongType(path, "a string", item)
 		}
-		if bad := checkFileID(path, id); bad != nil {
-			return nil, bad
+		if apiErr := checkFileID(path, id); apiErr != nil {
+			return nil, apiErr
 		}
-		wishes = append(wishes, wish{fileID: id, chunking: strategy, attributes: attributes})
+		params = append(params, fileParams{fileID: id, chunking: strategy, attributes: attributes})
 	}
-	return wishes, nil
+	return params, nil
 }
 
-func parseFiles(o object) ([]wish, *apiError) {
-	items, bad := o.array("files", maxBatchFiles)
-	if bad != nil {
-		return nil, bad
+func parseFiles(o object) ([]fileParams, *apiError) {
+	items, apiErr := o.array("files", maxBatchFiles)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	wishes := make([]wish, 0, len(items))
+	params := make([]fileParams, 0, len(items))
 	for i, item := range items {
 		path := indexed(o.at("files"), i)
 		fields, ok := item.(map[string]any)
 		if !ok {
 			return nil, wrongType(path, "an object", item)
 		}
-		w, bad := parseWish(object{path: path, fields: fields})
-		if bad != nil {
-			return nil, bad
+		p, apiErr := parseFile(object{path: path, fields: fields})
+		if apiErr != nil {
+			return nil, apiErr
 		}
-		wishes = append(wishes, w)
+		params = append(params, p)
 	}
-	return wishes, nil
+	return params, nil
 }
 
-func parseWish(o object) (wish, *apiError) {
-	if bad := o.only("file_id", "attributes", "chunking_strategy"); bad != nil {
-		return wish{}, bad
+func parseFile(o object) (fileParams, *apiError) {
+	if apiErr := o.only("file_id", "attributes", "chunking_strategy"); apiErr != nil {
+		return fileParams{}, apiErr
 	}
-	id, bad := o.text("file_id")
-	if bad != nil {
-		return wish{}, bad
+	id, apiErr := o.text("file_id")
+	if apiErr != nil {
+		return fileParams{}, apiErr
 	}
-	if bad := checkFileID(o.at("file_id"), id); bad != nil {
-		return wish{}, bad
+	if apiErr := checkFileID(o.at("file_id"), id); apiErr != nil {
+		return fileParams{}, apiErr
 	}
-	strategy, bad := o.chunking()
-	if bad != nil {
-		return wish{}, bad
+	strategy, apiErr := o.chunking()
+	if apiErr != nil {
+		return fileParams{}, apiErr
 	}
-	attributes, bad := o.attributes()
-	return wish{fileID: id, chunking: strategy, attributes: attributes}, bad
+	attributes, apiErr := o.attributes()
+	return fileParams{fileID: id, chunking: strategy, attributes: attributes}, apiErr
 }
 
 func checkFileID(path, id string) *apiError {
@@ -178,30 +173,40 @@ func checkFileID(path, id string) *apiError {
 	return nil
 }
 
-// unique keeps the first of each file.
-func unique(wishes []wish) []wish {
-	seen := make(map[string]bool, len(wishes))
-	kept := wishes[:0]
-	for _, w := range wishes {
-		if !seen[w.fileID] {
-			seen[w.fileID] = true
-			kept = append(kept, w)
-		}
-	}
-	return kept
+// unique removes all but the first occurrence of each file.
+func unique(params []fileParams) []fileParams {
+	seen := make(map[string]bool, len(params))
+	return slices.DeleteFunc(params, func(p fileParams) bool {
+		duplicate := seen[p.fileID]
+		seen[p.fileID] = true
+		return duplicate
+	})
 }
 
-// begin starts the processing of files. What it returns has no ID yet, and is not counted
-// among the batches.
-func (s *Server) begin(v *store, wishes []wish, files []*file) *batch {
+// attach attaches files to a store within the rate limits.
+func (s *Server) attach(v *store, params []fileParams) (*batch, *apiError) {
+	files, apiErr := s.resolveFiles(params)
+	if apiErr != nil {
+		return nil, apiErr
+	}
+	if apiErr := s.admit(v, len(params)); apiErr != nil {
+		return nil, apiErr
+	}
+	return s.startBatch(v, params, files), nil
+}
+
+// startBatch attaches the files and starts processing them. The batch that it returns has no ID
+// yet, and is not in Server.batches.
+func (s *Server) startBatch(v *store, params []fileParams, files []*file) *batch {
+	s.addFiles(files)
 	now := s.now()
-	b := &batch{store: v, createdAt: now, since: now, files: make([]*attachment, 0, len(wishes))}
+	b := &batch{store: v, createdAt: now, since: now, files: make([]*attachment, 0, len(params))}
 	v.lastActiveAt = now
 	v.running[b] = struct{}{}
-	for i, w := range wishes {
+	for i, p := range params {
 		a := &attachment{
 			seq: s.nextSeq(), file: files[i], batch: b, createdAt: now, status: statusInProgress,
-			chunking: w.chunking, attributes: w.attributes,
+			chunking: p.chunking, attributes: p.attributes,
 		}
 		b.files = append(b.files, a)
 		b.counts.add(a.status, 1)
@@ -211,9 +216,9 @@ func (s *Server) begin(v *store, wishes []wish, files []*file) *batch {
 }
 
 func (s *Server) retrieveBatch(x *exchange) (any, *apiError) {
-	b, bad := s.batchOf(x)
-	if bad != nil {
-		return nil, bad
+	b, apiErr := s.lookupBatch(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	b.retrieves++
 	o := b.object(s.settings)
@@ -224,9 +229,9 @@ func (s *Server) retrieveBatch(x *exchange) (any, *apiError) {
 }
 
 func (s *Server) cancelBatch(x *exchange) (any, *apiError) {
-	b, bad := s.batchOf(x)
-	if bad != nil {
-		return nil, bad
+	b, apiErr := s.lookupBatch(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	b.cancels++
 	if b.finished() {
@@ -235,42 +240,37 @@ func (s *Server) cancelBatch(x *exchange) (any, *apiError) {
 		}
 		return b.object(s.settings), nil
 	}
-	// The answer shows the batch before the cancel takes effect, however soon that is.
+	// The response shows the batch before the cancel takes effect, even without a CancelDelay.
 	if b.cancelAt.IsZero() {
 		b.cancelAt = s.now().Add(s.settings.CancelDelay)
 	}
 	return b.object(s.settings), nil
 }
 
-// listBatchFiles lists in one order for asc and desc: all files of a batch are as old as each
-// other, and then that is what OpenAI does.
+// listBatchFiles lists in the same order for asc and desc, as OpenAI does for files with the same
+// creation time, which all files of a batch have.
 func (s *Server) listBatchFiles(x *exchange) (any, *apiError) {
-	b, bad := s.batchOf(x)
-	if bad != nil {
-		return nil, bad
+	b, apiErr := s.lookupBatch(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	p, bad := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
-	if bad != nil {
-		return nil, bad
+	p, apiErr := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	return listAttachments(p, b.files)
 }
 
-func listAttachments(p page, all []*attachment) (any, *apiError) {
-	kept := all
+// listAttachments keeps the cursors of the page even if the filter does not match them: a file can
+// finish between the requests for two pages.
+func listAttachments(p page, attachments []*attachment) (any, *apiError) {
 	if p.filter != "" {
-		kept = nil
-		for _, a := range all {
-			if a.status == p.filter || a.file.id == p.after || a.file.id == p.before {
-				kept = append(kept, a)
-			}
-		}
+		attachments = slices.DeleteFunc(slices.Clone(attachments), func(a *attachment) bool {
+			return a.status != p.filter && a.file.id != p.after && a.file.id != p.before
+		})
 	}
-	return list(p, kept, attachmentID, attachmentObject)
+	return list(p, attachments, func(a *attachment) string { return a.file.id }, func(a *attachment) any { return a.object() })
 }
 
-func attachmentID(a *attachment) string { return a.file.id }
-
-func attachmentObject(a *attachment) any { return a.object() }
-
+// indexed returns the path of a list's item.
 func indexed(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -12,15 +12,15 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-func TestBatchIsProcessedFileByFile(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: 10 * time.Second})
-	created := b.want(http.StatusOK, http.MethodPost, batchesPath,
+func TestBatch_ProcessesOneFileAtATime(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: 10 * time.Second})
+	created := s.want(http.StatusOK, http.MethodPost, batchesPath,
 		map[string]any{"file_ids": []string{"file-a", "file-fail-unsupported-b", "file-c"}})
 	equal(t, "created", created.state(), "in_progress 3/0/0/0/3")
 	equal(t, "object", created.text("object"), "vector_store.file_batch")
 	equal(t, "store", created.text("vector_store_id"), testStore)
 	if id := created.text("id"); !strings.HasPrefix(id, "vsfb_") || len(id) != len("vsfb_")+32 {
-		t.Errorf("id %q is not vsfb_ and 32 digits", id)
+		t.Errorf("got ID %q, want vsfb_ and 32 digits", id)
 	}
 	path := batchesPath + "/" + created.text("id")
 	for _, step := range []struct {
@@ -34,147 +34,147 @@ func TestBatchIsProcessedFileByFile(t *testing.T) {
 		{10 * time.Second, "completed 0/2/1/0/3"},
 		{time.Hour, "completed 0/2/1/0/3"},
 	} {
-		b.clock.advance(step.after)
-		equal(t, "state", b.want(http.StatusOK, http.MethodGet, path, nil).state(), step.want)
+		s.clock.advance(step.after)
+		equal(t, "state", s.want(http.StatusOK, http.MethodGet, path, nil).state(), step.want)
 	}
 }
 
-func TestFilesAreProcessedInParallel(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Second, Parallel: 4})
-	path, _ := b.create(numbered(10)...)
+func TestBatch_ProcessesFilesInParallel(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Second, Parallel: 4})
+	path, _ := s.create(numbered(10)...)
 	for _, want := range []string{"in_progress 6/4/0/0/10", "in_progress 2/8/0/0/10", "completed 0/10/0/0/10"} {
-		b.clock.advance(time.Second)
-		equal(t, "state", b.want(http.StatusOK, http.MethodGet, path, nil).state(), want)
+		s.clock.advance(time.Second)
+		equal(t, "state", s.want(http.StatusOK, http.MethodGet, path, nil).state(), want)
 	}
 }
 
-func TestNewPaceCountsFromNowOn(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Minute})
-	path, _ := b.create(numbered(4)...)
-	b.clock.advance(90 * time.Second)
-	b.emu.Configure(func(s *emulator.Settings) { s.Pace = time.Hour })
-	b.clock.advance(59 * time.Minute)
-	equal(t, "before the hour", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 3/1/0/0/4")
-	b.clock.advance(time.Minute)
-	equal(t, "after the hour", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 2/2/0/0/4")
-	b.emu.Configure(func(s *emulator.Settings) { s.Pace = 0 })
-	equal(t, "without a pace", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/4/0/0/4")
+func TestConfigure_NewPaceAppliesFromNowOn(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Minute})
+	path, _ := s.create(numbered(4)...)
+	s.clock.advance(90 * time.Second)
+	s.emu.Configure(func(s *emulator.Settings) { s.Pace = time.Hour })
+	s.clock.advance(59 * time.Minute)
+	equal(t, "before the hour", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 3/1/0/0/4")
+	s.clock.advance(time.Minute)
+	equal(t, "after the hour", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 2/2/0/0/4")
+	s.emu.Configure(func(s *emulator.Settings) { s.Pace = 0 })
+	equal(t, "without a pace", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/4/0/0/4")
 }
 
-func TestRepeatedFileCountsOnce(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Second})
-	created := b.want(http.StatusOK, http.MethodPost, batchesPath,
+func TestCreateBatch_DuplicateFileCountsOnce(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Second})
+	created := s.want(http.StatusOK, http.MethodPost, batchesPath,
 		map[string]any{"file_ids": []string{"file-a", "file-b", "file-a"}})
 	equal(t, "counts", created.counts(), "2/0/0/0/2")
-	equal(t, "attached", b.emu.AttachedFileIDs(testStore), []string{"file-a", "file-b"})
+	equal(t, "attached", s.emu.AttachedFileIDs(testStore), []string{"file-a", "file-b"})
 }
 
-func TestFileAttachedTwiceIsAttachedOnce(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	first, firstID := b.create("file-a", "file-b")
-	second, secondID := b.create("file-b", "file-a")
-	equal(t, "first", b.want(http.StatusOK, http.MethodGet, first, nil).state(), "completed 0/2/0/0/2")
-	equal(t, "second", b.want(http.StatusOK, http.MethodGet, second, nil).state(), "completed 0/2/0/0/2")
-	store := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+func TestCreateBatch_ReattachedFileIsInStoreOnce(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	first, firstID := s.create("file-a", "file-b")
+	second, secondID := s.create("file-b", "file-a")
+	equal(t, "first", s.want(http.StatusOK, http.MethodGet, first, nil).state(), "completed 0/2/0/0/2")
+	equal(t, "second", s.want(http.StatusOK, http.MethodGet, second, nil).state(), "completed 0/2/0/0/2")
+	store := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 	equal(t, "store", store.counts(), "0/2/0/0/2")
-	equal(t, "attached", b.emu.AttachedFiles(testStore), []emulator.AttachedFile{
+	equal(t, "attached", s.emu.AttachedFiles(testStore), []emulator.AttachedFile{
 		{ID: "file-b", Status: "completed", BatchID: secondID, Attaches: 2},
 		{ID: "file-a", Status: "completed", BatchID: secondID, Attaches: 2},
 	})
-	equal(t, "batches of the set", b.emu.BatchesOf(testStore, "file-a", "file-b"), []string{firstID, secondID})
-	equal(t, "batches of part of it", b.emu.BatchesOf(testStore, "file-a"), nil)
+	equal(t, "batches of the set", s.emu.BatchesOf(testStore, "file-a", "file-b"), []string{firstID, secondID})
+	equal(t, "batches of a subset", s.emu.BatchesOf(testStore, "file-a"), nil)
 }
 
 func TestCancel(t *testing.T) {
 	tests := map[string]struct {
 		settings  emulator.Settings
 		processed time.Duration // before the cancel
-		answered  string
+		response  string
 		later     time.Duration // after the cancel
-		ended     string
+		final     string
 	}{
-		"takes effect after the answer": {
+		"takes effect after the response": {
 			settings:  emulator.Settings{Pace: 10 * time.Second},
-			processed: 15 * time.Second, answered: "in_progress 2/1/0/0/3", ended: "cancelled 0/1/0/2/3",
+			processed: 15 * time.Second, response: "in_progress 2/1/0/0/3", final: "cancelled 0/1/0/2/3",
 		},
-		"takes its delay": {
+		"waits for the delay": {
 			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: 4 * time.Second},
-			processed: 11 * time.Second, answered: "in_progress 2/1/0/0/3",
-			later: 4*time.Second - 1, ended: "in_progress 2/1/0/0/3",
+			processed: 11 * time.Second, response: "in_progress 2/1/0/0/3",
+			later: 4*time.Second - 1, final: "in_progress 2/1/0/0/3",
 		},
-		"ends what the delay left over": {
+		"cancels the files that the delay left": {
 			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: 10 * time.Second},
-			processed: 11 * time.Second, answered: "in_progress 2/1/0/0/3",
-			later: time.Hour, ended: "cancelled 0/2/0/1/3",
+			processed: 11 * time.Second, response: "in_progress 2/1/0/0/3",
+			later: time.Hour, final: "cancelled 0/2/0/1/3",
 		},
-		"loses the race against completion": {
+		"batch completes during the delay": {
 			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: 10 * time.Second},
-			processed: 21 * time.Second, answered: "in_progress 1/2/0/0/3",
-			later: time.Hour, ended: "completed 0/3/0/0/3",
+			processed: 21 * time.Second, response: "in_progress 1/2/0/0/3",
+			later: time.Hour, final: "completed 0/3/0/0/3",
 		},
-		"comes too late": {
+		"batch is finished": {
 			settings:  emulator.Settings{Pace: 10 * time.Second},
-			processed: time.Hour, answered: "completed 0/3/0/0/3", ended: "completed 0/3/0/0/3",
+			processed: time.Hour, response: "completed 0/3/0/0/3", final: "completed 0/3/0/0/3",
 		},
-		"has its own status": {
+		"cancelling status": {
 			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: time.Second, CancellingStatus: "cancelling"},
-			processed: 0, answered: "cancelling 3/0/0/0/3", ended: "cancelling 3/0/0/0/3",
+			processed: 0, response: "cancelling 3/0/0/0/3", final: "cancelling 3/0/0/0/3",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, test.settings)
-			path, id := b.create(numbered(3)...)
-			b.clock.advance(test.processed)
-			equal(t, "answer", b.want(http.StatusOK, http.MethodPost, path+"/cancel", nil).state(), test.answered)
-			b.clock.advance(test.later)
-			equal(t, "end", b.want(http.StatusOK, http.MethodGet, path, nil).state(), test.ended)
-			batch, _ := b.emu.Batch(id)
+			s := newTestServer(t, test.settings)
+			path, id := s.create(numbered(3)...)
+			s.clock.advance(test.processed)
+			equal(t, "response", s.want(http.StatusOK, http.MethodPost, path+"/cancel", nil).state(), test.response)
+			s.clock.advance(test.later)
+			equal(t, "final", s.want(http.StatusOK, http.MethodGet, path, nil).state(), test.final)
+			batch, _ := s.emu.Batch(id)
 			equal(t, "cancels and retrieves", [2]int{batch.Cancels, batch.Retrieves}, [2]int{1, 1})
 		})
 	}
 }
 
-func TestRepeatedCancelDoesNotPutItOff(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Hour, CancelDelay: 10 * time.Second})
-	path, _ := b.create("file-a")
-	b.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
-	b.clock.advance(9 * time.Second)
-	b.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
-	b.clock.advance(time.Second)
-	equal(t, "state", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "cancelled 0/0/0/1/1")
+func TestCancel_RepeatedDoesNotExtendDelay(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Hour, CancelDelay: 10 * time.Second})
+	path, _ := s.create("file-a")
+	s.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
+	s.clock.advance(9 * time.Second)
+	s.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
+	s.clock.advance(time.Second)
+	equal(t, "state", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "cancelled 0/0/0/1/1")
 }
 
-func TestLateCancelCanBeRejected(t *testing.T) {
-	b := newBench(t, emulator.Settings{RejectLateCancel: true})
-	path, _ := b.create("file-a")
-	r := b.want(http.StatusBadRequest, http.MethodPost, path+"/cancel", nil)
+func TestCancel_FinishedBatchIsRejected(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{RejectLateCancel: true})
+	path, _ := s.create("file-a")
+	r := s.want(http.StatusBadRequest, http.MethodPost, path+"/cancel", nil)
 	if !strings.Contains(r.message(), "completed") {
-		t.Errorf("message %q does not name the status", r.message())
+		t.Errorf("message %q does not contain the status", r.message())
 	}
-	equal(t, "state", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/1/0/0/1")
+	equal(t, "state", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/1/0/0/1")
 }
 
-func TestStuckFileNeverFinishes(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Second})
-	path, _ := b.create("file-stuck-a", "file-b")
-	b.clock.advance(1000 * time.Hour)
-	equal(t, "stuck", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 1/1/0/0/2")
-	b.emu.SetOutcome("file-stuck-a", emulator.Outcome{})
-	equal(t, "let go", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/2/0/0/2")
+func TestOutcome_StuckFileNeverFinishes(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Second})
+	path, _ := s.create("file-stuck-a", "file-b")
+	s.clock.advance(1000 * time.Hour)
+	equal(t, "stuck", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "in_progress 1/1/0/0/2")
+	s.emu.SetOutcome("file-stuck-a", emulator.Outcome{})
+	equal(t, "finished", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "completed 0/2/0/0/2")
 
-	path, _ = b.create("file-stuck-c")
-	b.clock.advance(time.Hour)
-	b.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
-	equal(t, "cancelled", b.want(http.StatusOK, http.MethodGet, path, nil).state(), "cancelled 0/0/0/1/1")
+	path, _ = s.create("file-stuck-c")
+	s.clock.advance(time.Hour)
+	s.want(http.StatusOK, http.MethodPost, path+"/cancel", nil)
+	equal(t, "cancelled", s.want(http.StatusOK, http.MethodGet, path, nil).state(), "cancelled 0/0/0/1/1")
 }
 
-func TestOutcomesOfFiles(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	b.emu.SetOutcome("file-set", emulator.Outcome{Code: emulator.InvalidFile, Message: "It is torn."})
-	path, _ := b.create("file-fail-unsupported-a", "file-fail-invalid-b", "file-fail-c", "file-set", "file-fine")
+func TestOutcome_FailedFiles(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	s.emu.SetOutcome("file-set", emulator.Outcome{Code: emulator.InvalidFile, Message: "It is torn."})
+	path, _ := s.create("file-fail-unsupported-a", "file-fail-invalid-b", "file-fail-c", "file-set", "file-fine")
 	got := map[string]any{}
-	for _, item := range b.want(http.StatusOK, http.MethodGet, path+"/files", nil).json["data"].([]any) {
+	for _, item := range s.want(http.StatusOK, http.MethodGet, path+"/files", nil).json["data"].([]any) {
 		file := item.(map[string]any)
 		if e, failed := file["last_error"].(map[string]any); failed {
 			got[file["id"].(string)] = e["code"]
@@ -186,28 +186,28 @@ func TestOutcomesOfFiles(t *testing.T) {
 		"file-fail-unsupported-a": "unsupported_file", "file-fail-invalid-b": "invalid_file",
 		"file-fail-c": "server_error", "file-set": "invalid_file",
 	})
-	file := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/file-set", nil)
+	file := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/file-set", nil)
 	equal(t, "message", file.json["last_error"], any(map[string]any{"code": "invalid_file", "message": "It is torn."}))
 }
 
-func TestSettingsOfFiles(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
+func TestCreateBatch_FileSettings(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
 	static := map[string]any{"type": "static", "static": map[string]any{"max_chunk_size_tokens": 200, "chunk_overlap_tokens": 100}}
 	auto := map[string]any{"type": "static", "static": map[string]any{"max_chunk_size_tokens": 800.0, "chunk_overlap_tokens": 400.0}}
 	read := func(id string) (any, any) {
-		f := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/"+id, nil)
+		f := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/"+id, nil)
 		return f.json["attributes"], f.json["chunking_strategy"]
 	}
 
-	b.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{
+	s.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{
 		"file_ids": []string{"file-a"}, "attributes": map[string]any{"lang": "en", "page": 3, "draft": false},
 	})
 	attributes, chunking := read("file-a")
 	equal(t, "attributes", attributes, any(map[string]any{"lang": "en", "page": 3.0, "draft": false}))
 	equal(t, "auto chunking", chunking, any(auto))
 
-	// With files, what stands beside them is ignored, even where it is wrong.
-	b.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{
+	// With files, the settings at the top level are ignored, even if they are invalid.
+	s.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{
 		"files": []any{
 			map[string]any{"file_id": "file-b", "attributes": map[string]any{"own": true}, "chunking_strategy": static},
 			map[string]any{"file_id": "file-c"},
@@ -224,19 +224,19 @@ func TestSettingsOfFiles(t *testing.T) {
 	equal(t, "default chunking", chunking, any(auto))
 }
 
-func TestDialects(t *testing.T) {
-	b := newBench(t, emulator.Settings{
+func TestSettings_CompatibleServers(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{
 		BatchIDPrefix: "batch_", BatchObject: "vector_store.files_batch", ExtraFields: true, DriftingCreation: true,
 	})
-	created := b.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{"file_ids": []string{"file-a"}})
+	created := s.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{"file_ids": []string{"file-a"}})
 	id := created.text("id")
 	if !strings.HasPrefix(id, "batch_") {
-		t.Errorf("id %q does not begin with batch_", id)
+		t.Errorf("ID %q does not begin with batch_", id)
 	}
 	equal(t, "object", created.text("object"), "vector_store.files_batch")
-	retrieved := b.want(http.StatusOK, http.MethodGet, batchesPath+"/"+id, nil)
+	retrieved := s.want(http.StatusOK, http.MethodGet, batchesPath+"/"+id, nil)
 	equal(t, "drift", retrieved.json["created_at"].(float64)-created.json["created_at"].(float64), 1.0)
-	files := b.want(http.StatusOK, http.MethodGet, batchesPath+"/"+id+"/files", nil)
+	files := s.want(http.StatusOK, http.MethodGet, batchesPath+"/"+id+"/files", nil)
 	for what, object := range map[string]map[string]any{
 		"batch": created.json, "list": files.json, "item": files.json["data"].([]any)[0].(map[string]any),
 	} {
@@ -244,18 +244,18 @@ func TestDialects(t *testing.T) {
 			t.Errorf("%s has no extra field", what)
 		}
 	}
-	b.want(http.StatusBadRequest, http.MethodGet, batchesPath+"/vsfb_1", nil)
+	s.want(http.StatusBadRequest, http.MethodGet, batchesPath+"/vsfb_1", nil)
 
-	b = newBench(t, emulator.Settings{BatchIDPrefix: "vsfb_ibj_"})
-	path, id := b.create("file-a")
+	s = newTestServer(t, emulator.Settings{BatchIDPrefix: "vsfb_ibj_"})
+	path, id := s.create("file-a")
 	if !strings.HasPrefix(id, "vsfb_ibj_") {
-		t.Errorf("id %q does not begin with vsfb_ibj_", id)
+		t.Errorf("ID %q does not begin with vsfb_ibj_", id)
 	}
-	b.want(http.StatusOK, http.MethodGet, path, nil)
-	b.want(http.StatusNotFound, http.MethodGet, batchesPath+"/vsfb_1", nil)
+	s.want(http.StatusOK, http.MethodGet, path, nil)
+	s.want(http.StatusNotFound, http.MethodGet, batchesPath+"/vsfb_1", nil)
 }
 
-func TestBatchStatusCanBeForced(t *testing.T) {
+func TestSetBatchStatus(t *testing.T) {
 	tests := map[string]struct{ want, file string }{
 		"completed":    {"completed 0/3/0/0/3", "completed"},
 		"cancelled":    {"cancelled 0/1/0/2/3", "cancelled"},
@@ -265,28 +265,28 @@ func TestBatchStatusCanBeForced(t *testing.T) {
 	}
 	for status, test := range tests {
 		t.Run("to "+status, func(t *testing.T) {
-			b := newBench(t, emulator.Settings{Pace: time.Minute})
-			path, id := b.create(numbered(3)...)
-			b.clock.advance(time.Minute)
-			if err := b.emu.SetBatchStatus(id, status); err != nil {
+			s := newTestServer(t, emulator.Settings{Pace: time.Minute})
+			path, id := s.create(numbered(3)...)
+			s.clock.advance(time.Minute)
+			if err := s.emu.SetBatchStatus(id, status); err != nil {
 				t.Fatal(err)
 			}
-			equal(t, "batch", b.want(http.StatusOK, http.MethodGet, path, nil).state(), test.want)
-			file := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/file-0002", nil)
+			equal(t, "batch", s.want(http.StatusOK, http.MethodGet, path, nil).state(), test.want)
+			file := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore+"/files/file-0002", nil)
 			equal(t, "file", file.text("status"), test.file)
-			store := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+			store := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 			equal(t, "store", store.counts(), strings.SplitN(test.want, " ", 2)[1])
 		})
 	}
-	if err := newBench(t, emulator.Settings{}).emu.SetBatchStatus("vsfb_none", "failed"); err == nil {
-		t.Error("forcing a batch that is not there is no error")
+	if err := newTestServer(t, emulator.Settings{}).emu.SetBatchStatus("vsfb_none", "failed"); err == nil {
+		t.Error("setting the status of an unknown batch succeeded")
 	}
 }
 
-func TestUnknownThingsAreNotFound(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	b.emu.AddStore("vs_other")
-	path, id := b.create("file-a")
+func TestErrors_UnknownObjects(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	s.emu.AddStore("vs_other")
+	path, id := s.create("file-a")
 	tests := map[string]struct {
 		method, path string
 		status       int
@@ -307,54 +307,54 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := b.in(t).want(test.status, test.method, test.path, "{}")
+			r := s.in(t).want(test.status, test.method, test.path, "{}")
 			equal(t, "message", r.message(), test.message)
 			e := r.json["error"].(map[string]any)
 			equal(t, "type", e["type"], any("invalid_request_error"))
 			for _, field := range []string{"param", "code"} {
-				if _, there := e[field]; !there {
+				if _, exists := e[field]; !exists {
 					t.Errorf("the error has no %s", field)
 				}
 			}
 		})
 	}
-	equal(t, "Allow", b.do("PUT", path, nil).header.Get("Allow"), "GET")
+	equal(t, "Allow", s.do("PUT", path, nil).header.Get("Allow"), "GET")
 }
 
-func TestBatchesOfDeletedStoreAreGone(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Second})
-	path, _ := b.create("file-a")
-	if !b.emu.DeleteStore(testStore) || b.emu.DeleteStore(testStore) {
-		t.Error("a store can be deleted once")
+func TestDeleteStore_DeletesBatches(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Second})
+	path, _ := s.create("file-a")
+	if !s.emu.DeleteStore(testStore) || s.emu.DeleteStore(testStore) {
+		t.Error("a store must be deletable exactly once")
 	}
-	b.want(http.StatusNotFound, http.MethodGet, path, nil)
-	b.want(http.StatusNotFound, http.MethodPost, path+"/cancel", nil)
-	b.want(http.StatusNotFound, http.MethodPost, batchesPath, map[string]any{"file_ids": []string{"file-a"}})
-	equal(t, "batches made", b.emu.CreateCount(), 1)
+	s.want(http.StatusNotFound, http.MethodGet, path, nil)
+	s.want(http.StatusNotFound, http.MethodPost, path+"/cancel", nil)
+	s.want(http.StatusNotFound, http.MethodPost, batchesPath, map[string]any{"file_ids": []string{"file-a"}})
+	equal(t, "batches created", s.emu.CreateCount(), 1)
 }
 
-func TestPathsWorkWithoutTheBasePath(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, _ := b.create("file-a")
-	b.want(http.StatusOK, http.MethodGet, strings.TrimPrefix(path, "/v1"), nil)
-	b.want(http.StatusNotFound, http.MethodGet, "/v2"+strings.TrimPrefix(path, "/v1"), nil)
+func TestRoutes_WithoutBasePath(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, _ := s.create("file-a")
+	s.want(http.StatusOK, http.MethodGet, strings.TrimPrefix(path, "/v1"), nil)
+	s.want(http.StatusNotFound, http.MethodGet, "/v2"+strings.TrimPrefix(path, "/v1"), nil)
 }
 
-func TestSeedRepeatsIDs(t *testing.T) {
+func TestSeed_RepeatsIDs(t *testing.T) {
 	ids := func(seed string, polls int) string {
-		b := newBenchWith(t, emulator.Options{Seed: seed, VectorStores: []string{testStore}})
-		path, first := b.create("file-a")
+		s := newTestServerWithOptions(t, emulator.Options{Seed: seed, VectorStores: []string{testStore}})
+		path, first := s.create("file-a")
 		for range polls {
-			b.want(http.StatusOK, http.MethodGet, path, nil)
+			s.want(http.StatusOK, http.MethodGet, path, nil)
 		}
-		_, second := b.create("file-a")
+		_, second := s.create("file-a")
 		return first + " " + second
 	}
 	if ids("one", 0) != ids("one", 3) {
-		t.Error("the same seed makes other IDs")
+		t.Error("the same seed generates different IDs")
 	}
 	unseeded, other := ids("", 0), ids("", 0)
 	if ids("one", 0) == ids("two", 0) || unseeded == other {
-		t.Error("other seeds make the same IDs")
+		t.Error("different seeds generate the same IDs")
 	}
 }

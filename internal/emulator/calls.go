@@ -5,10 +5,11 @@ package emulator
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
-// Call is one request that the API received.
+// Call is a request that the API received.
 type Call struct {
 	Time          time.Time `json:"time"`
 	Method        string    `json:"method"`
@@ -16,28 +17,30 @@ type Call struct {
 	Query         string    `json:"query,omitempty"`
 	Operation     Operation `json:"operation"`
 	VectorStoreID string    `json:"vector_store_id,omitempty"`
-	// BatchID is the batch asked for, or the one that a create made.
+	// BatchID is the requested batch, or the one that the request created.
 	BatchID   string `json:"batch_id,omitempty"`
 	FileID    string `json:"file_id,omitempty"`
 	RequestID string `json:"request_id"`
-	// Key is a fingerprint of the API key, which tells keys apart and gives none away.
+	// Key is a fingerprint of the API key. It distinguishes keys and reveals none.
 	Key string `json:"key,omitempty"`
-	// Status is the HTTP status answered: 0 while the call is being answered, and for good
-	// where a fault broke the connection instead.
+	// Status is the HTTP status of the response. It is 0 until the response is sent, and remains 0
+	// if a fault closed the connection instead.
 	Status int `json:"status"`
-	// Fault is the action of the fault that met the call; empty where none did.
+	// Fault is the action of the fault that matched the call; empty if none did.
 	Fault string `json:"fault,omitempty"`
 }
 
-// remember keeps the newest calls. It drops old ones by the half, so that it costs little.
-func (s *Server) remember(c *Call) {
+// recordCall keeps the newest calls. It drops MaxCalls old ones at a time, which amortizes the cost
+// of copying.
+func (s *Server) recordCall(c *Call) {
 	if len(s.calls) >= 2*s.options.MaxCalls {
 		s.calls = append(make([]*Call, 0, 2*s.options.MaxCalls), s.calls[s.options.MaxCalls:]...)
 	}
 	s.calls = append(s.calls, c)
 }
 
-func (s *Server) conclude(x *exchange, status int, fault string) {
+// recordResponse completes the record of a call, counts it and logs it.
+func (s *Server) recordResponse(x *exchange, status int, fault string) {
 	s.mu.Lock()
 	x.call.Status, x.call.Fault = status, fault
 	c := *x.call
@@ -49,31 +52,22 @@ func (s *Server) conclude(x *exchange, status int, fault string) {
 	s.log(c)
 }
 
-// Calls are the requests that the API received, oldest first; at most Options.MaxCalls of the
-// newest. With operations, only those.
+// Calls returns the newest Options.MaxCalls calls, oldest first. If operations are given, it
+// returns only their calls.
 func (s *Server) Calls(operations ...Operation) []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := make([]Call, 0, len(s.calls))
 	for _, c := range s.calls[max(0, len(s.calls)-s.options.MaxCalls):] {
-		if wanted(c.Operation, operations) {
+		if len(operations) == 0 || slices.Contains(operations, c.Operation) || slices.Contains(operations, AnyOperation) {
 			calls = append(calls, *c)
 		}
 	}
 	return calls
 }
 
-func wanted(o Operation, operations []Operation) bool {
-	for _, w := range operations {
-		if w == o || w == AnyOperation {
-			return true
-		}
-	}
-	return len(operations) == 0
-}
-
-// CallCounts says how many requests were answered since the Server was made, by operation and
-// HTTP status. Unlike Calls it forgets none, and costs the same however many there were.
+// CallCounts returns the number of calls since the start of the Server, by operation and HTTP
+// status. Unlike Calls it has no limit, and its cost does not depend on the number of calls.
 func (s *Server) CallCounts() map[Operation]map[int]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +78,7 @@ func (s *Server) CallCounts() map[Operation]map[int]int {
 	return counts
 }
 
-// ClearCalls forgets the requests received so far. Batches and their counts stay.
+// ClearCalls deletes the recorded calls. Batches and call counts remain.
 func (s *Server) ClearCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Batch is a file batch as the emulator knows it.
+// Batch is the emulator's view of a file batch.
 type Batch struct {
 	ID            string     `json:"id"`
 	VectorStoreID string     `json:"vector_store_id"`
@@ -19,17 +19,17 @@ type Batch struct {
 	Status        string     `json:"status"`
 	FileCounts    FileCounts `json:"file_counts"`
 	FileIDs       []string   `json:"file_ids"`
-	// Retrieves and Cancels are how often it was retrieved and cancelled over the API.
+	// Retrieves and Cancels count the requests that retrieved and cancelled the batch.
 	Retrieves int `json:"retrieves"`
 	Cancels   int `json:"cancels"`
 }
 
-// FileSet is the files of one or more batches in the same vector store, and so tells whether
-// the same files were attached more than once.
+// FileSet groups the batches that attach the same files to the same vector store. More than one
+// batch means that a create was repeated.
 type FileSet struct {
 	VectorStoreID string   `json:"vector_store_id"`
 	FileIDs       []string `json:"file_ids"`
-	// BatchIDs are the batches made of exactly these files, in the order they were made.
+	// BatchIDs are the batches of exactly these files, in the order of their creation.
 	BatchIDs []string `json:"batch_ids"`
 }
 
@@ -37,13 +37,13 @@ type FileSet struct {
 type AttachedFile struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
-	// BatchID is the batch that attached it last; empty where it was attached by itself.
+	// BatchID is the last batch that attached the file; empty if it was attached individually.
 	BatchID string `json:"batch_id,omitempty"`
-	// Attaches is how often it was attached. It stands in the store once all the same.
+	// Attaches counts the requests that attached the file. The store contains it once.
 	Attaches int `json:"attaches"`
 }
 
-// Configure changes settings. A new pace counts from now on, also for batches in progress.
+// Configure changes settings. A new pace applies from now on, including to batches in progress.
 func (s *Server) Configure(change func(*Settings)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,23 +63,23 @@ func (s *Server) configure(change func(*Settings)) {
 	}
 	for _, v := range s.stores {
 		for b := range v.running {
-			b.repace(now)
+			b.restartSchedule(now)
 		}
 	}
 }
 
-// Settings are those in force.
+// Settings returns the current settings.
 func (s *Server) Settings() Settings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settings
 }
 
-// Advance moves the emulator's clock ahead of Options.Clock by d more.
+// Advance moves the emulator's clock forward by d, relative to Options.Clock.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.skew += d
+	s.clockOffset += d
 }
 
 func (s *Server) clock() time.Time {
@@ -88,7 +88,7 @@ func (s *Server) clock() time.Time {
 	return s.now()
 }
 
-// AddStore makes an empty vector store with the given ID. One that exists stays as it is.
+// AddStore creates an empty vector store. It does nothing if the ID exists.
 func (s *Server) AddStore(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,10 +97,10 @@ func (s *Server) AddStore(id string) {
 	}
 	v := newStore(id, s.now())
 	v.name = id
-	s.keepStore(v)
+	s.insertStore(v)
 }
 
-// DeleteStore deletes a vector store, and says whether it was there.
+// DeleteStore deletes a vector store and reports whether it existed.
 func (s *Server) DeleteStore(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Server) DeleteStore(id string) bool {
 	return ok
 }
 
-// ExpireStore makes a vector store expire, and says whether it was there.
+// ExpireStore expires a vector store and reports whether it exists.
 func (s *Server) ExpireStore(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,55 +120,55 @@ func (s *Server) ExpireStore(id string) bool {
 	return v != nil
 }
 
-// SetOutcome says what will become of a file, which is made where there is none with that ID.
-// What became of it already stays, except that a stuck one is let go by an outcome that isn't.
+// SetOutcome sets the outcome of a file, and creates the file if the ID does not exist. It has no
+// effect on batches that already processed the file, except that a stuck file gets the outcome.
 func (s *Server) SetOutcome(fileID string, o Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.files[fileID]
 	if f == nil {
-		f = s.madeUp(fileID)
-		s.adopt([]*file{f})
+		f = s.synthesizeFile(fileID)
+		s.addFiles([]*file{f})
 	}
 	f.outcome = o
 }
 
-// SetBatchStatus ends a batch from outside, or gives it a status of any name.
-// completed, cancelled and failed end the files that are in progress accordingly. Any other
-// status is reported verbatim, whatever its files do, until an empty one takes it back. It is
-// an error where there is no such batch.
+// SetBatchStatus overrides the status of a batch. The statuses completed, cancelled and failed
+// also finish its files in progress accordingly. Any other status is reported verbatim,
+// independently of the files, until an empty one removes the override. It returns an error if the
+// batch does not exist.
 func (s *Server) SetBatchStatus(id, status string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.batches[id]
 	if b == nil {
-		return fmt.Errorf("there is no batch %q", id)
+		return fmt.Errorf("batch %q not found", id)
 	}
 	b.advance(s.now(), s.settings)
 	b.forced = status
 	switch status {
 	case statusCompleted:
-		b.settle(func(a *attachment) { a.become(statusCompleted) })
+		b.finishRemaining(func(a *attachment) { a.setStatus(statusCompleted) })
 	case statusCancelled:
-		b.settle(func(a *attachment) { a.become(statusCancelled) })
+		b.finishRemaining(func(a *attachment) { a.setStatus(statusCancelled) })
 	case statusFailed:
-		b.settle(func(a *attachment) { a.finish(failure(ServerError)) })
+		b.finishRemaining(func(a *attachment) { a.applyOutcome(failedOutcome(ServerError)) })
 	}
 	return nil
 }
 
-// Batches are all batches, in the order they were made.
+// Batches returns all batches in the order of their creation.
 func (s *Server) Batches() []Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	batches := make([]Batch, 0, len(s.order))
-	for _, id := range s.order {
+	batches := make([]Batch, 0, len(s.batchOrder))
+	for _, id := range s.batchOrder {
 		batches = append(batches, s.describe(s.batches[id]))
 	}
 	return batches
 }
 
-// Batch is the one with the given ID.
+// Batch returns the batch with the given ID, and whether it exists.
 func (s *Server) Batch(id string) (Batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,19 +195,19 @@ func (b *batch) fileIDs() []string {
 	return ids
 }
 
-// CreateCount is how many batches were made. A create that was refused made none.
+// CreateCount returns the number of batches created. Rejected requests do not count.
 func (s *Server) CreateCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.order)
+	return len(s.batchOrder)
 }
 
-// FileSets are the sets of files that batches were made of, in the order they were first seen.
+// FileSets returns the distinct sets of files of all batches, in the order of their first batch.
 func (s *Server) FileSets() []FileSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sets := make([]FileSet, 0, len(s.setOrder))
-	for _, key := range s.setOrder {
+	sets := make([]FileSet, 0, len(s.fileSetOrder))
+	for _, key := range s.fileSetOrder {
 		set := *s.fileSets[key]
 		set.BatchIDs = slices.Clone(set.BatchIDs)
 		sets = append(sets, set)
@@ -215,7 +215,7 @@ func (s *Server) FileSets() []FileSet {
 	return sets
 }
 
-// BatchesOf are the IDs of the batches made of exactly these files, in any order.
+// BatchesOf returns the IDs of the batches of exactly these files, whatever their order.
 func (s *Server) BatchesOf(storeID string, fileIDs ...string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,19 +226,19 @@ func (s *Server) BatchesOf(storeID string, fileIDs ...string) []string {
 	return slices.Clone(set.BatchIDs)
 }
 
-func (s *Server) countFileSet(b *batch) {
+func (s *Server) recordFileSet(b *batch) {
 	ids := b.fileIDs()
 	key := fileSetKey(b.store.id, ids)
 	set := s.fileSets[key]
 	if set == nil {
 		set = &FileSet{VectorStoreID: b.store.id, FileIDs: ids}
 		s.fileSets[key] = set
-		s.setOrder = append(s.setOrder, key)
+		s.fileSetOrder = append(s.fileSetOrder, key)
 	}
 	set.BatchIDs = append(set.BatchIDs, b.id)
 }
 
-// StoreIDs are the vector stores, in the order they were made.
+// StoreIDs returns the IDs of the vector stores in the order of their creation.
 func (s *Server) StoreIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,8 +250,8 @@ func (s *Server) StoreIDs() []string {
 	return ids
 }
 
-// AttachedFiles are the files in a vector store, in the order they were attached last; nil
-// where there is no such store.
+// AttachedFiles returns the files of a vector store, in the order in which they were last
+// attached. It returns nil if the store does not exist.
 func (s *Server) AttachedFiles(storeID string) []AttachedFile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,7 +267,7 @@ func (s *Server) AttachedFiles(storeID string) []AttachedFile {
 	return attached
 }
 
-// AttachedFileIDs are the IDs of AttachedFiles.
+// AttachedFileIDs returns the IDs of AttachedFiles.
 func (s *Server) AttachedFileIDs(storeID string) []string {
 	var ids []string
 	for _, f := range s.AttachedFiles(storeID) {

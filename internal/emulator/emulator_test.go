@@ -25,7 +25,7 @@ const (
 	testStore = "vs_test"
 )
 
-// clock is set by hand.
+// clock is a manual clock.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -47,8 +47,8 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// bench is a running emulator and a client for it.
-type bench struct {
+// testServer is a running emulator with a client.
+type testServer struct {
 	t     *testing.T
 	emu   *emulator.Server
 	clock *clock
@@ -57,28 +57,28 @@ type bench struct {
 	http  *http.Client
 }
 
-func newBench(t *testing.T, settings emulator.Settings) *bench {
-	return newBenchWith(t, emulator.Options{APIKeys: []string{testKey}, VectorStores: []string{testStore}, Settings: settings})
+func newTestServer(t *testing.T, settings emulator.Settings) *testServer {
+	return newTestServerWithOptions(t, emulator.Options{APIKeys: []string{testKey}, VectorStores: []string{testStore}, Settings: settings})
 }
 
-func newBenchWith(t *testing.T, options emulator.Options) *bench {
+func newTestServerWithOptions(t *testing.T, options emulator.Options) *testServer {
 	t.Helper()
 	c := newClock()
 	options.Clock = c.now
 	emu := emulator.New(options)
 	server := httptest.NewServer(emu)
 	t.Cleanup(server.Close)
-	return &bench{t: t, emu: emu, clock: c, url: server.URL, key: testKey, http: server.Client()}
+	return &testServer{t: t, emu: emu, clock: c, url: server.URL, key: testKey, http: server.Client()}
 }
 
-// in is the same bench for a subtest.
-func (b *bench) in(t *testing.T) *bench {
-	sub := *b
+// in returns the same testServer for a subtest.
+func (s *testServer) in(t *testing.T) *testServer {
+	sub := *s
 	sub.t = t
 	return &sub
 }
 
-// response is an answer with its body read, and decoded where it is a JSON object.
+// response is an HTTP response with its body. json is nil unless the body is a JSON object.
 type response struct {
 	status int
 	header http.Header
@@ -86,30 +86,30 @@ type response struct {
 	json   map[string]any
 }
 
-// send makes a request; a body that is no string or io.Reader is sent as JSON.
-func (b *bench) send(method, path string, body any) (response, error) {
-	request, err := http.NewRequest(method, b.url+path, reader(body))
+// send sends a request. A body that is neither a string nor an io.Reader is encoded as JSON.
+func (s *testServer) send(method, path string, body any) (response, error) {
+	request, err := http.NewRequest(method, s.url+path, reader(body))
 	if err != nil {
 		return response{}, err
 	}
-	if b.key != "" {
-		request.Header.Set("Authorization", "Bearer "+b.key)
+	if s.key != "" {
+		request.Header.Set("Authorization", "Bearer "+s.key)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	return b.roundTrip(request)
+	return s.roundTrip(request)
 }
 
-func (b *bench) roundTrip(request *http.Request) (response, error) {
-	answer, err := b.http.Do(request)
+func (s *testServer) roundTrip(request *http.Request) (response, error) {
+	httpResponse, err := s.http.Do(request)
 	if err != nil {
 		return response{}, err
 	}
-	defer answer.Body.Close()
-	raw, err := io.ReadAll(answer.Body)
+	defer httpResponse.Body.Close()
+	raw, err := io.ReadAll(httpResponse.Body)
 	if err != nil {
-		return response{}, fmt.Errorf("reading the answer: %w", err)
+		return response{}, fmt.Errorf("reading the response: %w", err)
 	}
-	r := response{status: answer.StatusCode, header: answer.Header, raw: string(raw)}
+	r := response{status: httpResponse.StatusCode, header: httpResponse.Header, raw: string(raw)}
 	if json.Unmarshal(raw, &r.json) != nil {
 		r.json = nil
 	}
@@ -132,32 +132,32 @@ func reader(body any) io.Reader {
 	return bytes.NewReader(encoded)
 }
 
-// do makes a request that has to get an answer.
-func (b *bench) do(method, path string, body any) response {
-	b.t.Helper()
-	r, err := b.send(method, path, body)
+// do sends a request and fails the test if there is no response.
+func (s *testServer) do(method, path string, body any) response {
+	s.t.Helper()
+	r, err := s.send(method, path, body)
 	if err != nil {
-		b.t.Fatalf("%s %s: %v", method, path, err)
+		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return r
 }
 
-// want makes a request that has to get an answer with the given status.
-func (b *bench) want(status int, method, path string, body any) response {
-	b.t.Helper()
-	r := b.do(method, path, body)
+// want sends a request and fails the test unless the response has the given status.
+func (s *testServer) want(status int, method, path string, body any) response {
+	s.t.Helper()
+	r := s.do(method, path, body)
 	if r.status != status {
-		b.t.Fatalf("%s %s: status %d, want %d: %s", method, path, r.status, status, r.raw)
+		s.t.Fatalf("%s %s: status %d, want %d: %s", method, path, r.status, status, r.raw)
 	}
 	return r
 }
 
 const batchesPath = "/v1/vector_stores/" + testStore + "/file_batches"
 
-// create makes a batch in the test's store and returns its path and its ID.
-func (b *bench) create(fileIDs ...string) (path, id string) {
-	b.t.Helper()
-	r := b.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{"file_ids": fileIDs})
+// create creates a batch in testStore and returns its path and ID.
+func (s *testServer) create(fileIDs ...string) (path, id string) {
+	s.t.Helper()
+	r := s.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{"file_ids": fileIDs})
 	id = r.text("id")
 	return batchesPath + "/" + id, id
 }
@@ -167,23 +167,23 @@ func (r response) text(field string) string {
 	return s
 }
 
-// message is that of an error.
+// message returns the message of an error.
 func (r response) message() string {
 	e, _ := r.json["error"].(map[string]any)
 	m, _ := e["message"].(string)
 	return m
 }
 
-// counts are file_counts as in_progress/completed/failed/cancelled/total.
+// counts formats file_counts as in_progress/completed/failed/cancelled/total.
 func (r response) counts() string {
 	c, _ := r.json["file_counts"].(map[string]any)
 	return fmt.Sprint(c["in_progress"], "/", c["completed"], "/", c["failed"], "/", c["cancelled"], "/", c["total"])
 }
 
-// state is a batch's status and counts.
+// state formats the status and the counts of a batch.
 func (r response) state() string { return r.text("status") + " " + r.counts() }
 
-// ids are those of a list's items.
+// ids returns the IDs of a list's items.
 func (r response) ids() []string {
 	items, _ := r.json["data"].([]any)
 	ids := []string{}
@@ -195,7 +195,7 @@ func (r response) ids() []string {
 	return ids
 }
 
-// numbered are n file IDs.
+// numbered returns n file IDs.
 func numbered(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {

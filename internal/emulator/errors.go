@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// apiError is an answer in the shape that the API gives its errors.
+// apiError is an error in the JSON form of the API.
 type apiError struct {
 	status     int
 	retryAfter int
@@ -22,6 +22,7 @@ type apiError struct {
 
 const invalidRequest = "invalid_request_error"
 
+// optional returns nil for an empty string, which JSON encodes as null.
 func optional(s string) *string {
 	if s == "" {
 		return nil
@@ -29,7 +30,7 @@ func optional(s string) *string {
 	return &s
 }
 
-// badRequest is a 400; param and code may be empty.
+// badRequest returns a 400; param and code may be empty.
 func badRequest(param, code, format string, args ...any) *apiError {
 	return &apiError{
 		status: http.StatusBadRequest, Type: invalidRequest,

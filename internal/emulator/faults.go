@@ -15,62 +15,63 @@ type Action string
 
 // The actions.
 const (
-	// Answer sends Fault.Status, Header and Body. Where Status is 0 the call is answered as
-	// ever, with Header added to it.
+	// Answer sends Fault.Status, Header and Body. If Status is 0, it sends the normal response with
+	// Header added.
 	Answer Action = "answer"
-	// Drop closes the connection without an answer.
+	// Drop closes the connection without a response.
 	Drop Action = "drop"
-	// Truncate announces the whole answer and breaks off in the middle of it.
+	// Truncate sends the Content-Length of the whole response and closes the connection after half
+	// of it.
 	Truncate Action = "truncate"
-	// WrongObject answers with the vector store instead of what was asked for.
+	// WrongObject sends the vector store instead of the requested object.
 	WrongObject Action = "wrong_object"
-	// WrongStatus puts Fault.BatchStatus into the answer's status field.
+	// WrongStatus replaces the status field of the response with Fault.BatchStatus.
 	WrongStatus Action = "wrong_status"
-	// Drip sends the answer byte by byte, Fault.Interval apart.
+	// Drip sends the response byte by byte, at intervals of Fault.Interval.
 	Drip Action = "drip"
-	// Endless sends a JSON string that has no end.
+	// Endless sends a JSON string without an end.
 	Endless Action = "endless"
 )
 
-// Fault is something that goes wrong with the calls that it matches.
+// Fault is a failure to inject into the calls that match it.
 type Fault struct {
-	// ID is given by AddFault.
+	// ID is assigned by AddFault.
 	ID int `json:"id"`
-	// Operation is which calls it meets; AnyOperation, or nothing, for all of them.
+	// Operation selects calls; AnyOperation or empty selects all.
 	Operation Operation `json:"operation,omitempty"`
-	// VectorStoreID, BatchID and Key narrow it down; Key is a fingerprint, as in Call.
+	// VectorStoreID, BatchID and Key narrow the selection; Key is a fingerprint, as in Call.
 	VectorStoreID string `json:"vector_store_id,omitempty"`
 	BatchID       string `json:"batch_id,omitempty"`
 	Key           string `json:"key,omitempty"`
-	// Skip leaves so many matching calls alone first.
+	// Skip is the number of matching calls to let through first.
 	Skip int `json:"skip,omitempty"`
-	// Times is how many calls it then meets; 0 for all of them.
+	// Times is the number of calls that the fault then applies to; 0 for no limit.
 	Times int `json:"times,omitempty"`
 
-	// Action is what it does; Answer by default.
+	// Action is Answer by default.
 	Action Action `json:"action,omitempty"`
-	// AfterEffect lets the call have its effect before the fault strikes: the batch is made,
-	// and the client never hears of it. WrongStatus, and Answer without a status, always do.
+	// AfterEffect injects the fault after the call took effect: the batch is created, and the client
+	// does not learn of it. WrongStatus, and Answer without a status, always do.
 	AfterEffect bool `json:"after_effect,omitempty"`
-	// Delay holds the call up, before its effect or, with AfterEffect, between it and the
-	// answer. A client that gives up before an effect prevents it.
+	// Delay delays the call before its effect or, with AfterEffect, between the effect and the
+	// response. A client that disconnects before the effect prevents it.
 	Delay time.Duration `json:"-"`
-	// Until holds the call up like Delay, until it is closed. In-process only.
+	// Until delays the call like Delay, until the channel is closed. In-process only.
 	Until <-chan struct{} `json:"-"`
 
-	// Status, Header and Body are the answer's.
+	// Status, Header and Body are those of the response.
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   string            `json:"body,omitempty"`
-	// RetryAt adds a Retry-After header with the date that lies so far ahead, rounded up to a
-	// second. For Retry-After in seconds, use Header.
+	// RetryAt adds a Retry-After header with the date after this duration, rounded up to a second.
+	// For a Retry-After in seconds, use Header.
 	RetryAt time.Duration `json:"-"`
-	// BatchStatus is for WrongStatus.
+	// BatchStatus is the status that WrongStatus sends.
 	BatchStatus string `json:"batch_status,omitempty"`
-	// Interval is for Drip; 10 ms by default.
+	// Interval is the pause between the bytes of Drip; 10 ms by default.
 	Interval time.Duration `json:"-"`
 
-	// Met is how many calls it met so far. AddFault sets it to 0.
+	// Met is the number of calls that the fault was applied to. AddFault sets it to 0.
 	Met int `json:"met"`
 }
 
@@ -80,19 +81,19 @@ type activeFault struct {
 }
 
 const (
-	defaultDrip   = 10 * time.Millisecond
-	endlessAtMost = 1 << 40
+	defaultDripInterval = 10 * time.Millisecond
+	maxEndlessBytes     = 1 << 40
 )
 
-// OpenAIError is the body of an error as the API has it, for Fault.Body.
+// OpenAIError returns the body of an error in the form of the API, for Fault.Body.
 func OpenAIError(kind, code, message string) string {
-	// Strings and nil always encode.
+	// Encoding strings and nil cannot fail.
 	body, _ := json.Marshal(map[string]any{"error": &apiError{Type: kind, Code: optional(code), Message: message}})
 	return string(body)
 }
 
-// AddFault adds a fault and returns its ID. Of several that match a call, the one added first
-// meets it.
+// AddFault adds a fault and returns its ID. If several faults match a call, the first one added
+// applies.
 func (s *Server) AddFault(f Fault) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +106,7 @@ func (s *Server) AddFault(f Fault) int {
 	return f.ID
 }
 
-// RemoveFault removes one fault, and says whether there was one with that ID.
+// RemoveFault removes a fault and reports whether it existed.
 func (s *Server) RemoveFault(id int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,14 +115,14 @@ func (s *Server) RemoveFault(id int) bool {
 	return len(s.faults) < before
 }
 
-// ClearFaults removes every fault.
+// ClearFaults removes all faults.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// Faults are those added and not removed, also the spent ones, with how many calls each met.
+// Faults returns the faults that were added and not removed, including those that no longer apply.
 func (s *Server) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,6 +133,7 @@ func (s *Server) Faults() []Fault {
 	return faults
 }
 
+// matchFault returns the fault to inject into a call, or nil.
 func (s *Server) matchFault(c *Call) *Fault {
 	for _, f := range s.faults {
 		if !f.matches(c) {
@@ -145,8 +147,8 @@ func (s *Server) matchFault(c *Call) *Fault {
 			continue
 		}
 		f.Met++
-		met := f.Fault
-		return &met
+		fault := f.Fault
+		return &fault
 	}
 	return nil
 }
@@ -158,43 +160,43 @@ func (f *Fault) matches(c *Call) bool {
 		(f.Key == "" || f.Key == c.Key)
 }
 
-// serveFault answers a call that met a fault.
-func (s *Server) serveFault(w http.ResponseWriter, x *exchange, bad *apiError, f *Fault) {
-	var a answer
+// injectFault handles a call that a fault matched.
+func (s *Server) injectFault(w http.ResponseWriter, x *exchange, apiErr *apiError, f *Fault) {
+	var normal response
 	if f.AfterEffect {
-		a = s.answer(x, bad)
+		normal = s.handle(x, apiErr)
 	}
 	if !f.wait(x) {
-		s.conclude(x, 0, "client gave up")
+		s.recordResponse(x, 0, "client disconnected")
 		panic(http.ErrAbortHandler)
 	}
-	if !f.AfterEffect && f.needsAnswer() {
-		a = s.answer(x, bad)
+	if !f.AfterEffect && f.needsResponse() {
+		normal = s.handle(x, apiErr)
 	}
 	switch f.Action {
 	case Drop:
-		s.conclude(x, 0, string(f.Action))
+		s.recordResponse(x, 0, string(f.Action))
 		panic(http.ErrAbortHandler)
 	case Truncate:
-		s.truncate(w, x, a, f)
+		s.truncate(w, x, normal, f)
 	case Drip:
-		s.drip(w, x, a, f)
+		s.drip(w, x, normal, f)
 	case Endless:
 		s.endless(w, x, f)
 	case WrongObject:
-		s.send(w, x, s.wrongObject(x, a), string(f.Action))
+		s.send(w, x, s.wrongObject(x, normal), string(f.Action))
 	case WrongStatus:
-		a.body = withStatus(a.body, f.BatchStatus)
-		s.send(w, x, a, string(f.Action))
+		normal.body = withStatus(normal.body, f.BatchStatus)
+		s.send(w, x, normal, string(f.Action))
 	case Answer:
-		s.send(w, x, f.answer(a, s.clock()), string(f.Action))
+		s.send(w, x, f.response(normal, s.clock()), string(f.Action))
 	default:
-		s.send(w, x, a, string(f.Action))
+		s.send(w, x, normal, string(f.Action))
 	}
 }
 
-// needsAnswer says whether the call has to be answered properly for the fault to strike.
-func (f *Fault) needsAnswer() bool {
+// needsResponse reports whether the fault alters the normal response.
+func (f *Fault) needsResponse() bool {
 	switch f.Action {
 	case Drop, Endless, WrongObject:
 		return false
@@ -206,7 +208,7 @@ func (f *Fault) needsAnswer() bool {
 	return true
 }
 
-// wait holds the call up. It is false where the client went away meanwhile.
+// wait delays the call. It returns false if the client disconnected.
 func (f *Fault) wait(x *exchange) bool {
 	gone := x.request.Context().Done()
 	if f.Until != nil {
@@ -229,19 +231,19 @@ func (f *Fault) wait(x *exchange) bool {
 	}
 }
 
-func (f *Fault) answer(a answer, now time.Time) answer {
+func (f *Fault) response(res response, now time.Time) response {
 	if f.Status != 0 {
-		a = answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
-		a.header.Set("Content-Type", contentTypeOf(a.body))
+		res = response{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
+		res.header.Set("Content-Type", contentTypeOf(res.body))
 	}
 	if f.RetryAt > 0 {
 		at := now.Add(f.RetryAt + time.Second - 1).UTC()
-		a.header.Set("Retry-After", at.Format(http.TimeFormat))
+		res.header.Set("Retry-After", at.Format(http.TimeFormat))
 	}
 	for name, value := range f.Header {
-		a.header.Set(name, value)
+		res.header.Set(name, value)
 	}
-	return a
+	return res
 }
 
 func contentTypeOf(body []byte) string {
@@ -251,22 +253,22 @@ func contentTypeOf(body []byte) string {
 	return http.DetectContentType(body)
 }
 
-func (s *Server) wrongObject(x *exchange, a answer) answer {
+func (s *Server) wrongObject(x *exchange, res response) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return s.failure(bad)
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return s.errorResponse(apiErr)
 	}
 	v.advance(s.now(), s.settings)
-	wrong := s.jsonAnswer(http.StatusOK, v.object(s.now()))
-	if a.status >= http.StatusBadRequest {
-		return a
+	wrong := s.jsonResponse(http.StatusOK, v.object(s.now()))
+	if res.status >= http.StatusBadRequest {
+		return res
 	}
 	return wrong
 }
 
-// withStatus changes the status field of an object; what is none stays as it is.
+// withStatus replaces the status field of an object. It returns any other body unchanged.
 func withStatus(body []byte, status string) []byte {
 	var fields map[string]any
 	if json.Unmarshal(body, &fields) != nil || fields["status"] == nil {

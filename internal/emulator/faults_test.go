@@ -16,23 +16,23 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-func createOne(b *bench) (response, error) {
-	return b.send(http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
+func createOne(s *testServer) (response, error) {
+	return s.send(http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
 }
 
-func TestFaultsMatch(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	b.emu.AddStore("vs_other")
-	first, id := b.create("file-a")
-	second, _ := b.create("file-b")
+func TestFault_Matches(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	s.emu.AddStore("vs_other")
+	first, id := s.create("file-a")
+	second, _ := s.create("file-b")
 	other := "/v1/vector_stores/vs_other"
-	key := b.emu.Calls()[0].Key
+	key := s.emu.Calls()[0].Key
 	tests := map[string]struct {
 		fault emulator.Fault
-		want  map[string]int // path of a GET → status
+		want  map[string]int // status by the path of a GET
 	}{
-		"every call":  {emulator.Fault{}, map[string]int{first: 500, other: 500, first + "/files": 500}},
-		"by asterisk": {emulator.Fault{Operation: emulator.AnyOperation}, map[string]int{first: 500, other: 500}},
+		"every call":    {emulator.Fault{}, map[string]int{first: 500, other: 500, first + "/files": 500}},
+		"any operation": {emulator.Fault{Operation: emulator.AnyOperation}, map[string]int{first: 500, other: 500}},
 		"by operation": {
 			emulator.Fault{Operation: emulator.Retrieve},
 			map[string]int{first: 500, second: 500, other: 200, first + "/files": 200},
@@ -45,37 +45,37 @@ func TestFaultsMatch(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			defer b.emu.ClearFaults()
+			defer s.emu.ClearFaults()
 			test.fault.Status = http.StatusInternalServerError
-			b.emu.AddFault(test.fault)
+			s.emu.AddFault(test.fault)
 			for path, status := range test.want {
-				equal(t, path, b.in(t).do(http.MethodGet, path, nil).status, status)
+				equal(t, path, s.in(t).do(http.MethodGet, path, nil).status, status)
 			}
 		})
 	}
 }
 
-func TestFaultsAreSkippedAndSpent(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, _ := b.create("file-a")
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Skip: 1, Times: 2, Status: 503})
-	late := b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Skip: 2, Status: 502})
+func TestFault_SkipAndTimes(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, _ := s.create("file-a")
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Skip: 1, Times: 2, Status: 503})
+	late := s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Skip: 2, Status: 502})
 	var got []int
 	for range 6 {
-		got = append(got, b.do(http.MethodGet, path, nil).status)
+		got = append(got, s.do(http.MethodGet, path, nil).status)
 	}
-	// The second fault sees only what the first lets through: calls 1, 4, 5 and 6.
-	equal(t, "answers", got, []int{200, 503, 503, 200, 502, 502})
-	faults := b.emu.Faults()
+	// The second fault matches only the calls that the first lets through: 1, 4, 5 and 6.
+	equal(t, "statuses", got, []int{200, 503, 503, 200, 502, 502})
+	faults := s.emu.Faults()
 	equal(t, "met", [2]int{faults[0].Met, faults[1].Met}, [2]int{2, 2})
-	if !b.emu.RemoveFault(late) || b.emu.RemoveFault(late) {
-		t.Error("a fault can be removed once")
+	if !s.emu.RemoveFault(late) || s.emu.RemoveFault(late) {
+		t.Error("a fault must be removable exactly once")
 	}
-	b.want(http.StatusOK, http.MethodGet, path, nil)
+	s.want(http.StatusOK, http.MethodGet, path, nil)
 }
 
-func TestAnswers(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
+func TestFault_Answer(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
 	quota := emulator.OpenAIError("insufficient_quota", "insufficient_quota", "You exceeded your quota.")
 	tests := map[string]struct {
 		fault       emulator.Fault
@@ -92,7 +92,7 @@ func TestAnswers(t *testing.T) {
 			emulator.Fault{Status: 429, RetryAt: 90 * time.Second},
 			"text/plain; charset=utf-8", [2]string{"Retry-After", "Sun, 01 Mar 2026 12:01:30 GMT"}, "",
 		},
-		"429 for good": {emulator.Fault{Status: 429, Body: quota}, "application/json", [2]string{"Retry-After", ""}, quota},
+		"429 without Retry-After": {emulator.Fault{Status: 429, Body: quota}, "application/json", [2]string{"Retry-After", ""}, quota},
 		"HTML": {
 			emulator.Fault{Status: 502, Body: "<html><h1>Bad Gateway</h1></html>"},
 			"text/html; charset=utf-8", [2]string{"Retry-After", ""}, "<html><h1>Bad Gateway</h1></html>",
@@ -101,15 +101,15 @@ func TestAnswers(t *testing.T) {
 			emulator.Fault{Status: 307, Header: map[string]string{"Location": "http://127.0.0.1:1/"}},
 			"text/plain; charset=utf-8", [2]string{"Location", "http://127.0.0.1:1/"}, "",
 		},
-		"200 with nonsense": {emulator.Fault{Status: 200, Body: "{"}, "text/plain; charset=utf-8", [2]string{}, "{"},
+		"200 with invalid JSON": {emulator.Fault{Status: 200, Body: "{"}, "text/plain; charset=utf-8", [2]string{}, "{"},
 	}
-	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			defer b.emu.ClearFaults()
-			before := b.emu.CreateCount()
-			b.emu.AddFault(test.fault)
-			r, err := createOne(b)
+			defer s.emu.ClearFaults()
+			before := s.emu.CreateCount()
+			s.emu.AddFault(test.fault)
+			r, err := createOne(s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,168 +120,168 @@ func TestAnswers(t *testing.T) {
 			}
 			equal(t, "body", r.raw, test.body)
 			if !strings.HasPrefix(r.header.Get("X-Request-Id"), "req_") {
-				t.Error("there is no request ID")
+				t.Error("the response has no request ID")
 			}
-			equal(t, "batches made", b.emu.CreateCount()-before, 0)
+			equal(t, "batches created", s.emu.CreateCount()-before, 0)
 		})
 	}
 }
 
-func TestHeaderIsAddedToNormalAnswer(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Create, Header: map[string]string{"openai-poll-after-ms": "5000"}})
-	r, err := createOne(b)
+func TestFault_AnswerWithoutStatusAddsHeader(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Create, Header: map[string]string{"openai-poll-after-ms": "5000"}})
+	r, err := createOne(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "header", r.header.Get("Openai-Poll-After-Ms"), "5000")
-	equal(t, "status and batches", [2]int{r.status, b.emu.CreateCount()}, [2]int{200, 1})
+	equal(t, "status and batches", [2]int{r.status, s.emu.CreateCount()}, [2]int{200, 1})
 }
 
-func TestEffectOfFaultyCreates(t *testing.T) {
+func TestFault_EffectOfCreate(t *testing.T) {
 	tests := map[string]struct {
 		fault   emulator.Fault
-		status  int // 0: no answer at all
+		status  int // 0 if there is no response
 		batches int
 	}{
-		"dropped before":      {emulator.Fault{Action: emulator.Drop}, 0, 0},
-		"dropped after":       {emulator.Fault{Action: emulator.Drop, AfterEffect: true}, 0, 1},
-		"500 before":          {emulator.Fault{Status: 500}, 500, 0},
-		"500 after":           {emulator.Fault{Status: 500, AfterEffect: true}, 500, 1},
-		"truncated":           {emulator.Fault{Action: emulator.Truncate}, 0, 1},
-		"wrong object before": {emulator.Fault{Action: emulator.WrongObject}, 200, 0},
-		"wrong object after":  {emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, 200, 1},
-		"wrong status":        {emulator.Fault{Action: emulator.WrongStatus, BatchStatus: "x"}, 200, 1},
-		"dripping":            {emulator.Fault{Action: emulator.Drip, Interval: time.Microsecond}, 200, 1},
-		"late":                {emulator.Fault{Delay: time.Microsecond}, 200, 1},
+		"drop before effect":         {emulator.Fault{Action: emulator.Drop}, 0, 0},
+		"drop after effect":          {emulator.Fault{Action: emulator.Drop, AfterEffect: true}, 0, 1},
+		"500 before effect":          {emulator.Fault{Status: 500}, 500, 0},
+		"500 after effect":           {emulator.Fault{Status: 500, AfterEffect: true}, 500, 1},
+		"truncate":                   {emulator.Fault{Action: emulator.Truncate}, 0, 1},
+		"wrong object before effect": {emulator.Fault{Action: emulator.WrongObject}, 200, 0},
+		"wrong object after effect":  {emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, 200, 1},
+		"wrong status":               {emulator.Fault{Action: emulator.WrongStatus, BatchStatus: "x"}, 200, 1},
+		"drip":                       {emulator.Fault{Action: emulator.Drip, Interval: time.Microsecond}, 200, 1},
+		"delay":                      {emulator.Fault{Delay: time.Microsecond}, 200, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, emulator.Settings{})
-			b.emu.AddFault(test.fault)
-			r, err := createOne(b)
+			s := newTestServer(t, emulator.Settings{})
+			s.emu.AddFault(test.fault)
+			r, err := createOne(s)
 			if (err != nil) != (test.status == 0) || r.status != test.status {
 				t.Errorf("status %d, error %v, want status %d", r.status, err, test.status)
 			}
 			if test.fault.Action == emulator.Truncate && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("error %v is not an unexpected end", err)
+				t.Errorf("got error %v, want io.ErrUnexpectedEOF", err)
 			}
-			equal(t, "batches made", b.emu.CreateCount(), test.batches)
-			calls := b.emu.Calls()
+			equal(t, "batches created", s.emu.CreateCount(), test.batches)
+			calls := s.emu.Calls()
 			if len(calls) != 1 || calls[0].Fault == "" {
-				t.Errorf("the fault is not written down once: %+v", calls)
+				t.Errorf("got calls %+v, want one with the fault", calls)
 			}
 		})
 	}
 }
 
-func TestWrongObjectIsTheVectorStore(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, id := b.create("file-a", "file-b")
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Action: emulator.WrongObject})
-	wrong := b.want(http.StatusOK, http.MethodGet, path, nil)
+func TestFault_WrongObject(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, id := s.create("file-a", "file-b")
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Action: emulator.WrongObject})
+	wrong := s.want(http.StatusOK, http.MethodGet, path, nil)
 	equal(t, "wrong", [2]string{wrong.text("id"), wrong.text("object")}, [2]string{testStore, "vector_store"})
-	equal(t, "right", b.want(http.StatusOK, http.MethodGet, path, nil).text("id"), id)
+	equal(t, "right", s.want(http.StatusOK, http.MethodGet, path, nil).text("id"), id)
 }
 
-func TestWrongStatus(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, id := b.create("file-a")
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Action: emulator.WrongStatus, BatchStatus: "validating"})
-	r := b.want(http.StatusOK, http.MethodGet, path, nil)
+func TestFault_WrongStatus(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, id := s.create("file-a")
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Action: emulator.WrongStatus, BatchStatus: "validating"})
+	r := s.want(http.StatusOK, http.MethodGet, path, nil)
 	equal(t, "wrong", [2]string{r.text("id"), r.state()}, [2]string{id, "validating 0/1/0/0/1"})
-	equal(t, "right", b.want(http.StatusOK, http.MethodGet, path, nil).text("status"), "completed")
+	equal(t, "right", s.want(http.StatusOK, http.MethodGet, path, nil).text("status"), "completed")
 }
 
-func TestCallIsHeldUpUntilReleased(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
+func TestFault_Until(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
 	release := make(chan struct{})
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Create, Until: release})
-	answered := make(chan response, 1)
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Create, Until: release})
+	responses := make(chan response, 1)
 	go func() {
-		r, err := createOne(b)
+		r, err := createOne(s)
 		if err != nil {
 			t.Error(err)
 		}
-		answered <- r
+		responses <- r
 	}()
-	for b.emu.Faults()[0].Met == 0 {
-		b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+	for s.emu.Faults()[0].Met == 0 {
+		s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 	}
-	equal(t, "batches made meanwhile", b.emu.CreateCount(), 0)
-	equal(t, "status meanwhile", b.emu.Calls(emulator.Create)[0].Status, 0)
+	equal(t, "batches created before", s.emu.CreateCount(), 0)
+	equal(t, "status before", s.emu.Calls(emulator.Create)[0].Status, 0)
 	close(release)
-	equal(t, "status", (<-answered).status, 200)
-	equal(t, "batches made", b.emu.CreateCount(), 1)
-	equal(t, "status afterwards", b.emu.Calls(emulator.Create)[0].Status, 200)
+	equal(t, "status", (<-responses).status, 200)
+	equal(t, "batches created", s.emu.CreateCount(), 1)
+	equal(t, "status after", s.emu.Calls(emulator.Create)[0].Status, 200)
 }
 
-func TestClientThatGivesUpPreventsTheEffect(t *testing.T) {
+func TestFault_DisconnectedClient(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault   emulator.Fault
 		batches int
 	}{
 		"before the effect": {emulator.Fault{Delay: time.Hour}, 0},
-		"until released":    {emulator.Fault{Until: make(chan struct{})}, 0},
+		"during Until":      {emulator.Fault{Until: make(chan struct{})}, 0},
 		"after the effect":  {emulator.Fault{Delay: time.Hour, AfterEffect: true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, emulator.Settings{})
+			s := newTestServer(t, emulator.Settings{})
 			test.fault.Operation = emulator.Create
-			b.emu.AddFault(test.fault)
+			s.emu.AddFault(test.fault)
 			ctx, cancel := context.WithCancel(t.Context())
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+batchesPath, strings.NewReader(`{"file_ids":["file-a"]}`))
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+batchesPath, strings.NewReader(`{"file_ids":["file-a"]}`))
 			if err != nil {
 				t.Fatal(err)
 			}
-			request.Header.Set("Authorization", "Bearer "+b.key)
-			ended := make(chan error, 1)
+			request.Header.Set("Authorization", "Bearer "+s.key)
+			done := make(chan error, 1)
 			go func() {
-				_, err := b.roundTrip(request)
-				ended <- err
+				_, err := s.roundTrip(request)
+				done <- err
 			}()
-			for b.emu.Faults()[0].Met == 0 || b.emu.CreateCount() < test.batches {
-				b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+			for s.emu.Faults()[0].Met == 0 || s.emu.CreateCount() < test.batches {
+				s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 			}
 			cancel()
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("the call ended with %v", err)
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("got error %v, want context.Canceled", err)
 			}
-			for b.emu.Calls(emulator.Create)[0].Fault == "" {
-				b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+			for s.emu.Calls(emulator.Create)[0].Fault == "" {
+				s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 			}
-			equal(t, "batches made", b.emu.CreateCount(), test.batches)
+			equal(t, "batches created", s.emu.CreateCount(), test.batches)
 		})
 	}
 }
 
-func TestEndlessAnswerHasNoEnd(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, _ := b.create("file-a")
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.Endless})
-	request, err := http.NewRequest(http.MethodGet, b.url+path, nil)
+func TestFault_Endless(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, _ := s.create("file-a")
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.Endless})
+	request, err := http.NewRequest(http.MethodGet, s.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := b.http.Do(request)
+	r, err := s.http.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer r.Body.Close()
 	const enough = 8 << 20
-	n, err := io.CopyN(io.Discard, answer.Body, enough)
+	n, err := io.CopyN(io.Discard, r.Body, enough)
 	if n != enough || err != nil {
-		t.Errorf("it ended after %d bytes: %v", n, err)
+		t.Errorf("the response ended after %d bytes: %v", n, err)
 	}
 }
 
-func TestDrippingAnswerIsWhole(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
-	path, id := b.create("file-a")
-	b.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.Drip, Interval: time.Microsecond})
-	r := b.want(http.StatusOK, http.MethodGet, path, nil)
+func TestFault_DripSendsWholeResponse(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
+	path, id := s.create("file-a")
+	s.emu.AddFault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.Drip, Interval: time.Microsecond})
+	r := s.want(http.StatusOK, http.MethodGet, path, nil)
 	equal(t, "batch", r.text("id"), id)
 	if !json.Valid([]byte(r.raw)) {
-		t.Errorf("%q is not whole", r.raw)
+		t.Errorf("the response %q is not complete", r.raw)
 	}
 }

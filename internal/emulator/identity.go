@@ -12,34 +12,34 @@ import (
 	"strings"
 )
 
-// What the IDs of vector stores and files begin with. That of batches is a setting.
+// Prefixes of IDs. The prefix of batches is a setting.
 const (
 	storePrefix = "vs_"
 	filePrefix  = "file-"
 )
 
-// identities makes IDs that look random and yet repeat with the same seed. Each prefix counts
-// for itself, so that a poll more or less changes no other ID.
-type identities struct {
+// idGenerator generates IDs that look random and repeat with the same seed. Each prefix has its
+// own counter, so that an additional poll does not change the IDs of batches.
+type idGenerator struct {
 	seed string
 	n    map[string]int
 }
 
-func newIdentities(seed string) *identities {
+func newIDGenerator(seed string) *idGenerator {
 	if seed == "" {
 		seed = rand.Text()
 	}
-	return &identities{seed: seed, n: map[string]int{}}
+	return &idGenerator{seed: seed, n: map[string]int{}}
 }
 
-// next is prefix and 32 hexadecimal digits.
-func (i *identities) next(prefix string) string {
+// next returns the prefix and 32 hexadecimal digits.
+func (i *idGenerator) next(prefix string) string {
 	i.n[prefix]++
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", i.seed, prefix, i.n[prefix]))
 	return prefix + hex.EncodeToString(sum[:16])
 }
 
-// fingerprint tells keys apart without giving any part of one away.
+// fingerprint returns a short hash that distinguishes keys and reveals none.
 func fingerprint(key string) string {
 	if key == "" {
 		return ""
@@ -48,7 +48,7 @@ func fingerprint(key string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// fileSetKey is the same for the same files in the same store, whatever their order.
+// fileSetKey returns the same key for the same files in the same store, whatever their order.
 func fileSetKey(storeID string, fileIDs []string) string {
 	sorted := append([]string(nil), fileIDs...)
 	sort.Strings(sorted)

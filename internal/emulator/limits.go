@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// window counts what happened within the last so many seconds. It slides: at no moment may
-// more than the limit lie behind it. How the real service counts is unknown; whoever keeps to
-// a sliding window keeps to every other way of counting, too.
+// window counts events within a sliding window. How OpenAI counts is not documented; a client that
+// stays within a sliding window stays within a fixed one too.
 type window struct {
 	events []event
 	used   int
@@ -21,10 +20,10 @@ type event struct {
 	n  int
 }
 
-// room says how long to wait until n more fit under limit; zero means that they fit now. What
-// is more than the whole limit is let in once nothing else counts, or it would wait for ever.
-func (w *window) room(now time.Time, length time.Duration, n, limit int) time.Duration {
-	w.forget(now.Add(-length))
+// delay returns the time until n more events stay within the limit; zero if they do now. If n
+// exceeds the limit itself, it waits for an empty window, or it would wait forever.
+func (w *window) delay(now time.Time, length time.Duration, n, limit int) time.Duration {
+	w.expire(now.Add(-length))
 	free := limit - w.used
 	for _, e := range w.events {
 		if free >= n {
@@ -43,7 +42,7 @@ func (w *window) add(now time.Time, n int) {
 	w.used += n
 }
 
-func (w *window) forget(upTo time.Time) {
+func (w *window) expire(upTo time.Time) {
 	i := 0
 	for ; i < len(w.events) && !w.events[i].at.After(upTo); i++ {
 		w.used -= w.events[i].n
@@ -51,16 +50,16 @@ func (w *window) forget(upTo time.Time) {
 	w.events = w.events[i:]
 }
 
-// admit counts one request that attaches n files to v, or refuses it.
+// admit counts a request that attaches n files to v, or rejects it.
 func (s *Server) admit(v *store, n int) *apiError {
 	if !s.settings.EnforceLimits {
 		return nil
 	}
 	now, length := s.now(), s.settings.Minute
-	if wait := v.requests.room(now, length, 1, s.settings.AttachRequests); wait > 0 {
+	if wait := v.requests.delay(now, length, 1, s.settings.AttachRequests); wait > 0 {
 		return rateLimited("requests", "Too many requests attach files to this vector store.", wholeSeconds(wait))
 	}
-	if wait := s.attached.room(now, length, n, s.settings.AttachedFiles); wait > 0 {
+	if wait := s.attached.delay(now, length, n, s.settings.AttachedFiles); wait > 0 {
 		return rateLimited("files", "Too many files are being attached.", wholeSeconds(wait))
 	}
 	v.requests.add(now, 1)

@@ -15,7 +15,7 @@ import (
 
 type fields = map[string]any
 
-// pairs are n attributes.
+// pairs returns n attributes.
 func pairs(n int) fields {
 	m := fields{}
 	for i := range n {
@@ -41,13 +41,13 @@ func filesOf(ids []string) []fields {
 	return files
 }
 
-// TestCreateLimits sends a request at each bound, which has to be taken, or past it, which has
-// to be refused with the parameter and the code named.
-func TestCreateLimits(t *testing.T) {
+// TestCreateBatch_Limits sends requests at each limit, which must succeed, and beyond it, which must
+// fail with the parameter and the code.
+func TestCreateBatch_Limits(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("ä", n) }
 	tests := map[string]struct {
 		body    any
-		param   string // empty: the request is taken
+		param   string // empty if the request succeeds
 		code    string
 		message string
 	}{
@@ -106,69 +106,69 @@ func TestCreateLimits(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, emulator.Settings{})
+			s := newTestServer(t, emulator.Settings{})
 			if test.param == "" {
-				b.want(http.StatusOK, http.MethodPost, batchesPath, test.body)
-				equal(t, "batches made", b.emu.CreateCount(), 1)
+				s.want(http.StatusOK, http.MethodPost, batchesPath, test.body)
+				equal(t, "batches created", s.emu.CreateCount(), 1)
 				return
 			}
-			r := b.want(http.StatusBadRequest, http.MethodPost, batchesPath, test.body)
+			r := s.want(http.StatusBadRequest, http.MethodPost, batchesPath, test.body)
 			e := r.json["error"].(map[string]any)
 			equal(t, "param and code", [2]any{e["param"], e["code"]}, [2]any{test.param, test.code})
 			if !strings.Contains(r.message(), test.message) {
-				t.Errorf("message %q does not say %q", r.message(), test.message)
+				t.Errorf("got message %q, want it to contain %q", r.message(), test.message)
 			}
-			equal(t, "batches made", b.emu.CreateCount(), 0)
-			equal(t, "files attached", len(b.emu.AttachedFiles(testStore)), 0)
+			equal(t, "batches created", s.emu.CreateCount(), 0)
+			equal(t, "files attached", len(s.emu.AttachedFiles(testStore)), 0)
 		})
 	}
 }
 
-func TestBodyHasToBeOneObject(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
+func TestCreateBatch_RejectsInvalidJSON(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
 	for _, body := range []string{"", "{", "[]", "null", "7", `{"file_ids":["file-a"]} {}`, `{"file_ids":["file-a"]}x`, "\xff"} {
-		r := b.want(http.StatusBadRequest, http.MethodPost, batchesPath, body)
+		r := s.want(http.StatusBadRequest, http.MethodPost, batchesPath, body)
 		if r.message() == "" {
 			t.Errorf("%q: no message", body)
 		}
 	}
-	equal(t, "batches made", b.emu.CreateCount(), 0)
+	equal(t, "batches created", s.emu.CreateCount(), 0)
 }
 
-func TestBodyIsBounded(t *testing.T) {
-	b := newBenchWith(t, emulator.Options{MaxBodyBytes: 100, VectorStores: []string{testStore}})
+func TestCreateBatch_RejectsLargeBody(t *testing.T) {
+	s := newTestServerWithOptions(t, emulator.Options{MaxBodyBytes: 100, VectorStores: []string{testStore}})
 	body := `{"file_ids":["file-a"]}`
-	b.want(http.StatusOK, http.MethodPost, batchesPath, body+strings.Repeat(" ", 100-len(body)))
-	b.want(http.StatusRequestEntityTooLarge, http.MethodPost, batchesPath, body+strings.Repeat(" ", 101-len(body)))
-	equal(t, "batches made", b.emu.CreateCount(), 1)
+	s.want(http.StatusOK, http.MethodPost, batchesPath, body+strings.Repeat(" ", 100-len(body)))
+	s.want(http.StatusRequestEntityTooLarge, http.MethodPost, batchesPath, body+strings.Repeat(" ", 101-len(body)))
+	equal(t, "batches created", s.emu.CreateCount(), 1)
 }
 
-func TestKeys(t *testing.T) {
-	demanding := newBench(t, emulator.Settings{})
-	open := newBenchWith(t, emulator.Options{VectorStores: []string{testStore}})
+func TestAuthorization(t *testing.T) {
+	restricted := newTestServer(t, emulator.Settings{})
+	open := newTestServerWithOptions(t, emulator.Options{VectorStores: []string{testStore}})
 	tests := map[string]struct {
-		bench         *bench
+		server        *testServer
 		authorization string
 		status        int
 		code          any
 	}{
-		"right key":           {demanding, "Bearer " + testKey, 200, nil},
-		"scheme in lowercase": {demanding, "bearer " + testKey, 200, nil},
-		"wrong key":           {demanding, "Bearer sk-wrong", 401, "invalid_api_key"},
-		"part of the key":     {demanding, "Bearer " + testKey[:5], 401, "invalid_api_key"},
-		"other scheme":        {demanding, "Basic " + testKey, 401, nil},
-		"no key":              {demanding, "", 401, nil},
+		"right key":           {restricted, "Bearer " + testKey, 200, nil},
+		"scheme in lowercase": {restricted, "bearer " + testKey, 200, nil},
+		"wrong key":           {restricted, "Bearer sk-wrong", 401, "invalid_api_key"},
+		"part of the key":     {restricted, "Bearer " + testKey[:5], 401, "invalid_api_key"},
+		"other scheme":        {restricted, "Basic " + testKey, 401, nil},
+		"no key":              {restricted, "", 401, nil},
 		"any key":             {open, "Bearer whatever", 200, nil},
-		"none at all":         {open, "Bearer ", 401, nil},
+		"empty key":           {open, "Bearer ", 401, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequest(http.MethodGet, test.bench.url+"/v1/vector_stores/"+testStore, nil)
+			request, err := http.NewRequest(http.MethodGet, test.server.url+"/v1/vector_stores/"+testStore, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			request.Header.Set("Authorization", test.authorization)
-			r, err := test.bench.roundTrip(request)
+			r, err := test.server.roundTrip(request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,63 +178,63 @@ func TestKeys(t *testing.T) {
 			}
 			equal(t, "code", r.json["error"].(map[string]any)["code"], test.code)
 			if strings.Contains(r.raw, "sk-") {
-				t.Errorf("the answer gives a part of the key away: %s", r.raw)
+				t.Errorf("the response contains a part of the key: %s", r.raw)
 			}
 		})
 	}
 }
 
-func TestSeveralKeys(t *testing.T) {
-	b := newBenchWith(t, emulator.Options{APIKeys: []string{"sk-1", "sk-2"}, VectorStores: []string{testStore}})
-	for _, b.key = range []string{"sk-1", "sk-2"} {
-		b.create("file-a")
+func TestAuthorization_MultipleKeys(t *testing.T) {
+	s := newTestServerWithOptions(t, emulator.Options{APIKeys: []string{"sk-1", "sk-2"}, VectorStores: []string{testStore}})
+	for _, s.key = range []string{"sk-1", "sk-2"} {
+		s.create("file-a")
 	}
-	calls := b.emu.Calls(emulator.Create)
+	calls := s.emu.Calls(emulator.Create)
 	if len(calls) != 2 || calls[0].Key == calls[1].Key || strings.Contains(calls[0].Key, "sk") {
-		t.Errorf("the calls do not tell the keys apart by a fingerprint: %+v", calls)
+		t.Errorf("the fingerprints in the calls do not distinguish the keys: %+v", calls)
 	}
 }
 
-func TestRequestLimitOfStore(t *testing.T) {
-	b := newBench(t, emulator.Settings{EnforceLimits: true, AttachedFiles: 1000})
-	b.emu.AddStore("vs_other")
+func TestRateLimits_RequestsPerStore(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{EnforceLimits: true, AttachedFiles: 1000})
+	s.emu.AddStore("vs_other")
 	for range 150 {
-		b.create("file-a")
-		b.want(http.StatusOK, http.MethodPost, "/v1/vector_stores/"+testStore+"/files", fields{"file_id": "file-b"})
+		s.create("file-a")
+		s.want(http.StatusOK, http.MethodPost, "/v1/vector_stores/"+testStore+"/files", fields{"file_id": "file-b"})
 	}
-	b.clock.advance(20500 * time.Millisecond)
-	r := b.want(http.StatusTooManyRequests, http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
+	s.clock.advance(20500 * time.Millisecond)
+	r := s.want(http.StatusTooManyRequests, http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
 	equal(t, "Retry-After", r.header.Get("Retry-After"), "40")
 	equal(t, "code", r.json["error"].(map[string]any)["code"], any("rate_limit_exceeded"))
-	b.want(http.StatusTooManyRequests, http.MethodPost, "/v1/vector_stores/"+testStore+"/files", fields{"file_id": "file-b"})
-	b.want(http.StatusOK, http.MethodPost, "/v1/vector_stores/vs_other/file_batches", fields{"file_ids": []string{"file-a"}})
-	b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
-	b.clock.advance(39499 * time.Millisecond)
-	b.want(http.StatusTooManyRequests, http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
-	b.clock.advance(time.Millisecond)
-	b.create("file-a")
+	s.want(http.StatusTooManyRequests, http.MethodPost, "/v1/vector_stores/"+testStore+"/files", fields{"file_id": "file-b"})
+	s.want(http.StatusOK, http.MethodPost, "/v1/vector_stores/vs_other/file_batches", fields{"file_ids": []string{"file-a"}})
+	s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+	s.clock.advance(39499 * time.Millisecond)
+	s.want(http.StatusTooManyRequests, http.MethodPost, batchesPath, fields{"file_ids": []string{"file-a"}})
+	s.clock.advance(time.Millisecond)
+	s.create("file-a")
 }
 
-func TestFileLimitOfOrganisation(t *testing.T) {
-	b := newBench(t, emulator.Settings{EnforceLimits: true, Minute: 10 * time.Second})
-	b.emu.AddStore("vs_other")
+func TestRateLimits_FilesAcrossStores(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{EnforceLimits: true, Minute: 10 * time.Second})
+	s.emu.AddStore("vs_other")
 	other := "/v1/vector_stores/vs_other/file_batches"
-	b.create(numbered(1500)...)
-	b.clock.advance(5 * time.Second)
-	b.want(http.StatusOK, http.MethodPost, other, fields{"file_ids": numbered(500)})
-	r := b.want(http.StatusTooManyRequests, http.MethodPost, other, fields{"file_ids": numbered(1)})
+	s.create(numbered(1500)...)
+	s.clock.advance(5 * time.Second)
+	s.want(http.StatusOK, http.MethodPost, other, fields{"file_ids": numbered(500)})
+	r := s.want(http.StatusTooManyRequests, http.MethodPost, other, fields{"file_ids": numbered(1)})
 	equal(t, "Retry-After", r.header.Get("Retry-After"), "5")
-	r = b.want(http.StatusTooManyRequests, http.MethodPost, other, fields{"file_ids": numbered(1501)})
+	r = s.want(http.StatusTooManyRequests, http.MethodPost, other, fields{"file_ids": numbered(1501)})
 	equal(t, "Retry-After for more", r.header.Get("Retry-After"), "10")
-	b.clock.advance(5 * time.Second)
-	b.want(http.StatusOK, http.MethodPost, other, fields{"file_ids": numbered(1500)})
-	equal(t, "batches made", b.emu.CreateCount(), 3)
+	s.clock.advance(5 * time.Second)
+	s.want(http.StatusOK, http.MethodPost, other, fields{"file_ids": numbered(1500)})
+	equal(t, "batches created", s.emu.CreateCount(), 3)
 }
 
-func TestLimitsAreOffByDefault(t *testing.T) {
-	b := newBench(t, emulator.Settings{})
+func TestRateLimits_DisabledByDefault(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{})
 	for range 301 {
-		b.create(numbered(10)...)
+		s.create(numbered(10)...)
 	}
-	equal(t, "batches made", b.emu.CreateCount(), 301)
+	equal(t, "batches created", s.emu.CreateCount(), 301)
 }

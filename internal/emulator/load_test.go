@@ -15,16 +15,16 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// TestConcurrentUse is for the race detector, and for the counts to be right in the end.
-func TestConcurrentUse(t *testing.T) {
-	b := newBench(t, emulator.Settings{Pace: time.Millisecond, Parallel: 2})
+// TestServer_ConcurrentUse makes concurrent calls for the race detector, and verifies the final counts.
+func TestServer_ConcurrentUse(t *testing.T) {
+	s := newTestServer(t, emulator.Settings{Pace: time.Millisecond, Parallel: 2})
 	const workers, rounds = 8, 10
 	var wait sync.WaitGroup
 	for worker := range workers {
 		wait.Go(func() {
 			for round := range rounds {
 				ids := []string{fmt.Sprintf("file-%d-%d", worker, round), "file-shared"}
-				r, err := b.send(http.MethodPost, batchesPath, fields{"file_ids": ids})
+				r, err := s.send(http.MethodPost, batchesPath, fields{"file_ids": ids})
 				if err != nil {
 					t.Error(err)
 					return
@@ -35,32 +35,31 @@ func TestConcurrentUse(t *testing.T) {
 					{"GET", "/v1/vector_stores/" + testStore + "/files"}, {"POST", path + "/cancel"},
 					{"GET", "/_emulator/batches"}, {"GET", "/_emulator/calls"}, {"DELETE", "/_emulator/faults"},
 				} {
-					if r, err := b.send(call[0], call[1], nil); err != nil || r.status != http.StatusOK {
+					if r, err := s.send(call[0], call[1], nil); err != nil || r.status != http.StatusOK {
 						t.Errorf("%v: %d, %v", call, r.status, err)
 					}
 				}
-				b.emu.AddFault(emulator.Fault{Operation: emulator.DeleteStore})
-				b.clock.advance(time.Millisecond)
-				b.emu.Configure(func(s *emulator.Settings) { s.Parallel = 1 + round%3 })
+				s.emu.AddFault(emulator.Fault{Operation: emulator.DeleteStore})
+				s.clock.advance(time.Millisecond)
+				s.emu.Configure(func(s *emulator.Settings) { s.Parallel = 1 + round%3 })
 			}
 		})
 	}
 	wait.Wait()
-	b.clock.advance(time.Hour)
-	equal(t, "batches", b.emu.CreateCount(), workers*rounds)
+	s.clock.advance(time.Hour)
+	equal(t, "batches", s.emu.CreateCount(), workers*rounds)
 	counts := map[string]int{}
-	for _, f := range b.emu.AttachedFiles(testStore) {
+	for _, f := range s.emu.AttachedFiles(testStore) {
 		counts[f.Status]++
 	}
-	store := b.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
+	store := s.want(http.StatusOK, http.MethodGet, "/v1/vector_stores/"+testStore, nil)
 	equal(t, "store", store.counts(), fmt.Sprintf("%d/%d/%d/%d/%d",
 		counts["in_progress"], counts["completed"], counts["failed"], counts["cancelled"], workers*rounds+1))
 	equal(t, "in progress", counts["in_progress"], 0)
 }
 
-// TestManyBatches makes sure that no request looks at all batches: with ten thousand in
-// progress, that would take minutes.
-func TestManyBatches(t *testing.T) {
+// TestServer_ManyBatches takes minutes if a request visits all batches: ten thousand are in progress.
+func TestServer_ManyBatches(t *testing.T) {
 	clock := newClock()
 	emu := emulator.New(emulator.Options{
 		Clock: clock.now, VectorStores: []string{testStore}, Settings: emulator.Settings{Pace: time.Hour},

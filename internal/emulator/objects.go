@@ -5,7 +5,7 @@ package emulator
 
 import "time"
 
-// The objects of the API as they stand on the wire.
+// The objects of the API in their JSON form.
 
 type fileObject struct {
 	ID        string `json:"id"`
@@ -63,7 +63,7 @@ type fileError struct {
 	Message string `json:"message"`
 }
 
-// chunking is always static when it is read back, also where auto was asked for.
+// chunking reads back as static even if the request had auto.
 type chunking struct {
 	Type   string         `json:"type"`
 	Static staticChunking `json:"static"`

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The documented limits of the API.
+// Limits that the API documents.
 const (
 	maxBatchFiles       = 2000
 	maxStoreFiles       = 500
@@ -29,79 +29,77 @@ const (
 const (
 	defaultMaxBodyBytes = 64 << 20
 	defaultMaxCalls     = 100_000
-	// adminBodyBytes bounds a body sent to the admin side.
-	adminBodyBytes = 1 << 20
+	// maxAdminBodyBytes limits the body of a request to the admin API.
+	maxAdminBodyBytes = 1 << 20
 )
 
-// Options is what a Server is made with. The zero value works: any key is taken, files are
-// processed at once, and there is no vector store yet.
+// Options configure a Server. The zero value accepts any key, processes files immediately, and
+// has no vector store.
 type Options struct {
-	// APIKeys are the bearer tokens that are let in. With none, any that is not empty is.
+	// APIKeys are the bearer tokens that are accepted. If empty, every non-empty token is.
 	APIKeys []string
-	// Organization is sent as the openai-organization header, where it is set.
+	// Organization is the value of the openai-organization response header; empty omits it.
 	Organization string
-	// BasePath comes before every path of the API; /v1 by default. Requests without it are
-	// served as well.
+	// BasePath is the prefix of the API's paths; /v1 by default. Paths without it work too.
 	BasePath string
-	// VectorStores are the IDs of stores that exist from the start.
+	// VectorStores are the IDs of the stores that exist at the start.
 	VectorStores []string
-	// Clock tells the time; time.Now by default. What was processed is worked out from it
-	// whenever somebody asks, so a clock that is set by hand makes everything repeatable.
+	// Clock returns the current time; time.Now by default. Processing depends on nothing else, so
+	// a test that sets the clock is repeatable.
 	Clock func() time.Time
-	// Seed makes the generated IDs the same in every run. Empty means different ones.
+	// Seed makes the generated IDs the same in every run. Empty makes them random.
 	Seed string
-	// Log gets one line a request, without the key; nil means none.
+	// Log receives one line per request, without the key; nil disables it.
 	Log io.Writer
-	// MaxBodyBytes bounds the body of a request; beyond it the answer is 413. 64 MiB by default.
+	// MaxBodyBytes limits the body of a request; a longer one gets a 413. 64 MiB by default.
 	MaxBodyBytes int64
-	// MaxCalls is how many received requests are remembered; 100 000 by default. The oldest go
-	// first.
+	// MaxCalls is the number of recorded calls; 100 000 by default. The oldest are dropped first.
 	MaxCalls int
-	// Settings are those that can be changed later too.
+	// Settings can also be changed while the Server runs.
 	Settings
 }
 
-// Settings are the options that can be changed while the Server runs, by Server.Configure or
-// by a PATCH of /_emulator/settings.
+// Settings are the options that can be changed while the Server runs, with Server.Configure or
+// PATCH /_emulator/settings.
 type Settings struct {
-	// Pace is how long the processing of one file takes. Zero: everything that was attached is
-	// processed when it is next looked at. A change applies to what is still to be processed.
+	// Pace is the time to process one file. With zero, the next request finds every file
+	// processed. A change applies to the files that are not processed yet.
 	Pace time.Duration `json:"-"`
-	// Parallel is how many files of a batch are processed at a time; 1 by default.
+	// Parallel is the number of files of a batch that are processed at a time; 1 by default.
 	Parallel int `json:"parallel"`
-	// CancelDelay is how long a cancel takes to have its effect. Processing goes on meanwhile,
-	// so a batch can still complete.
+	// CancelDelay is the time until a cancel takes effect. Processing continues until then, so a
+	// batch can still complete.
 	CancelDelay time.Duration `json:"-"`
-	// CancellingStatus is a batch's status between a cancel and its effect; in_progress by
-	// default. Older documents of the API said cancelling.
+	// CancellingStatus is the status of a batch until its cancel takes effect; in_progress by
+	// default. Older versions of the API documentation have cancelling.
 	CancellingStatus string `json:"cancelling_status"`
-	// RejectLateCancel answers 400 to the cancel of a finished batch, as some compatible
-	// servers do. OpenAI answers 200 and changes nothing.
+	// RejectLateCancel responds with 400 to the cancel of a finished batch, as some compatible
+	// servers do. OpenAI responds with 200 and changes nothing.
 	RejectLateCancel bool `json:"reject_late_cancel"`
-	// StrictFiles answers 404 to attaching a file that was not uploaded. Otherwise such a file
-	// springs into being, so that example manifests work as they are.
+	// StrictFiles responds with 404 if a file to attach was never uploaded. Otherwise attaching
+	// creates the file, so that example manifests work unchanged.
 	StrictFiles bool `json:"strict_files"`
-	// EnforceLimits turns the rate limits on: AttachRequests a vector store and AttachedFiles
-	// altogether, in every Minute.
+	// EnforceLimits enables the rate limits: AttachRequests per vector store and AttachedFiles
+	// across all stores, per Minute.
 	EnforceLimits bool `json:"enforce_limits"`
-	// Minute is the length of the window in which the rate limits count; a minute by default.
+	// Minute is the window of the rate limits; a minute by default.
 	Minute time.Duration `json:"-"`
-	// AttachRequests is how many attaching requests a vector store takes in a Minute; 300 by
-	// default.
+	// AttachRequests is the number of requests per Minute that attach files to one vector store;
+	// 300 by default.
 	AttachRequests int `json:"attach_requests"`
-	// AttachedFiles is how many files may be attached in a Minute, all stores together; 2000
-	// by default.
+	// AttachedFiles is the number of files attached per Minute, across all stores; 2000 by
+	// default.
 	AttachedFiles int `json:"attached_files"`
-	// BatchIDPrefix begins the ID of every new batch; vsfb_ by default. Up to its first
-	// underscore it is also demanded of the IDs in requests.
+	// BatchIDPrefix is the prefix of the IDs of new batches; vsfb_ by default. The IDs in requests
+	// must begin with it too, up to its first underscore.
 	BatchIDPrefix string `json:"batch_id_prefix"`
 	// BatchObject is the object field of a batch; vector_store.file_batch by default, which is
-	// what OpenAI sends although its schema says otherwise.
+	// what OpenAI sends in contradiction to its schema.
 	BatchObject string `json:"batch_object"`
-	// ExtraFields puts a field that no client knows into every object.
+	// ExtraFields adds an undocumented field to every object.
 	ExtraFields bool `json:"extra_fields"`
-	// DriftingCreation reports a batch's created_at one second later than its creation did, as
-	// was seen of OpenAI.
+	// DriftingCreation adds a second to the created_at of a retrieved batch, as observed on
+	// OpenAI's API.
 	DriftingCreation bool `json:"drifting_creation"`
 }
 

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// The codes with which the API says why a file failed.
+// Codes of a failed file's last_error.
 const (
 	ServerError     = "server_error"
 	UnsupportedFile = "unsupported_file"
 	InvalidFile     = "invalid_file"
 )
 
-// Outcome is what becomes of a file when it is processed. The zero value completes.
+// Outcome is the result of processing a file. The zero value completes it.
 type Outcome struct {
 	// Code makes the file fail: ServerError, UnsupportedFile or InvalidFile.
 	Code string `json:"code,omitempty"`
-	// Message says why it failed; a fitting one is chosen where it is empty.
+	// Message explains the failure; empty selects one that fits the code.
 	Message string `json:"message,omitempty"`
-	// Stuck leaves the file in progress until it is cancelled or given another outcome.
+	// Stuck keeps the file in progress until it is cancelled or gets another outcome.
 	Stuck bool `json:"stuck,omitempty"`
 }
 
-// indexable are the extensions that the vector stores of the real service take.
+// indexable has the file extensions that OpenAI's vector stores support.
 var indexable = map[string]bool{
 	".c": true, ".cpp": true, ".cs": true, ".css": true, ".doc": true, ".docx": true,
 	".go": true, ".html": true, ".java": true, ".js": true, ".json": true, ".md": true,
@@ -33,34 +33,34 @@ var indexable = map[string]bool{
 	".tex": true, ".ts": true, ".txt": true,
 }
 
-// idOutcome reads the convention by which an ID alone decides what becomes of a file.
+// idOutcome returns the outcome that the prefix of a file ID selects.
 func idOutcome(id string) Outcome {
 	switch {
 	case strings.HasPrefix(id, "file-fail-unsupported"):
-		return failure(UnsupportedFile)
+		return failedOutcome(UnsupportedFile)
 	case strings.HasPrefix(id, "file-fail-invalid"):
-		return failure(InvalidFile)
+		return failedOutcome(InvalidFile)
 	case strings.HasPrefix(id, "file-fail-"):
-		return failure(ServerError)
+		return failedOutcome(ServerError)
 	case strings.HasPrefix(id, "file-stuck-"):
 		return Outcome{Stuck: true}
 	}
 	return Outcome{}
 }
 
-// uploadOutcome judges an uploaded file as the real service would: by its name, and by there
-// being anything in it.
+// uploadOutcome returns the outcome of an uploaded file, which depends on its extension and on
+// whether it is empty, as with OpenAI.
 func uploadOutcome(name string, size int) Outcome {
 	if !indexable[strings.ToLower(path.Ext(name))] {
-		return failure(UnsupportedFile)
+		return failedOutcome(UnsupportedFile)
 	}
 	if size == 0 {
-		return failure(InvalidFile)
+		return failedOutcome(InvalidFile)
 	}
 	return Outcome{}
 }
 
-func failure(code string) Outcome {
+func failedOutcome(code string) Outcome {
 	return Outcome{Code: code, Message: failureMessage(code)}
 }
 

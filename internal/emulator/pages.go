@@ -4,12 +4,12 @@
 package emulator
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
-	"strconv"
 )
 
-// page is which part of a list was asked for.
+// page is the part of a list that a request selects.
 type page struct {
 	limit         int
 	descending    bool
@@ -19,35 +19,38 @@ type page struct {
 
 func parsePage(query url.Values, size, maxSize int) (page, *apiError) {
 	p := page{limit: size, after: query.Get("after"), before: query.Get("before"), filter: query.Get("filter")}
-	if raw := query.Get("limit"); raw != "" {
-		n, err := strconv.Atoi(raw)
-		if err != nil {
-			return page{}, wrongType("limit", "an integer", raw)
-		}
-		if n < 1 {
-			return page{}, belowMinimum("limit", 1, n)
-		}
-		if n > maxSize {
-			return page{}, aboveMaximum("limit", maxSize, n)
+	if limit := query.Get("limit"); limit != "" {
+		n, apiErr := parseInteger("limit", limit, 1, maxSize)
+		if apiErr != nil {
+			return page{}, apiErr
 		}
 		p.limit = n
 	}
-	if bad := oneOf(query, "order", "asc", "desc"); bad != nil {
-		return page{}, bad
+	order := query.Get("order")
+	if apiErr := oneOf("order", order, "asc", "desc"); apiErr != nil {
+		return page{}, apiErr
 	}
-	p.descending = query.Get("order") != "asc"
-	return p, oneOf(query, "filter", statusInProgress, statusCompleted, statusFailed, statusCancelled)
+	p.descending = order != "asc"
+	return p, oneOf("filter", p.filter, statusInProgress, statusCompleted, statusFailed, statusCancelled)
 }
 
-func oneOf(query url.Values, name string, allowed ...string) *apiError {
-	value := query.Get(name)
-	if value == "" || slices.Contains(allowed, value) {
+// oneOf rejects a value that is neither empty nor supported.
+func oneOf(param, value string, supported ...string) *apiError {
+	if value == "" || slices.Contains(supported, value) {
 		return nil
 	}
-	return badRequest(name, "invalid_value", "Invalid value: '%s'. Supported values are: %q.", value, allowed)
+	return badRequest(param, "invalid_value", "Invalid value: '%s'. Supported values are: %q.", value, supported)
 }
 
-// list cuts the page out of items, which stand in the order they were asked for in.
+// compare orders two values as the page requests.
+func (p page) compare(a, b int) int {
+	if p.descending {
+		a, b = b, a
+	}
+	return cmp.Compare(a, b)
+}
+
+// list returns the page of the items, which are in the order that the request selects.
 func list[T any](p page, items []T, id func(T) string, object func(T) any) (any, *apiError) {
 	if p.after != "" {
 		i := slices.IndexFunc(items, func(t T) bool { return id(t) == p.after })
@@ -63,13 +66,13 @@ func list[T any](p page, items []T, id func(T) string, object func(T) any) (any,
 		}
 		items = items[:i]
 	}
-	answer := listObject{Object: "list", Data: []any{}, HasMore: len(items) > p.limit}
+	o := listObject{Object: "list", Data: []any{}, HasMore: len(items) > p.limit}
 	items = items[:min(p.limit, len(items))]
 	for _, t := range items {
-		answer.Data = append(answer.Data, object(t))
+		o.Data = append(o.Data, object(t))
 	}
 	if n := len(items); n > 0 {
-		answer.FirstID, answer.LastID = id(items[0]), id(items[n-1])
+		o.FirstID, o.LastID = id(items[0]), id(items[n-1])
 	}
-	return answer, nil
+	return o, nil
 }

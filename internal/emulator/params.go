@@ -15,13 +15,13 @@ import (
 	"unicode/utf8"
 )
 
-// object is a JSON object of a request, with its path for error messages.
+// object is a JSON object of a request. Error messages contain its path.
 type object struct {
 	path   string
 	fields map[string]any
 }
 
-// parseObject reads a body, which has to be one JSON object with no other fields than known.
+// parseObject parses a body, which must be one JSON object with no fields except the known ones.
 func parseObject(body []byte, known ...string) (object, *apiError) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -40,7 +40,7 @@ func parseObject(body []byte, known ...string) (object, *apiError) {
 	return o, o.only(known...)
 }
 
-// only refuses fields that are not known.
+// only rejects unknown fields.
 func (o object) only(known ...string) *apiError {
 	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
 		if !slices.Contains(known, name) {
@@ -50,7 +50,7 @@ func (o object) only(known ...string) *apiError {
 	return nil
 }
 
-// at is the path of a field: files[0].file_id.
+// at returns the path of a field, such as files[0].file_id.
 func (o object) at(name string) string {
 	if o.path == "" {
 		return name
@@ -58,7 +58,7 @@ func (o object) at(name string) string {
 	return o.path + "." + name
 }
 
-// has takes null for absence.
+// has reports whether a field is set; null counts as absent.
 func (o object) has(name string) bool { return o.fields[name] != nil }
 
 func (o object) object(name string) (object, *apiError) {
@@ -69,7 +69,7 @@ func (o object) object(name string) (object, *apiError) {
 	return object{path: o.at(name), fields: fields}, nil
 }
 
-// array is a list of 1 to limit items.
+// array returns a list of 1 to limit items.
 func (o object) array(name string, limit int) ([]any, *apiError) {
 	items, ok := o.fields[name].([]any)
 	if !ok {
@@ -104,32 +104,36 @@ func (o object) integer(name string, low, high int) (int, *apiError) {
 	if !ok {
 		return 0, wrongType(o.at(name), "an integer", o.fields[name])
 	}
-	n, err := strconv.Atoi(number.String())
-	if err != nil {
-		return 0, wrongType(o.at(name), "an integer", o.fields[name])
-	}
-	if n < low {
-		return 0, belowMinimum(o.at(name), low, n)
-	}
-	if n > high {
-		return 0, aboveMaximum(o.at(name), high, n)
+	return parseInteger(o.at(name), number, low, high)
+}
+
+// parseInteger parses a parameter of a body, a query or a form.
+func parseInteger[T ~string](param string, value T, low, high int) (int, *apiError) {
+	n, err := strconv.Atoi(string(value))
+	switch {
+	case err != nil:
+		return 0, wrongType(param, "an integer", value)
+	case n < low:
+		return 0, belowMinimum(param, low, n)
+	case n > high:
+		return 0, aboveMaximum(param, high, n)
 	}
 	return n, nil
 }
 
-// chunking reads chunking_strategy; leaving it out means auto.
+// chunking parses chunking_strategy; auto is the default.
 func (o object) chunking() (chunking, *apiError) {
 	auto := chunking{Type: "static", Static: staticChunking{MaxTokens: autoChunkTokens, OverlapTokens: autoOverlapTokens}}
 	if !o.has("chunking_strategy") {
 		return auto, nil
 	}
-	strategy, bad := o.object("chunking_strategy")
-	if bad != nil {
-		return chunking{}, bad
+	strategy, apiErr := o.object("chunking_strategy")
+	if apiErr != nil {
+		return chunking{}, apiErr
 	}
-	kind, bad := strategy.text("type")
-	if bad != nil {
-		return chunking{}, bad
+	kind, apiErr := strategy.text("type")
+	if apiErr != nil {
+		return chunking{}, apiErr
 	}
 	switch kind {
 	case "auto":
@@ -142,26 +146,26 @@ func (o object) chunking() (chunking, *apiError) {
 }
 
 func (o object) static() (chunking, *apiError) {
-	if bad := o.only("type", "static"); bad != nil {
-		return chunking{}, bad
+	if apiErr := o.only("type", "static"); apiErr != nil {
+		return chunking{}, apiErr
 	}
 	if !o.has("static") {
 		return chunking{}, missing(o.at("static"))
 	}
-	static, bad := o.object("static")
-	if bad != nil {
-		return chunking{}, bad
+	static, apiErr := o.object("static")
+	if apiErr != nil {
+		return chunking{}, apiErr
 	}
-	if bad := static.only("max_chunk_size_tokens", "chunk_overlap_tokens"); bad != nil {
-		return chunking{}, bad
+	if apiErr := static.only("max_chunk_size_tokens", "chunk_overlap_tokens"); apiErr != nil {
+		return chunking{}, apiErr
 	}
-	size, bad := static.integer("max_chunk_size_tokens", minChunkTokens, maxChunkTokens)
-	if bad != nil {
-		return chunking{}, bad
+	size, apiErr := static.integer("max_chunk_size_tokens", minChunkTokens, maxChunkTokens)
+	if apiErr != nil {
+		return chunking{}, apiErr
 	}
-	overlap, bad := static.integer("chunk_overlap_tokens", 0, maxChunkTokens)
-	if bad != nil {
-		return chunking{}, bad
+	overlap, apiErr := static.integer("chunk_overlap_tokens", 0, maxChunkTokens)
+	if apiErr != nil {
+		return chunking{}, apiErr
 	}
 	if 2*overlap > size {
 		return chunking{}, badRequest(static.at("chunk_overlap_tokens"), "invalid_value",
@@ -171,27 +175,27 @@ func (o object) static() (chunking, *apiError) {
 	return chunking{Type: "static", Static: staticChunking{MaxTokens: size, OverlapTokens: overlap}}, nil
 }
 
-// attributes reads what may be attached to a file: strings, numbers and booleans.
+// attributes parses the attributes of a file: strings, numbers and booleans.
 func (o object) attributes() (map[string]any, *apiError) {
 	return o.pairs("attributes", func(path string, value any) *apiError {
 		switch v := value.(type) {
 		case json.Number, bool:
 			return nil
 		case string:
-			return shortEnough(path, v)
+			return checkLength(path, v)
 		}
 		return wrongType(path, "a string, a number or a boolean", value)
 	})
 }
 
-// metadata reads what may be attached to a vector store: strings only.
+// metadata parses the metadata of a vector store: strings only.
 func (o object) metadata() (map[string]any, *apiError) {
 	return o.pairs("metadata", func(path string, value any) *apiError {
 		s, ok := value.(string)
 		if !ok {
 			return wrongType(path, "a string", value)
 		}
-		return shortEnough(path, s)
+		return checkLength(path, s)
 	})
 }
 
@@ -199,9 +203,9 @@ func (o object) pairs(name string, check func(path string, value any) *apiError)
 	if !o.has(name) {
 		return map[string]any{}, nil
 	}
-	pairs, bad := o.object(name)
-	if bad != nil {
-		return nil, bad
+	pairs, apiErr := o.object(name)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	if n := len(pairs.fields); n > maxAttributes {
 		return nil, badRequest(pairs.path, "object_above_max_properties",
@@ -212,14 +216,14 @@ func (o object) pairs(name string, check func(path string, value any) *apiError)
 		if n := utf8.RuneCountInString(key); n > maxAttributeKey {
 			return nil, tooLong(pairs.path, "key", "string_above_max_length", maxAttributeKey, n)
 		}
-		if bad := check(pairs.at(key), pairs.fields[key]); bad != nil {
-			return nil, bad
+		if apiErr := check(pairs.at(key), pairs.fields[key]); apiErr != nil {
+			return nil, apiErr
 		}
 	}
 	return pairs.fields, nil
 }
 
-func shortEnough(path, s string) *apiError {
+func checkLength(path, s string) *apiError {
 	if n := utf8.RuneCountInString(s); n > maxAttributeValue {
 		return tooLong(path, "string", "string_above_max_length", maxAttributeValue, n)
 	}
@@ -230,16 +234,16 @@ func (o object) expiryDays() (int, *apiError) {
 	if !o.has("expires_after") {
 		return 0, nil
 	}
-	after, bad := o.object("expires_after")
-	if bad != nil {
-		return 0, bad
+	after, apiErr := o.object("expires_after")
+	if apiErr != nil {
+		return 0, apiErr
 	}
-	if bad := after.only("anchor", "days"); bad != nil {
-		return 0, bad
+	if apiErr := after.only("anchor", "days"); apiErr != nil {
+		return 0, apiErr
 	}
-	anchor, bad := after.text("anchor")
-	if bad != nil {
-		return 0, bad
+	anchor, apiErr := after.text("anchor")
+	if apiErr != nil {
+		return 0, apiErr
 	}
 	if anchor != "last_active_at" {
 		return 0, badRequest(after.at("anchor"), "invalid_value",

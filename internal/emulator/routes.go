@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Operation names a call of the API, for faults and in the record of calls.
+// Operation names an operation of the API in faults and recorded calls.
 type Operation string
 
-// The operations. The short names are those on file batches.
+// The operations. Create, Retrieve, Cancel and ListFiles act on file batches.
 const (
 	Create    Operation = "create"
 	Retrieve  Operation = "retrieve"
@@ -41,7 +41,7 @@ const (
 
 	// AnyOperation matches every operation in a Fault.
 	AnyOperation Operation = "*"
-	// UnknownOperation is the operation of a request to no URL of the API.
+	// UnknownOperation is the operation of a request whose URL is not part of the API.
 	UnknownOperation Operation = "unknown"
 )
 
@@ -83,7 +83,7 @@ func at(operation Operation, pattern string, handle func(*Server, *exchange) (an
 	return route{operation: operation, method: method, segments: strings.Split(path[1:], "/"), handle: handle}
 }
 
-// match says whether the path is the route's, and what stands in its variables.
+// match reports whether the path matches the route, and returns the values of its variables.
 func (r route) match(segments []string) (map[string]string, bool) {
 	if len(segments) != len(r.segments) {
 		return nil, false
@@ -107,8 +107,8 @@ func (r route) match(segments []string) (map[string]string, bool) {
 	return variables, true
 }
 
-// find looks for the request's route. It answers 405 where only the method is wrong.
-func (s *Server) find(request *http.Request) (route, map[string]string, *apiError) {
+// matchRoute returns the route of a request. It returns a 405 if only the method does not match.
+func (s *Server) matchRoute(request *http.Request) (route, map[string]string, *apiError) {
 	segments, ok := s.segments(request.URL)
 	if !ok {
 		return route{}, nil, invalidURL(request)
@@ -128,9 +128,9 @@ func (s *Server) find(request *http.Request) (route, map[string]string, *apiErro
 		return route{}, nil, invalidURL(request)
 	}
 	slices.Sort(allowed)
-	bad := badRequest("", "", "Not allowed to %s on %s.", request.Method, request.URL.EscapedPath())
-	bad.status, bad.allow = http.StatusMethodNotAllowed, strings.Join(allowed, ", ")
-	return route{}, nil, bad
+	apiErr := badRequest("", "", "Not allowed to %s on %s.", request.Method, request.URL.EscapedPath())
+	apiErr.status, apiErr.allow = http.StatusMethodNotAllowed, strings.Join(allowed, ", ")
+	return route{}, nil, apiErr
 }
 
 func invalidURL(request *http.Request) *apiError {
@@ -138,7 +138,7 @@ func invalidURL(request *http.Request) *apiError {
 }
 
 // segments splits the path below the base path. It splits before it unescapes, so that an
-// escaped slash in an ID cannot lead to another route.
+// escaped slash in an ID cannot select another route.
 func (s *Server) segments(u *url.URL) ([]string, bool) {
 	path := u.EscapedPath()
 	if below, ok := strings.CutPrefix(path, s.options.BasePath+"/"); ok {

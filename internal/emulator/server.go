@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Server is the emulated API and its admin side, as one http.Handler. It is safe for
+// Server is an http.Handler that serves the emulated API and the admin API. It is safe for
 // concurrent use.
 type Server struct {
 	options Options
@@ -24,32 +24,32 @@ type Server struct {
 
 	logMu sync.Mutex
 
-	// mu guards all that follows.
-	mu       sync.Mutex
-	settings Settings
-	skew     time.Duration
-	ids      *identities
-	seq      int
-	stores   map[string]*store
-	files    map[string]*file
-	batches  map[string]*batch
-	// order is the IDs of the batches as they were made.
-	order    []string
-	fileSets map[string]*FileSet
-	setOrder []string
-	attached window
-	calls    []*Call
-	// counts outlive calls: they are of all requests that were answered.
+	// mu guards the fields below.
+	mu          sync.Mutex
+	settings    Settings
+	clockOffset time.Duration
+	ids         *idGenerator
+	seq         int
+	stores      map[string]*store
+	files       map[string]*file
+	batches     map[string]*batch
+	// batchOrder has the IDs of the batches in the order of their creation.
+	batchOrder   []string
+	fileSets     map[string]*FileSet
+	fileSetOrder []string
+	attached     window
+	calls        []*Call
+	// counts include the calls that calls no longer has.
 	counts  map[Operation]map[int]int
 	faults  []*activeFault
 	faultID int
 }
 
-// New makes a Server.
+// New returns a Server.
 func New(options Options) *Server {
 	options = options.withDefaults()
 	s := &Server{
-		options: options, settings: options.Settings, ids: newIdentities(options.Seed),
+		options: options, settings: options.Settings, ids: newIDGenerator(options.Seed),
 		stores: map[string]*store{}, files: map[string]*file{}, batches: map[string]*batch{},
 		fileSets: map[string]*FileSet{}, counts: make(map[Operation]map[int]int),
 	}
@@ -60,7 +60,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// exchange is one request and what is known of its answer.
+// exchange is a request and the record of its response.
 type exchange struct {
 	request   *http.Request
 	route     route
@@ -71,47 +71,47 @@ type exchange struct {
 	started   time.Time
 }
 
-// answer is a response before it is sent.
-type answer struct {
+// response is an HTTP response that is not sent yet.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// raw is an answer's body that is not JSON.
-type raw struct {
+// rawBody is the body of a response that is not JSON.
+type rawBody struct {
 	contentType string
 	body        []byte
 }
 
-// ServeHTTP answers a request to the API, or to the admin side below /_emulator/.
+// ServeHTTP serves the API, and the admin API below /_emulator/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, adminPath+"/") {
 		s.admin.ServeHTTP(w, r)
 		return
 	}
-	found, variables, bad := s.find(r)
-	if bad != nil {
-		found.operation = UnknownOperation
+	matched, variables, apiErr := s.matchRoute(r)
+	if apiErr != nil {
+		matched.operation = UnknownOperation
 	}
-	x := &exchange{request: r, route: found, variables: variables, started: time.Now()}
+	x := &exchange{request: r, route: matched, variables: variables, started: time.Now()}
 	body, tooLarge := readBody(w, r, s.options.MaxBodyBytes)
 	x.body = body
-	if bad == nil {
-		bad = tooLarge
+	if apiErr == nil {
+		apiErr = tooLarge
 	}
-	fault := s.receive(x)
+	fault := s.recordRequest(x)
 	if fault == nil {
-		s.send(w, x, s.answer(x, bad), "")
+		s.send(w, x, s.handle(x, apiErr), "")
 		return
 	}
-	s.serveFault(w, x, bad, fault)
+	s.injectFault(w, x, apiErr, fault)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *apiError) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	var maxBytes *http.MaxBytesError
+	if errors.As(err, &maxBytes) {
 		return nil, bodyTooLarge(limit)
 	}
 	if err != nil {
@@ -120,8 +120,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *api
 	return body, nil
 }
 
-// receive writes the request down and looks for a fault that is meant for it.
-func (s *Server) receive(x *exchange) *Fault {
+// recordRequest records the request and returns the fault to inject, or nil.
+func (s *Server) recordRequest(x *exchange) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.requestID = s.ids.next("req_")
@@ -131,28 +131,28 @@ func (s *Server) receive(x *exchange) *Fault {
 		VectorStoreID: x.variables["store"], BatchID: x.variables["batch"], FileID: x.variables["file"],
 		RequestID: x.requestID, Key: fingerprint(bearer(x.request)),
 	}
-	s.remember(x.call)
+	s.recordCall(x.call)
 	return s.matchFault(x.call)
 }
 
-// answer does what the request asks for, unless bad says already what is wrong with it.
-func (s *Server) answer(x *exchange, bad *apiError) answer {
+// handle performs the request, unless apiErr already rejects it.
+func (s *Server) handle(x *exchange, apiErr *apiError) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if bad == nil {
-		bad = s.authorize(x.request)
+	if apiErr == nil {
+		apiErr = s.authorize(x.request)
 	}
-	if bad != nil {
-		return s.failure(bad)
+	if apiErr != nil {
+		return s.errorResponse(apiErr)
 	}
-	object, bad := x.route.handle(s, x)
-	if bad != nil {
-		return s.failure(bad)
+	object, apiErr := x.route.handle(s, x)
+	if apiErr != nil {
+		return s.errorResponse(apiErr)
 	}
-	if r, ok := object.(raw); ok {
-		return answer{status: http.StatusOK, body: r.body, header: http.Header{"Content-Type": {r.contentType}}}
+	if r, ok := object.(rawBody); ok {
+		return response{status: http.StatusOK, body: r.body, header: http.Header{"Content-Type": {r.contentType}}}
 	}
-	return s.jsonAnswer(http.StatusOK, object)
+	return s.jsonResponse(http.StatusOK, object)
 }
 
 func (s *Server) authorize(r *http.Request) *apiError {
@@ -179,32 +179,32 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(key)
 }
 
-func (s *Server) failure(e *apiError) answer {
-	a := s.jsonAnswer(e.status, map[string]any{"error": e})
+func (s *Server) errorResponse(e *apiError) response {
+	res := s.jsonResponse(e.status, map[string]any{"error": e})
 	if e.retryAfter > 0 {
-		a.header.Set("Retry-After", strconv.Itoa(e.retryAfter))
+		res.header.Set("Retry-After", strconv.Itoa(e.retryAfter))
 	}
 	if e.allow != "" {
-		a.header.Set("Allow", e.allow)
+		res.header.Set("Allow", e.allow)
 	}
-	return a
+	return res
 }
 
-// jsonAnswer encodes while the lock is held, as objects share maps with the state.
-func (s *Server) jsonAnswer(status int, object any) answer {
-	a := answer{status: status, header: http.Header{"Content-Type": {"application/json"}}}
+// jsonResponse requires the lock, because objects share maps with the state.
+func (s *Server) jsonResponse(status int, object any) response {
+	res := response{status: status, header: http.Header{"Content-Type": {"application/json"}}}
 	body, err := json.Marshal(object)
 	if err == nil && s.settings.ExtraFields && status == http.StatusOK {
 		body, err = withExtraField(body)
 	}
 	if err != nil {
-		a.status, body = http.StatusInternalServerError, []byte(`{"error":{"message":"encoding failed","type":"server_error","param":null,"code":null}}`)
+		res.status, body = http.StatusInternalServerError, []byte(`{"error":{"message":"encoding failed","type":"server_error","param":null,"code":null}}`)
 	}
-	a.body = append(body, '\n')
-	return a
+	res.body = append(body, '\n')
+	return res
 }
 
-// withExtraField adds a field that no client knows to an object and to the items of a list.
+// withExtraField adds an undocumented field to an object and to the items of a list.
 func withExtraField(body []byte) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -229,15 +229,16 @@ func withExtraField(body []byte) ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// send writes the call's end down first, so that whoever got the answer finds it there.
-func (s *Server) send(w http.ResponseWriter, x *exchange, a answer, fault string) {
-	s.conclude(x, a.status, fault)
-	s.writeHeader(w, x, a)
-	// A client that went away is no concern of ours.
-	_, _ = w.Write(a.body)
+func (s *Server) send(w http.ResponseWriter, x *exchange, res response, fault string) {
+	s.writeHeader(w, x, res, fault)
+	// The client may have disconnected.
+	_, _ = w.Write(res.body)
 }
 
-func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, a answer) {
+// writeHeader records the response before it sends the header, so that a client that has the
+// response finds it among the calls.
+func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, res response, fault string) {
+	s.recordResponse(x, res.status, fault)
 	header := w.Header()
 	header.Set("X-Request-Id", x.requestID)
 	header.Set("Openai-Version", "2020-10-01")
@@ -245,13 +246,13 @@ func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, a answer) {
 	if s.options.Organization != "" {
 		header.Set("Openai-Organization", s.options.Organization)
 	}
-	for name, values := range a.header {
+	for name, values := range res.header {
 		header[name] = values
 	}
-	w.WriteHeader(a.status)
+	w.WriteHeader(res.status)
 }
 
-// log writes a line. It never holds a key: a fingerprint stands for it.
+// log writes a line, with the fingerprint of the key instead of the key.
 func (s *Server) log(c Call) {
 	if s.options.Log == nil {
 		return
@@ -265,13 +266,13 @@ func (s *Server) log(c Call) {
 	}
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	// A log that can't be written is no reason to fail a request.
+	// A failing log must not fail the request.
 	_, _ = fmt.Fprintf(s.options.Log, "%s %d %s %s operation=%s request=%s key=%s%s\n",
 		c.Time.UTC().Format(time.RFC3339Nano), c.Status, c.Method, path, c.Operation, c.RequestID, c.Key, note)
 }
 
-// now is the clock's time and what Advance added to it. The lock has to be held.
-func (s *Server) now() time.Time { return s.options.Clock().Add(s.skew) }
+// now returns the clock's time plus the duration that Advance added. It requires the lock.
+func (s *Server) now() time.Time { return s.options.Clock().Add(s.clockOffset) }
 
 func (s *Server) nextSeq() int {
 	s.seq++

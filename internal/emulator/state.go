@@ -3,9 +3,12 @@
 
 package emulator
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// The statuses that the API documents, of files and batches alike.
+// The statuses that the API documents for files and batches.
 const (
 	statusInProgress = "in_progress"
 	statusCompleted  = "completed"
@@ -13,7 +16,7 @@ const (
 	statusCancelled  = "cancelled"
 )
 
-// file is an uploaded file, or one that sprang into being when it was first attached.
+// file is an uploaded file, or one that was synthesized when it was first attached.
 type file struct {
 	seq       int
 	id        string
@@ -36,13 +39,11 @@ type store struct {
 	lastActiveAt time.Time
 	expiryDays   int
 	expired      bool
-	// files are the attached ones by ID: a file attached twice is in here once, as what the
-	// last attaching made of it.
+	// files are the attached files by ID. A file that was attached twice has its last attachment.
 	files  map[string]*attachment
 	counts FileCounts
 	usage  int
-	// running are the batches with files still in progress; only they need to be brought up to
-	// date when the store as a whole is asked for.
+	// running are the batches with files in progress, the only ones that advance has to visit.
 	running  map[*batch]struct{}
 	requests window
 }
@@ -60,20 +61,20 @@ type attachment struct {
 	attaches   int
 }
 
-// batch is files attached together. A file attached by itself is a batch of one that has no ID.
+// batch is a set of files attached together. A file attached individually is a batch without an ID.
 type batch struct {
 	id        string
 	store     *store
 	createdAt time.Time
 	files     []*attachment
 	counts    FileCounts
-	// Processing restarts, in the arithmetic of advance, whenever the pace changes: from file
-	// number base at the time since. next is the first file that nothing has happened to.
+	// A change of the pace restarts the schedule of processing, with the file at index base at the
+	// time since. next is the index of the first file that was not due yet.
 	since time.Time
 	base  int
 	next  int
 	stuck []*attachment
-	// cancelAt is when a requested cancel takes effect; zero where none was requested.
+	// cancelAt is the time at which a requested cancel takes effect; zero if none was requested.
 	cancelAt  time.Time
 	cancelled bool
 	// forced overrides the status; see Server.SetBatchStatus.
@@ -83,7 +84,7 @@ type batch struct {
 	cancels   int
 }
 
-// FileCounts says how many files are in which status.
+// FileCounts is the number of files by status.
 type FileCounts struct {
 	InProgress int `json:"in_progress"`
 	Completed  int `json:"completed"`
@@ -131,7 +132,7 @@ func (v *store) status(now time.Time) string {
 	return statusCompleted
 }
 
-// attach makes a the one attachment of its file.
+// attach adds an attachment and replaces the previous one of the same file.
 func (v *store) attach(a *attachment) {
 	a.attaches = 1
 	if old := v.files[a.file.id]; old != nil {
@@ -149,7 +150,7 @@ func (v *store) detach(a *attachment) {
 	v.usage -= a.usage()
 }
 
-// advance brings every batch of the store up to now.
+// advance advances every running batch to now.
 func (v *store) advance(now time.Time, s Settings) {
 	for b := range v.running {
 		b.advance(now, s)
@@ -163,8 +164,8 @@ func (a *attachment) usage() int {
 	return a.file.size
 }
 
-// become moves the attachment to another status and keeps every count right.
-func (a *attachment) become(status string) {
+// setStatus sets the status and updates the counts of the batch and the store.
+func (a *attachment) setStatus(status string) {
 	v := a.batch.store
 	a.batch.counts.add(a.status, -1)
 	a.batch.counts.add(status, 1)
@@ -180,9 +181,9 @@ func (a *attachment) become(status string) {
 	}
 }
 
-func (a *attachment) finish(o Outcome) {
+func (a *attachment) applyOutcome(o Outcome) {
 	if o.Code == "" {
-		a.become(statusCompleted)
+		a.setStatus(statusCompleted)
 		return
 	}
 	message := o.Message
@@ -190,10 +191,11 @@ func (a *attachment) finish(o Outcome) {
 		message = failureMessage(o.Code)
 	}
 	a.lastError = &fileError{Code: o.Code, Message: message}
-	a.become(statusFailed)
+	a.setStatus(statusFailed)
 }
 
-// advance works out what happened to the batch up to now. Each file costs something only once.
+// advance computes the state of the batch at now. It visits each file once, so its cost is
+// amortized over the requests.
 func (b *batch) advance(now time.Time, s Settings) {
 	if b.counts.InProgress == 0 {
 		return
@@ -205,7 +207,7 @@ func (b *batch) advance(now time.Time, s Settings) {
 	b.processUntil(until, s)
 	if !b.cancelAt.IsZero() && !now.Before(b.cancelAt) && b.counts.InProgress > 0 {
 		b.cancelled = true
-		b.settle(func(a *attachment) { a.become(statusCancelled) })
+		b.finishRemaining(func(a *attachment) { a.setStatus(statusCancelled) })
 	}
 	if b.counts.InProgress == 0 {
 		delete(b.store.running, b)
@@ -218,44 +220,31 @@ func (b *batch) processUntil(until time.Time, s Settings) {
 		rounds := max(int64(until.Sub(b.since)/s.Pace), 0)
 		due = b.base + int(min(rounds*int64(s.Parallel), int64(len(b.files))))
 	}
-	for ; b.next < min(due, len(b.files)); b.next++ {
-		a := b.files[b.next]
+	due = max(min(due, len(b.files)), b.next)
+	// The outcome of a stuck file can change, so stuck files are due every time.
+	candidates := slices.Concat(b.stuck, b.files[b.next:due])
+	b.next, b.stuck = due, nil
+	for _, a := range candidates {
 		switch {
 		case a.status != statusInProgress:
 		case a.file.outcome.Stuck:
 			b.stuck = append(b.stuck, a)
 		default:
-			a.finish(a.file.outcome)
+			a.applyOutcome(a.file.outcome)
 		}
 	}
-	b.unstick()
 }
 
-// unstick finishes files whose outcome was stuck and is not any more.
-func (b *batch) unstick() {
-	var still []*attachment
-	for _, a := range b.stuck {
-		switch {
-		case a.status != statusInProgress:
-		case a.file.outcome.Stuck:
-			still = append(still, a)
-		default:
-			a.finish(a.file.outcome)
-		}
-	}
-	b.stuck = still
-}
-
-// repace makes a new pace count from now on, for files that are still to be processed.
-func (b *batch) repace(now time.Time) {
+// restartSchedule applies a new pace from now on to the files that are not processed yet.
+func (b *batch) restartSchedule(now time.Time) {
 	b.since, b.base = now, b.next
 }
 
-// settle ends every file that is in progress.
-func (b *batch) settle(end func(*attachment)) {
+// finishRemaining finishes every file that is in progress.
+func (b *batch) finishRemaining(finish func(*attachment)) {
 	for _, a := range b.files {
 		if a.status == statusInProgress {
-			end(a)
+			finish(a)
 		}
 	}
 	b.stuck = nil

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// attachmentOf finds the file of a request in its store and brings it up to date.
-func (s *Server) attachmentOf(x *exchange) (*attachment, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+// lookupAttachment returns the file of a request in its store, advanced to the current time.
+func (s *Server) lookupAttachment(x *exchange) (*attachment, *apiError) {
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	id := x.variables["file"]
-	if bad := checkFileID("file_id", id); bad != nil {
-		return nil, bad
+	if apiErr := checkFileID("file_id", id); apiErr != nil {
+		return nil, apiErr
 	}
 	a := v.files[id]
 	if a == nil {
@@ -29,40 +29,36 @@ func (s *Server) attachmentOf(x *exchange) (*attachment, *apiError) {
 }
 
 func (s *Server) attachFile(x *exchange) (any, *apiError) {
-	v, bad := s.openStoreOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupActiveStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	o, bad := parseObject(x.body, "file_id", "attributes", "chunking_strategy")
-	if bad != nil {
-		return nil, bad
+	o, apiErr := parseObject(x.body, "file_id", "attributes", "chunking_strategy")
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	w, bad := parseWish(o)
-	if bad != nil {
-		return nil, bad
+	p, apiErr := parseFile(o)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	x.call.FileID = w.fileID
-	files, bad := s.resolve([]wish{w})
-	if bad != nil {
-		return nil, bad
+	x.call.FileID = p.fileID
+	b, apiErr := s.attach(v, []fileParams{p})
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	if bad := s.admit(v, 1); bad != nil {
-		return nil, bad
-	}
-	s.adopt(files)
-	return s.begin(v, []wish{w}, files).files[0].object(), nil
+	return b.files[0].object(), nil
 }
 
-// listStoreFiles sorts by created_at alone: files of the same second come in the same order
-// for asc and desc, as with OpenAI.
+// listStoreFiles sorts by created_at only: files of the same second have the same order for asc
+// and desc, as with OpenAI.
 func (s *Server) listStoreFiles(x *exchange) (any, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	p, bad := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
-	if bad != nil {
-		return nil, bad
+	p, apiErr := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	v.advance(s.now(), s.settings)
 	return listAttachments(p, slices.SortedFunc(maps.Values(v.files), func(a, b *attachment) int {
@@ -71,47 +67,47 @@ func (s *Server) listStoreFiles(x *exchange) (any, *apiError) {
 }
 
 func (s *Server) retrieveStoreFile(x *exchange) (any, *apiError) {
-	a, bad := s.attachmentOf(x)
-	if bad != nil {
-		return nil, bad
+	a, apiErr := s.lookupAttachment(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	return a.object(), nil
 }
 
 func (s *Server) updateStoreFile(x *exchange) (any, *apiError) {
-	a, bad := s.attachmentOf(x)
-	if bad != nil {
-		return nil, bad
+	a, apiErr := s.lookupAttachment(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	o, bad := parseObject(x.body, "attributes")
-	if bad != nil {
-		return nil, bad
+	o, apiErr := parseObject(x.body, "attributes")
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	if _, given := o.fields["attributes"]; !given {
+	if _, exists := o.fields["attributes"]; !exists {
 		return nil, missing("attributes")
 	}
-	attributes, bad := o.attributes()
-	if bad != nil {
-		return nil, bad
+	attributes, apiErr := o.attributes()
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	a.attributes = attributes
 	return a.object(), nil
 }
 
-// detachFile leaves the file itself, and its place in the batch that attached it.
+// detachFile keeps the uploaded file, and the file's status in the batch that attached it.
 func (s *Server) detachFile(x *exchange) (any, *apiError) {
-	a, bad := s.attachmentOf(x)
-	if bad != nil {
-		return nil, bad
+	a, apiErr := s.lookupAttachment(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	a.batch.store.detach(a)
 	return deletedObject{ID: a.file.id, Object: "vector_store.file.deleted", Deleted: true}, nil
 }
 
 func (s *Server) storeFileContent(x *exchange) (any, *apiError) {
-	a, bad := s.attachmentOf(x)
-	if bad != nil {
-		return nil, bad
+	a, apiErr := s.lookupAttachment(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	content := contentPage{Object: "vector_store.file_content.page", Data: []contentText{}}
 	if a.status == statusCompleted && utf8.Valid(a.file.content) {

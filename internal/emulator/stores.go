@@ -4,7 +4,6 @@
 package emulator
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -14,87 +13,86 @@ func (s *Server) createStore(x *exchange) (any, *apiError) {
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	o, bad := parseObject(body, "file_ids", "name", "description", "expires_after", "chunking_strategy", "metadata")
-	if bad != nil {
-		return nil, bad
+	o, apiErr := parseObject(body, "file_ids", "name", "description", "expires_after", "chunking_strategy", "metadata")
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	v := newStore("", s.now())
-	if bad := v.set(o); bad != nil {
-		return nil, bad
+	if apiErr := v.set(o); apiErr != nil {
+		return nil, apiErr
 	}
-	var wishes []wish
+	var params []fileParams
 	if o.has("file_ids") {
-		if wishes, bad = parseFileIDs(o, maxStoreFiles); bad != nil {
-			return nil, bad
+		if params, apiErr = parseFileIDs(o, maxStoreFiles); apiErr != nil {
+			return nil, apiErr
 		}
-		wishes = unique(wishes)
+		params = unique(params)
 	}
-	files, bad := s.resolve(wishes)
-	if bad != nil {
-		return nil, bad
+	files, apiErr := s.resolveFiles(params)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	v.id = s.ids.next(storePrefix)
-	s.keepStore(v)
+	s.insertStore(v)
 	x.call.VectorStoreID = v.id
-	if len(wishes) > 0 {
-		s.adopt(files)
-		s.begin(v, wishes, files)
+	if len(params) > 0 {
+		s.startBatch(v, params, files)
 	}
 	return v.object(s.now()), nil
 }
 
-// set takes over the fields that create and update have in common.
+// set sets the fields that create and update share.
 func (v *store) set(o object) *apiError {
 	if o.has("name") {
-		name, bad := o.text("name")
-		if bad != nil {
-			return bad
+		name, apiErr := o.text("name")
+		if apiErr != nil {
+			return apiErr
 		}
 		v.name = name
 	}
 	if o.has("metadata") {
-		metadata, bad := o.metadata()
-		if bad != nil {
-			return bad
+		metadata, apiErr := o.metadata()
+		if apiErr != nil {
+			return apiErr
 		}
 		v.metadata = metadata
 	}
 	if o.has("expires_after") {
-		days, bad := o.expiryDays()
-		if bad != nil {
-			return bad
+		days, apiErr := o.expiryDays()
+		if apiErr != nil {
+			return apiErr
 		}
 		v.expiryDays = days
 	}
 	return nil
 }
 
-func (s *Server) keepStore(v *store) {
+func (s *Server) insertStore(v *store) {
 	v.seq = s.nextSeq()
 	s.stores[v.id] = v
 }
 
 func (s *Server) retrieveStore(x *exchange) (any, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	v.advance(s.now(), s.settings)
 	return v.object(s.now()), nil
 }
 
 func (s *Server) updateStore(x *exchange) (any, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	o, bad := parseObject(x.body, "name", "expires_after", "metadata")
-	if bad != nil {
-		return nil, bad
+	o, apiErr := parseObject(x.body, "name", "expires_after", "metadata")
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	changed := *v
-	if bad := changed.set(o); bad != nil {
-		return nil, bad
+	if apiErr := changed.set(o); apiErr != nil {
+		return nil, apiErr
 	}
 	v.name, v.metadata, v.expiryDays = changed.name, changed.metadata, changed.expiryDays
 	v.advance(s.now(), s.settings)
@@ -102,18 +100,18 @@ func (s *Server) updateStore(x *exchange) (any, *apiError) {
 }
 
 func (s *Server) deleteStore(x *exchange) (any, *apiError) {
-	v, bad := s.storeOf(x)
-	if bad != nil {
-		return nil, bad
+	v, apiErr := s.lookupStore(x)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	delete(s.stores, v.id)
 	return deletedObject{ID: v.id, Object: "vector_store.deleted", Deleted: true}, nil
 }
 
 func (s *Server) listStores(x *exchange) (any, *apiError) {
-	p, bad := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
-	if bad != nil {
-		return nil, bad
+	p, apiErr := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	stores := slices.SortedFunc(maps.Values(s.stores), func(a, b *store) int { return p.compare(a.seq, b.seq) })
 	now := s.now()
@@ -121,12 +119,4 @@ func (s *Server) listStores(x *exchange) (any, *apiError) {
 		v.advance(now, s.settings)
 		return v.object(now)
 	})
-}
-
-// compare sorts ascending or descending, as the page wants it.
-func (p page) compare(a, b int) int {
-	if p.descending {
-		a, b = b, a
-	}
-	return cmp.Compare(a, b)
 }

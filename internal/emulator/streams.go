@@ -10,33 +10,31 @@ import (
 	"time"
 )
 
-// The answers below are sent bit by bit. A client that goes away ends each of them.
+// The faults below send the response in parts. Each of them stops if the client disconnects.
 
-func (s *Server) truncate(w http.ResponseWriter, x *exchange, a answer, f *Fault) {
-	s.conclude(x, a.status, string(f.Action))
-	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
-	s.writeHeader(w, x, a)
-	_, _ = w.Write(a.body[:len(a.body)/2])
+func (s *Server) truncate(w http.ResponseWriter, x *exchange, res response, f *Fault) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(res.body)))
+	s.writeHeader(w, x, res, string(f.Action))
+	_, _ = w.Write(res.body[:len(res.body)/2])
 	flush(w)
 	panic(http.ErrAbortHandler)
 }
 
-func (s *Server) drip(w http.ResponseWriter, x *exchange, a answer, f *Fault) {
+func (s *Server) drip(w http.ResponseWriter, x *exchange, res response, f *Fault) {
 	interval := f.Interval
 	if interval <= 0 {
-		interval = defaultDrip
+		interval = defaultDripInterval
 	}
-	s.conclude(x, a.status, string(f.Action))
-	s.writeHeader(w, x, a)
+	s.writeHeader(w, x, res, string(f.Action))
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for i := range a.body {
+	for i := range res.body {
 		select {
 		case <-ticker.C:
 		case <-x.request.Context().Done():
 			return
 		}
-		if _, err := w.Write(a.body[i : i+1]); err != nil {
+		if _, err := w.Write(res.body[i : i+1]); err != nil {
 			return
 		}
 		flush(w)
@@ -44,18 +42,17 @@ func (s *Server) drip(w http.ResponseWriter, x *exchange, a answer, f *Fault) {
 }
 
 func (s *Server) endless(w http.ResponseWriter, x *exchange, f *Fault) {
-	a := answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
-	s.conclude(x, a.status, string(f.Action))
-	s.writeHeader(w, x, a)
+	res := response{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
+	s.writeHeader(w, x, res, string(f.Action))
 	chunk := bytes.Repeat([]byte("a"), 32<<10)
 	_, err := w.Write([]byte(`{"id":"`))
-	for sent := 0; err == nil && sent < endlessAtMost && x.request.Context().Err() == nil; sent += len(chunk) {
+	for sent := 0; err == nil && sent < maxEndlessBytes && x.request.Context().Err() == nil; sent += len(chunk) {
 		_, err = w.Write(chunk)
 	}
 	panic(http.ErrAbortHandler)
 }
 
 func flush(w http.ResponseWriter) {
-	// Where a writer can't flush, the bytes just come later.
+	// A writer that cannot flush sends the bytes later.
 	_ = http.NewResponseController(w).Flush()
 }

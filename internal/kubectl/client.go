@@ -23,7 +23,7 @@ import (
 
 const resource = "vectorstorefilebatches"
 
-// scheme has our Kind and nothing else.
+// scheme contains the VectorStoreFileBatch types only.
 var scheme = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	utilruntime.Must(v1alpha1.AddToScheme(s))
@@ -31,127 +31,141 @@ var scheme = func() *runtime.Scheme {
 	return s
 }()
 
-// batches reads and writes VectorStoreFileBatches.
-type batches struct{ rest *rest.RESTClient }
+// batchClient reads and writes the VectorStoreFileBatches of a namespace.
+type batchClient struct {
+	rest *rest.RESTClient
+	// namespace is empty to list all namespaces.
+	namespace string
+}
 
-// config is the way to the API server that the flags and the kubeconfig say.
-func (p *plugin) config() (*rest.Config, error) {
-	config, err := p.cluster.ToRESTConfig()
+func (p *plugin) restConfig() (*rest.Config, error) {
+	config, err := p.configFlags.ToRESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("loading the kubeconfig: %w", err)
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "kubectl-vsfb/" + p.Version
-	// The API server has its own priority and fairness.
+	// Disable client-side rate limiting; the API server has API Priority and Fairness.
 	config.QPS = -1
 	return config, nil
 }
 
-func (p *plugin) batches() (batches, error) {
-	config, err := p.config()
+// newBatchClient returns a client for the namespace of the flags and the kubeconfig.
+func (p *plugin) newBatchClient() (batchClient, error) {
+	namespace, err := p.namespace()
 	if err != nil {
-		return batches{}, err
+		return batchClient{}, err
+	}
+	config, err := p.restConfig()
+	if err != nil {
+		return batchClient{}, err
 	}
 	config.GroupVersion = &v1alpha1.GroupVersion
 	config.APIPath = "/apis"
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
-		return batches{}, fmt.Errorf("making a client: %w", err)
+		return batchClient{}, fmt.Errorf("creating a client: %w", err)
 	}
-	return batches{client}, nil
+	return batchClient{client, namespace}, nil
 }
 
-// core reads what Kubernetes itself keeps.
-func (p *plugin) core() (*corev1client.CoreV1Client, error) {
-	config, err := p.config()
+func (p *plugin) newCoreClient() (*corev1client.CoreV1Client, error) {
+	config, err := p.restConfig()
 	if err != nil {
 		return nil, err
 	}
 	client, err := corev1client.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
+		return nil, fmt.Errorf("creating a client: %w", err)
 	}
 	return client, nil
 }
 
-// namespace is the one that the flags and the kubeconfig say.
+// namespace returns the namespace of the flags and the kubeconfig.
 func (p *plugin) namespace() (string, error) {
-	namespace, _, err := p.cluster.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := p.configFlags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return "", fmt.Errorf("finding the namespace: %w", err)
+		return "", fmt.Errorf("determining the namespace: %w", err)
 	}
 	return namespace, nil
 }
 
-// list reads the batches of a namespace, or of all where it is empty, in portions.
-func (b batches) list(ctx context.Context, namespace string, options metav1.ListOptions) (*v1alpha1.VectorStoreFileBatchList, error) {
-	const portion = 500
+// find returns the batches with the names or, without names, those that match the options.
+func (c batchClient) find(ctx context.Context, names []string, options metav1.ListOptions) (*v1alpha1.VectorStoreFileBatchList, error) {
+	if len(names) == 0 {
+		return c.list(ctx, options)
+	}
+	found := &v1alpha1.VectorStoreFileBatchList{}
+	for _, name := range names {
+		b, err := c.get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		found.Items = append(found.Items, *b)
+	}
+	setKinds(found)
+	return found, nil
+}
+
+func (c batchClient) list(ctx context.Context, options metav1.ListOptions) (*v1alpha1.VectorStoreFileBatchList, error) {
+	const pageSize = 500
 	all := &v1alpha1.VectorStoreFileBatchList{}
-	options.Limit = portion
+	options.Limit = pageSize
 	for {
 		var page v1alpha1.VectorStoreFileBatchList
-		err := b.rest.Get().Namespace(namespace).Resource(resource).
+		err := c.rest.Get().Namespace(c.namespace).Resource(resource).
 			VersionedParams(&options, metav1.ParameterCodec).Do(ctx).Into(&page)
 		if err != nil {
-			return nil, fmt.Errorf("listing: %w", explain(err))
+			return nil, fmt.Errorf("listing: %w", explainNotFound(err))
 		}
 		all.Items = append(all.Items, page.Items...)
 		if options.Continue = page.Continue; options.Continue == "" {
-			typed(all)
+			setKinds(all)
 			return all, nil
 		}
 	}
 }
 
-func (b batches) get(ctx context.Context, namespace, name string) (*v1alpha1.VectorStoreFileBatch, error) {
-	batch := &v1alpha1.VectorStoreFileBatch{}
-	err := b.rest.Get().Namespace(namespace).Resource(resource).Name(name).Do(ctx).Into(batch)
-	if err != nil {
-		return nil, explain(err)
-	}
-	batch.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
-	return batch, nil
+func (c batchClient) get(ctx context.Context, name string) (*v1alpha1.VectorStoreFileBatch, error) {
+	return decode(c.rest.Get().Namespace(c.namespace).Resource(resource).Name(name).Do(ctx))
 }
 
-func (b batches) create(ctx context.Context, batch *v1alpha1.VectorStoreFileBatch, options metav1.CreateOptions) (*v1alpha1.VectorStoreFileBatch, error) {
-	created := &v1alpha1.VectorStoreFileBatch{}
-	err := b.rest.Post().Namespace(batch.Namespace).Resource(resource).
-		VersionedParams(&options, metav1.ParameterCodec).Body(batch).Do(ctx).Into(created)
-	if err != nil {
-		return nil, explain(err)
-	}
-	created.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
-	return created, nil
+func (c batchClient) create(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, options metav1.CreateOptions) (*v1alpha1.VectorStoreFileBatch, error) {
+	return decode(c.rest.Post().Namespace(c.namespace).Resource(resource).
+		VersionedParams(&options, metav1.ParameterCodec).Body(b).Do(ctx))
 }
 
-// apply sends a server-side apply.
-func (b batches) apply(ctx context.Context, namespace, name string, configuration any, options metav1.PatchOptions) (*v1alpha1.VectorStoreFileBatch, error) {
+// apply applies a configuration server-side.
+func (c batchClient) apply(ctx context.Context, name string, configuration any, options metav1.PatchOptions) (*v1alpha1.VectorStoreFileBatch, error) {
 	body, err := json.Marshal(configuration)
 	if err != nil {
 		return nil, fmt.Errorf("encoding: %w", err)
 	}
-	applied := &v1alpha1.VectorStoreFileBatch{}
-	err = b.rest.Patch(types.ApplyPatchType).Namespace(namespace).Resource(resource).Name(name).
-		VersionedParams(&options, metav1.ParameterCodec).Body(body).Do(ctx).Into(applied)
-	if err != nil {
-		return nil, explain(err)
-	}
-	applied.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
-	return applied, nil
+	return decode(c.rest.Patch(types.ApplyPatchType).Namespace(c.namespace).Resource(resource).Name(name).
+		VersionedParams(&options, metav1.ParameterCodec).Body(body).Do(ctx))
 }
 
-// explain adds what to do where the API server does not know our Kind.
-func explain(err error) error {
+func decode(result rest.Result) (*v1alpha1.VectorStoreFileBatch, error) {
+	b := &v1alpha1.VectorStoreFileBatch{}
+	if err := result.Into(b); err != nil {
+		return nil, explainNotFound(err)
+	}
+	b.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
+	return b, nil
+}
+
+// explainNotFound adds the remedy to the error for a missing CRD.
+func explainNotFound(err error) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && apierrors.IsNotFound(err) && (status.Status().Details == nil || status.Status().Details.Name == "") {
-		return fmt.Errorf("this cluster has no VectorStoreFileBatches: install the operator's CRD first: %w", err)
+		return fmt.Errorf("the cluster has no resource type VectorStoreFileBatch; install the CRD of the operator: %w", err)
 	}
 	return err
 }
 
-// typed gives each object the kind that a decoded list leaves out.
-func typed(list *v1alpha1.VectorStoreFileBatchList) {
+// setKinds sets apiVersion and kind, which a decoded list omits for its items.
+func setKinds(list *v1alpha1.VectorStoreFileBatchList) {
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind + "List"))
 	for i := range list.Items {
 		list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))

@@ -14,67 +14,70 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 )
 
-// create is the command that uploads files and makes batches of them.
+// createManager is the field manager of objects that the plugin creates.
+const createManager = "kubectl-vsfb"
+
+// create implements the command create.
 type create struct {
 	*plugin
-	format      *genericclioptions.PrintFlags
-	credentials credentials
+	output      outputFlags
+	credentials credentialFlags
 
 	vectorStore   string
 	secret        string
 	attributes    []string
-	nameAttribute string
-	dryRun        string
+	pathAttribute string
 
 	concurrency int
 	attempts    int
-	settle      time.Duration
+	settleTime  time.Duration
 	journal     string
 }
 
-// uploadTimeout bounds one upload: 512 MB take 9 minutes at 1 MB a second.
+// uploadTimeout bounds the time of an upload: 512 MB take 9 minutes at 1 MB/s.
 const uploadTimeout = 15 * time.Minute
 
-const createExample = `  # Upload a folder, and make a batch of it
+const createExample = `  # Upload a directory and create a batch from its files
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
 
-  # Upload what a glob finds, and print the manifest for Git
+  # Upload the files that match a glob and print the manifest, for example for Git
   kubectl vsfb create handbook --vector-store vs_abc123 'docs/**/*.md' --dry-run=client -o yaml > handbook.yaml
 
-  # With attributes for filtering a search: one for all files, and each file's own path
+  # Set an attribute on all files, and the path of each file as another attribute
   kubectl vsfb create handbook --vector-store vs_abc123 docs/ --attribute team=docs --path-attribute=path
 
-  # With a key of one's own, and without a cluster
+  # Use your own API key, and no cluster
   OPENAI_API_KEY=... kubectl vsfb create handbook --vector-store vs_abc123 docs/ --from-env --dry-run=client -o yaml`
 
 func (p *plugin) newCreate() *cobra.Command {
-	c := &create{plugin: p, format: genericclioptions.NewPrintFlags("created").WithTypeSetter(scheme)}
+	c := &create{plugin: p, output: newOutputFlags()}
 	command := &cobra.Command{
 		Use:   "create NAME --vector-store ID PATH...",
-		Short: "Upload files, and make a batch of them",
-		Long: `Upload files, and make a batch of them. A PATH is a file, a folder, whose files it stands for at
-any depth, or a glob in quotes, where ** stands for any number of folders. Files without content,
-and, in folders and globs, names that begin with a dot are left out.
+		Short: "Upload files and create a batch from them",
+		Long: `Upload files and create a batch from them. PATH is a file, a directory, which includes files at any
+depth, or a quoted glob, in which ** matches any number of directories. Empty files are skipped. In
+directories and globs, names that begin with a dot are skipped.
 
-The key is that of the Secret, which is read with your own rights. Where you may not read it, or
-with --from-env, it is the OPENAI_API_KEY of the environment.
+The command uses the API key from the Secret, which it reads with your permissions. If you cannot
+read the Secret, or with --from-env, it uses OPENAI_API_KEY from the environment.
 
-A batch has at most 2000 files. More of them become several objects, called NAME-1, NAME-2 and so
-on, filled in the order of the files' paths.
+A batch has at most 2000 files. For more files, the command creates several batches, named NAME-1,
+NAME-2 and so on, in the order of the paths.
 
-A run that was interrupted, however that happened, can be run again, and uploads nothing twice: a
-journal on your disk remembers each upload by the file's path, size and SHA-256, and what was on its
-way is looked for in the upstream's list of files. Running it again when some files have changed
-uploads those; as the files of an object cannot be changed, that takes a new NAME.
+If a run is interrupted, run the same command again. No file is uploaded twice: a local journal
+records each upload by path, size and SHA-256, and interrupted uploads are searched for in the API's
+list of files. If some files have changed, only those are uploaded; the files of a batch are
+immutable, so this requires a new NAME.
 
-With --dry-run=client the files are uploaded, since a manifest needs their IDs, and nothing is
-created in the cluster.`,
+With --dry-run=client, the command uploads the files, because the manifest contains their IDs, but
+creates nothing in the cluster.`,
 		Example: createExample,
 		Args:    cobra.MinimumNArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -92,26 +95,23 @@ created in the cluster.`,
 }
 
 func (c *create) addFlags(command *cobra.Command) {
-	c.format.AddFlags(command)
+	c.output.addFlags(command, `If "client", upload the files and print the objects without creating them. If "server", upload the files and have the API server validate the objects.`)
 	c.credentials.addFlags(command.Flags())
 	flags := command.Flags()
-	flags.StringVar(&c.vectorStore, "vector-store", "", "The ID of the vector store, such as vs_abc123.")
-	flags.StringVar(&c.secret, "secret", v1alpha1.DefaultCredentialsSecret, "The Secret with the key, for the upload and for the objects.")
-	flags.StringArrayVar(&c.attributes, "attribute", nil, `An attribute for all files, as KEY=VALUE; repeatable. A VALUE that is a number, true or false is one; quotes, as in 'version="5"', make it a string.`)
-	flags.StringVar(&c.nameAttribute, "path-attribute", "", "Give each file an attribute of this KEY with its path, as seen from here.")
-	flags.StringVar(&c.dryRun, "dry-run", dryRunNone, `"client" uploads, and prints the objects instead of creating them; "server" uploads, and has the API server check them.`)
-	flags.IntVar(&c.concurrency, "concurrency", 8, "How many files are uploaded at a time.")
-	flags.IntVar(&c.attempts, "attempts", 8, "How often a file is tried, at most, when the upstream is busy or out of order.")
-	flags.DurationVar(&c.settle, "settle-time", 10*time.Second, "How long an upload whose answer was lost is looked for before it is repeated.")
-	flags.StringVar(&c.journal, "journal", "", "Where to remember what was uploaded (default: a file for each key and endpoint in $XDG_STATE_HOME/kubectl-vsfb).")
-	_ = command.MarkFlagRequired("vector-store") // it is there
-	complete(command, "dry-run", fixed(dryRunNone, dryRunClient, dryRunServer))
-	complete(command, "output", fixed(c.format.AllowedFormats()...))
-	complete(command, "vector-store", c.completeStores)
+	flags.StringVar(&c.vectorStore, "vector-store", "", "ID of the vector store, such as vs_abc123.")
+	flags.StringVar(&c.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key, for the upload and for spec.credentialsRef.")
+	flags.StringArrayVar(&c.attributes, "attribute", nil, `Attribute of all files, as KEY=VALUE. Can be repeated. VALUE can be a number, true or false; quotes, as in 'version="5"', make it a string.`)
+	flags.StringVar(&c.pathAttribute, "path-attribute", "", "Key of an attribute that contains the path of each file, relative to the working directory.")
+	flags.IntVar(&c.concurrency, "concurrency", 8, "Number of parallel uploads.")
+	flags.IntVar(&c.attempts, "attempts", 8, "Advanced: maximum number of attempts for each file if the API is unavailable or limits the rate.")
+	flags.DurationVar(&c.settleTime, "settle-time", 10*time.Second, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
+	flags.StringVar(&c.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each API key and endpoint in $XDG_STATE_HOME/kubectl-vsfb.")
+	_ = command.MarkFlagRequired("vector-store") // fails only for an unknown flag
+	completeFlag(command, "vector-store", c.completeVectorStores)
 }
 
 func (c *create) run(ctx context.Context, name string, paths []string) error {
-	if err := c.check(); err != nil {
+	if err := c.validate(); err != nil {
 		return err
 	}
 	namespace, err := c.namespace()
@@ -122,88 +122,108 @@ func (c *create) run(ctx context.Context, name string, paths []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := c.files(paths)
+	files, err := c.findFiles(paths)
 	if err != nil {
 		return err
 	}
 	p := plan{
 		namespace: namespace, name: name, vectorStore: c.vectorStore, secret: c.secret,
-		attributes: attributes, nameAttribute: c.nameAttribute, files: files,
+		attributes: attributes, pathAttribute: c.pathAttribute, files: files,
 	}
-	if err := p.check(); err != nil {
+	if err := p.validate(); err != nil {
 		return err
 	}
-	// What the API server will not take is better known before thousands of uploads.
-	if err := c.preflight(ctx, p); err != nil {
-		return err
+	var client batchClient
+	if c.output.dryRun != dryRunClient {
+		if client, err = c.newBatchClient(); err != nil {
+			return err
+		}
+		// Find out before the uploads whether the API server would reject the objects.
+		if err := preflight(ctx, client, p); err != nil {
+			return err
+		}
 	}
 	ids, err := c.upload(ctx, namespace, files)
 	if err != nil {
 		return err
 	}
-	return c.store(ctx, p.objects(ids))
+	return c.createObjects(ctx, client, p.objects(ids))
 }
 
-func (c *create) check() error {
+func (c *create) validate() error {
 	switch {
 	case c.concurrency < 1 || c.concurrency > 64:
-		return errors.New("--concurrency must be 1 to 64")
+		return errors.New("--concurrency must be between 1 and 64")
 	case c.attempts < 1:
 		return errors.New("--attempts must be at least 1")
-	case c.settle < 0:
+	case c.settleTime < 0:
 		return errors.New("--settle-time must not be negative")
 	}
-	return checkDryRun(c.dryRun)
+	return c.output.validate()
 }
 
-func (c *create) files(paths []string) ([]upload.File, error) {
+func (c *create) findFiles(paths []string) ([]upload.File, error) {
 	files, skipped, err := upload.Find(paths)
 	if err != nil {
 		return nil, err
 	}
 	if len(skipped) > 0 {
-		_, _ = fmt.Fprintf(c.Streams.ErrOut, "Leaving out %d files without content: %s\n", len(skipped), some(skipped))
+		_, _ = fmt.Fprintf(c.Streams.ErrOut, "Skipping %d empty files: %s\n", len(skipped), abbreviate(skipped))
 	}
 	if len(files) == 0 {
-		return nil, errors.New("there is nothing to upload: no PATH has a file with content")
+		return nil, errors.New("nothing to upload: PATH contains no files, or only empty ones")
 	}
 	return files, nil
 }
 
-// some names a few of many.
-func some(names []string) string {
-	const few = 5
-	if len(names) <= few {
+// abbreviate lists the first few of many names.
+func abbreviate(names []string) string {
+	const limit = 5
+	if len(names) <= limit {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:limit], ", "), len(names)-limit)
+}
+
+// preflight validates the objects with a server-side dry run.
+func preflight(ctx context.Context, client batchClient, p plan) error {
+	for _, name := range p.names() {
+		b := p.object(name)
+		b.Spec.FileIDs, b.Spec.Attributes = []string{"file-to-be-uploaded"}, p.attributes
+		_, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: []string{metav1.DryRunAll}})
+		// createObject compares an existing object once the file IDs are known.
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("creating %s would fail, so nothing was uploaded: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (c *create) upload(ctx context.Context, namespace string, files []upload.File) (ids []string, err error) {
-	access, err := c.dial(ctx, c.credentials, namespace, c.secret, uploadTimeout)
+	client, err := c.newAPIClient(ctx, c.credentials, namespace, c.secret, uploadTimeout)
 	if err != nil {
 		return nil, err
 	}
-	defer access.client.Close()
-	path, err := c.journalPath(access.identity)
+	defer client.Close()
+	path, err := c.journalPath(client.identity)
 	if err != nil {
 		return nil, err
 	}
 	journal, err := upload.OpenJournal(path)
 	if errors.Is(err, upload.ErrInUse) {
-		return nil, fmt.Errorf("another kubectl vsfb create is uploading with the journal %s: wait until it ends, or give --journal", path)
+		return nil, fmt.Errorf("another kubectl vsfb create uses the journal %s: wait until it is finished, or set --journal", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; --journal names another place", err)
+		return nil, fmt.Errorf("%w; set --journal to use another file", err)
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
 
 	progress := c.newProgress(files)
-	progress.note("Uploading %d files with %s.", len(files), access.source)
+	progress.logf("Uploading %d files to %s.", len(files), client.target)
 	uploader := upload.Uploader{
-		Client: access.client, Journal: journal,
-		Concurrency: c.concurrency, Attempts: c.attempts, Settle: c.settle,
-		Uploaded: progress.uploaded, Note: progress.note,
+		Client: client, Journal: journal,
+		Concurrency: c.concurrency, Attempts: c.attempts, SettleTime: c.settleTime,
+		OnUploaded: progress.uploaded, Logf: progress.logf,
 	}
 	ids, err = uploader.Run(ctx, files)
 	done := progress.close()
@@ -211,24 +231,61 @@ func (c *create) upload(ctx context.Context, namespace string, files []upload.Fi
 		err = errors.New("interrupted")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%d of %d files are uploaded; run the same command again to go on", err, done, len(files))
+		return nil, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, done, len(files))
 	}
 	return ids, nil
 }
 
-// journalPath is one for each connection: the IDs of files mean nothing elsewhere.
+// journalPath returns the path of the journal. Each endpoint and API key has its own journal, because
+// file IDs are not valid elsewhere.
 func (c *create) journalPath(identity string) (string, error) {
 	if c.journal != "" {
 		return c.journal, nil
 	}
-	folder := c.Env("XDG_STATE_HOME")
-	if !filepath.IsAbs(folder) {
+	directory := c.Env("XDG_STATE_HOME")
+	if !filepath.IsAbs(directory) {
 		home := c.Env("HOME")
 		if !filepath.IsAbs(home) {
-			return "", errors.New("there is no home folder to keep the journal in: say where with --journal")
+			return "", errors.New("no directory for the journal, because $HOME is not set: set --journal")
 		}
-		folder = filepath.Join(home, ".local", "state")
+		directory = filepath.Join(home, ".local", "state")
 	}
 	sum := sha256.Sum256([]byte(identity))
-	return filepath.Join(folder, "kubectl-vsfb", "uploads-"+hex.EncodeToString(sum[:8])+".jsonl"), nil
+	return filepath.Join(directory, "kubectl-vsfb", "uploads-"+hex.EncodeToString(sum[:8])+".jsonl"), nil
+}
+
+// createObjects creates the objects, except in a client-side dry run, and prints them.
+func (c *create) createObjects(ctx context.Context, client batchClient, objects []*v1alpha1.VectorStoreFileBatch) error {
+	for _, b := range objects {
+		operation := "created"
+		if c.output.dryRun != dryRunClient {
+			var err error
+			if b, operation, err = c.createObject(ctx, client, b); err != nil {
+				return err
+			}
+		}
+		if err := c.output.printObject(c.Streams.Out, b, operation); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createObject creates an object, unless it exists, and returns it with the operation.
+func (c *create) createObject(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, string, error) {
+	created, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: c.output.serverDryRun()})
+	if err == nil {
+		return created, "created", nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return nil, "", fmt.Errorf("creating %s: %w", b.Name, err)
+	}
+	existing, err := client.get(ctx, b.Name)
+	if err != nil {
+		return nil, "", err
+	}
+	if !equalFiles(existing, b) {
+		return nil, "", fmt.Errorf("%s already exists with other files or settings, which are immutable: choose another NAME", b.Name)
+	}
+	return existing, "unchanged", nil
 }

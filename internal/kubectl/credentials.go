@@ -21,39 +21,38 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
 
-// credentials are the flags that say with which key the upstream is called.
-type credentials struct {
-	fromEnv  bool
-	insecure bool
+// credentialFlags select the credentials for the OpenAI API.
+type credentialFlags struct {
+	fromEnv       bool
+	allowInsecure bool
 }
 
-func (c *credentials) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&c.fromEnv, "from-env", false,
-		"Take OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID from the environment, and not from the Secret.")
-	flags.BoolVar(&c.insecure, "allow-insecure-endpoints", false,
-		"Allow an OPENAI_BASE_URL that begins with http://, which shows the key to everyone on the way; on this machine itself it is allowed anyway.")
+func (f *credentialFlags) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.fromEnv, "from-env", false,
+		"Read OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID from the environment instead of the Secret.")
+	flags.BoolVar(&f.allowInsecure, "allow-insecure-endpoints", false,
+		"Allow an OPENAI_BASE_URL that begins with http://, which sends the API key unencrypted. Endpoints on localhost are always allowed.")
 }
 
-// access is the upstream, and who one is there.
-type access struct {
-	client *openai.Client
-	// identity tells one connection from another, without its secrets.
+// apiClient is a client for the OpenAI API.
+type apiClient struct {
+	*openai.Client
+	// identity identifies the endpoint and the credentials. It contains the API key.
 	identity string
-	// source says in words what was used.
-	source string
+	// target describes the endpoint and the source of the credentials, without the API key.
+	target string
 }
 
-// dial finds credentials and makes a client of them: with those of the Secret, read with the
-// user's own rights, or, where it cannot be read, of the environment.
-func (p *plugin) dial(ctx context.Context, c credentials, namespace, secret string, timeout time.Duration) (access, error) {
-	connection, source, err := p.connection(ctx, c, namespace, secret)
+// newAPIClient returns a client with the credentials of the Secret or the environment.
+func (p *plugin) newAPIClient(ctx context.Context, flags credentialFlags, namespace, secret string, timeout time.Duration) (apiClient, error) {
+	connection, source, err := p.findCredentials(ctx, flags, namespace, secret)
 	if err != nil {
-		return access{}, err
+		return apiClient{}, err
 	}
-	insecure := c.insecure || staysHere(connection.BaseURL)
+	insecure := flags.allowInsecure || isLoopback(connection.BaseURL)
 	if strings.HasPrefix(strings.ToLower(connection.BaseURL), "http://") && !insecure {
-		return access{}, fmt.Errorf("OPENAI_BASE_URL of %s begins with http://, which shows the key to everyone on the way: "+
-			"use https://, or the flag --allow-insecure-endpoints", source)
+		return apiClient{}, fmt.Errorf("OPENAI_BASE_URL from %s begins with http://, which sends the API key unencrypted: "+
+			"use https://, or set --allow-insecure-endpoints", source)
 	}
 	client, err := openai.Dial(connection, openai.Options{
 		RequestTimeout: timeout,
@@ -61,17 +60,17 @@ func (p *plugin) dial(ctx context.Context, c credentials, namespace, secret stri
 		UserAgent:      "kubectl-vsfb/" + p.Version,
 	})
 	if err != nil {
-		return access{}, fmt.Errorf("%s: %w", source, err)
+		return apiClient{}, fmt.Errorf("credentials from %s: %w", source, err)
 	}
-	return access{
-		client:   client,
+	return apiClient{
+		Client:   client,
 		identity: strings.Join([]string{connection.BaseURL, connection.Organization, connection.Project, connection.APIKey}, "\n"),
-		source:   source + " at " + hostOf(connection.BaseURL),
+		target:   fmt.Sprintf("%s with the key from %s", hostOf(connection.BaseURL), source),
 	}, nil
 }
 
-// staysHere says whether an endpoint is on this machine, where nobody is on the way.
-func staysHere(baseURL string) bool {
+// isLoopback reports whether an endpoint is on the local host.
+func isLoopback(baseURL string) bool {
 	parsed, err := url.Parse(baseURL)
 	if err != nil {
 		return false
@@ -80,39 +79,38 @@ func staysHere(baseURL string) bool {
 	return parsed.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// hostOf is an endpoint as it can be shown.
 func hostOf(baseURL string) string {
-	parsed, err := url.Parse(cmp.Or(baseURL, "https://api.openai.com"))
+	parsed, err := url.Parse(cmp.Or(baseURL, upstream.DefaultBaseURL))
 	if err != nil {
-		return "an endpoint"
+		return "the API"
 	}
 	return parsed.Host
 }
 
-func (p *plugin) connection(ctx context.Context, c credentials, namespace, secret string) (upstream.Connection, string, error) {
-	if c.fromEnv {
-		connection := p.environment()
-		if connection.APIKey == "" {
-			return upstream.Connection{}, "", errors.New("OPENAI_API_KEY is not in the environment: export it, or leave out --from-env")
+// findCredentials returns the credentials and a description of their source. Without --from-env, it
+// reads the Secret with the permissions of the user, and falls back to the environment.
+func (p *plugin) findCredentials(ctx context.Context, flags credentialFlags, namespace, secret string) (upstream.Connection, string, error) {
+	const environment = "the environment"
+	fromEnv := connectionFrom(p.Env)
+	if flags.fromEnv {
+		if fromEnv.APIKey == "" {
+			return upstream.Connection{}, "", errors.New("OPENAI_API_KEY is not set: export it, or omit --from-env")
 		}
-		return connection, "the environment's key", nil
+		return fromEnv, environment, nil
 	}
-	connection, err := p.secret(ctx, namespace, secret)
+	fromSecret, err := p.readSecret(ctx, namespace, secret)
 	if err == nil {
-		return connection, fmt.Sprintf("the key of Secret %s in namespace %s", secret, namespace), nil
+		return fromSecret, fmt.Sprintf("Secret %s/%s", namespace, secret), nil
 	}
-	connection = p.environment()
-	if connection.APIKey == "" {
+	if fromEnv.APIKey == "" {
 		return upstream.Connection{}, "", fmt.Errorf("%w; or export OPENAI_API_KEY", err)
 	}
-	_, _ = fmt.Fprintf(p.Streams.ErrOut, "Using OPENAI_API_KEY of the environment, since %v\n", err)
-	return connection, "the environment's key", nil
+	_, _ = fmt.Fprintf(p.Streams.ErrOut, "Using OPENAI_API_KEY from the environment: %v\n", err)
+	return fromEnv, environment, nil
 }
 
-func (p *plugin) environment() upstream.Connection { return connectionOf(p.Env) }
-
-// connectionOf is the connection that values tell of by the names that the SDKs read.
-func connectionOf(value func(name string) string) upstream.Connection {
+// connectionFrom returns the connection that variables, or keys of a Secret, define.
+func connectionFrom(value func(name string) string) upstream.Connection {
 	return upstream.Connection{
 		BaseURL:      strings.TrimSpace(value(v1alpha1.SecretKeyBaseURL)),
 		APIKey:       strings.TrimSpace(value(v1alpha1.SecretKeyAPIKey)),
@@ -121,19 +119,19 @@ func connectionOf(value func(name string) string) upstream.Connection {
 	}
 }
 
-func (p *plugin) secret(ctx context.Context, namespace, name string) (upstream.Connection, error) {
-	core, err := p.core()
+func (p *plugin) readSecret(ctx context.Context, namespace, name string) (upstream.Connection, error) {
+	client, err := p.newCoreClient()
 	if err != nil {
 		return upstream.Connection{}, err
 	}
-	secret, err := core.Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	secret, err := client.Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return upstream.Connection{}, fmt.Errorf("reading Secret %s in namespace %s: %w", name, namespace, err)
+		return upstream.Connection{}, fmt.Errorf("reading Secret %s/%s: %w", namespace, name, err)
 	}
-	connection := connectionOf(func(key string) string { return string(secret.Data[key]) })
+	connection := connectionFrom(func(key string) string { return string(secret.Data[key]) })
 	connection.CABundle = strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyCABundle]))
 	if connection.APIKey == "" {
-		return upstream.Connection{}, fmt.Errorf("the Secret %s in namespace %s has no %s: add it", name, namespace, v1alpha1.SecretKeyAPIKey)
+		return upstream.Connection{}, fmt.Errorf("no key %s in Secret %s/%s: add it", v1alpha1.SecretKeyAPIKey, namespace, name)
 	}
 	return connection, nil
 }

@@ -22,39 +22,40 @@ import (
 )
 
 const (
-	// mostFiles is how many files a batch has at most.
-	mostFiles = 2000
-	// listTimeout bounds the reading of all pages.
+	// maxFiles is the maximum number of files in a batch.
+	maxFiles = 2000
+	// listTimeout bounds the time that listing the failed files takes, over all pages.
 	listTimeout = 5 * time.Minute
 )
 
-// failures is the command that lists failed files.
+// failures implements the command failures.
 type failures struct {
 	*plugin
-	credentials credentials
+	credentials credentialFlags
 	output      string
 }
 
-const failuresExample = `  # Which files failed, and why
+const failuresExample = `  # List the failed files of a batch
   kubectl vsfb failures scans
 
-  # How many for which reason
+  # Count the failed files by error code
   kubectl vsfb failures scans -o json | jq '.failedFiles | group_by(.code) | map({(.[0].code): length}) | add'
 
-  # With a key of one's own
+  # Use your own API key
   OPENAI_API_KEY=... kubectl vsfb failures scans --from-env`
 
 func (p *plugin) newFailures() *cobra.Command {
 	f := &failures{plugin: p}
 	command := &cobra.Command{
 		Use:   "failures NAME",
-		Short: "List the files of a batch that failed, and why",
-		Long: `List all files of a batch that failed, each with the upstream's code and message.
+		Short: "List the failed files of a batch",
+		Long: `List all failed files of a batch with their error codes and messages.
 
-An object's status has the first 100 only, so they are asked for upstream, with the key of the
-object's Secret, which is read with your own rights. Where you may not read it, or with
---from-env, it is the OPENAI_API_KEY of the environment. Where there is no key at all, the list
-of the status is shown, if it is complete. What was used is said on the standard error.`,
+The status of a batch lists only the first 100 failed files, so this command queries the OpenAI API.
+It uses the API key from the Secret of the batch, which it reads with your permissions. If you cannot
+read the Secret, or with --from-env, it uses OPENAI_API_KEY from the environment. Without an API key,
+it shows the failed files from the status if the status lists all of them. The source is printed to
+standard error.`,
 		Example:           failuresExample,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: p.completeNames(false),
@@ -62,13 +63,13 @@ of the status is shown, if it is complete. What was used is said on the standard
 			return f.run(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVarP(&f.output, "output", "o", "table", "How to show them: table, json or yaml.")
+	command.Flags().StringVarP(&f.output, "output", "o", "table", "Output format. One of: (table, json, yaml).")
 	f.credentials.addFlags(command.Flags())
-	complete(command, "output", fixed("table", "json", "yaml"))
+	completeFlag(command, "output", fixedCompletions("table", "json", "yaml"))
 	return command
 }
 
-// report is what is shown.
+// report is the output of the command.
 type report struct {
 	Namespace     string                `json:"namespace"`
 	Name          string                `json:"name"`
@@ -79,69 +80,26 @@ type report struct {
 
 func (f *failures) run(ctx context.Context, name string) error {
 	if !slices.Contains([]string{"table", "json", "yaml"}, f.output) {
-		return fmt.Errorf("--output must be table, json or yaml, and not %q", f.output)
+		return fmt.Errorf("--output must be table, json or yaml, got %q", f.output)
 	}
-	namespace, err := f.namespace()
+	client, err := f.newBatchClient()
 	if err != nil {
 		return err
 	}
-	client, err := f.batches()
+	b, err := client.get(ctx, name)
 	if err != nil {
 		return err
 	}
-	b, err := client.get(ctx, namespace, name)
-	if err != nil {
-		return err
-	}
-	r := report{Namespace: namespace, Name: name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []v1alpha1.FailedFile{}}
+	r := report{Namespace: b.Namespace, Name: name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []v1alpha1.FailedFile{}}
 	if r.BatchID == "" {
-		return fmt.Errorf("%s has no batch yet, so nothing has failed in it: %s", name, why(b))
+		return fmt.Errorf("%s has no batch yet: %s", name, reasonOf(b))
 	}
-	source, err := f.read(ctx, b, &r)
+	source, err := f.readFailedFiles(ctx, b, &r)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(f.Streams.ErrOut, "%d failed files, read %s.\n", len(r.FailedFiles), source)
-	return f.show(r)
-}
-
-func batchID(b *v1alpha1.VectorStoreFileBatch) string {
-	return cmp.Or(b.Status.BatchID, b.Annotations[v1alpha1.AnnotationBatchID], b.Spec.BatchID)
-}
-
-// read fills the report, and says where from.
-func (f *failures) read(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, r *report) (string, error) {
-	access, err := f.dial(ctx, f.credentials, b.Namespace, secretOf(b), listTimeout)
-	if err != nil {
-		listed := b.Status.FailedFiles
-		if counts := b.Status.FileCounts; f.credentials.fromEnv || counts == nil || int(counts.Failed) != len(listed) {
-			return "", err
-		}
-		_, _ = fmt.Fprintf(f.Streams.ErrOut, "The upstream was not asked, since %v\n", err)
-		r.FailedFiles = append(r.FailedFiles, listed...)
-		return "from the object's status, which has all of them as of the operator's last look", nil
-	}
-	defer access.client.Close()
-	files, err := access.client.FailedFiles(ctx, upstream.BatchRef{VectorStoreID: r.VectorStoreID, BatchID: r.BatchID}, mostFiles)
-	if err != nil {
-		return "", fmt.Errorf("reading the failed files with %s: %w", access.source, err)
-	}
-	for _, file := range files {
-		r.FailedFiles = append(r.FailedFiles, v1alpha1.FailedFile(file))
-	}
-	slices.SortFunc(r.FailedFiles, func(a, b v1alpha1.FailedFile) int { return strings.Compare(a.FileID, b.FileID) })
-	return "upstream with " + access.source, nil
-}
-
-func secretOf(b *v1alpha1.VectorStoreFileBatch) string {
-	if b.Spec.CredentialsRef == nil {
-		return v1alpha1.DefaultCredentialsSecret
-	}
-	return cmp.Or(b.Spec.CredentialsRef.Name, v1alpha1.DefaultCredentialsSecret)
-}
-
-func (f *failures) show(r report) error {
-	text, err := f.text(r)
+	_, _ = fmt.Fprintf(f.Streams.ErrOut, "%d failed files, read from %s.\n", len(r.FailedFiles), source)
+	text, err := f.format(r)
 	if err != nil {
 		return fmt.Errorf("encoding the failed files: %w", err)
 	}
@@ -149,7 +107,43 @@ func (f *failures) show(r report) error {
 	return err
 }
 
-func (f *failures) text(r report) (string, error) {
+func batchID(b *v1alpha1.VectorStoreFileBatch) string {
+	return cmp.Or(b.Status.BatchID, b.Annotations[v1alpha1.AnnotationBatchID], b.Spec.BatchID)
+}
+
+// readFailedFiles adds the failed files to the report and returns a description of their source.
+func (f *failures) readFailedFiles(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, r *report) (string, error) {
+	client, err := f.newAPIClient(ctx, f.credentials, b.Namespace, credentialsSecret(b), listTimeout)
+	if err != nil {
+		listed := b.Status.FailedFiles
+		if counts := b.Status.FileCounts; f.credentials.fromEnv || counts == nil || int(counts.Failed) != len(listed) {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(f.Streams.ErrOut, "Could not query the API, showing the failed files from the status: %v\n", err)
+		r.FailedFiles = append(r.FailedFiles, listed...)
+		return "the object's status, which lists all as of the operator's last poll", nil
+	}
+	defer client.Close()
+	files, err := client.FailedFiles(ctx, upstream.BatchRef{VectorStoreID: r.VectorStoreID, BatchID: r.BatchID}, maxFiles)
+	if err != nil {
+		return "", fmt.Errorf("reading the failed files from %s: %w", client.target, err)
+	}
+	for _, file := range files {
+		r.FailedFiles = append(r.FailedFiles, v1alpha1.FailedFile(file))
+	}
+	slices.SortFunc(r.FailedFiles, func(a, b v1alpha1.FailedFile) int { return strings.Compare(a.FileID, b.FileID) })
+	return client.target, nil
+}
+
+// credentialsSecret returns the name of the Secret that a batch references.
+func credentialsSecret(b *v1alpha1.VectorStoreFileBatch) string {
+	if b.Spec.CredentialsRef == nil {
+		return v1alpha1.DefaultCredentialsSecret
+	}
+	return cmp.Or(b.Spec.CredentialsRef.Name, v1alpha1.DefaultCredentialsSecret)
+}
+
+func (f *failures) format(r report) (string, error) {
 	switch f.output {
 	case "json":
 		text, err := json.MarshalIndent(r, "", "    ")
@@ -166,8 +160,7 @@ func (f *failures) text(r report) (string, error) {
 		rows = append(rows, []string{file.FileID, cmp.Or(file.Code, "-"), cmp.Or(file.Message, "-")})
 	}
 	lines := align(rows)
-	if _, isTerminal := terminal.Of(f.Streams.Out, f.Env("TERM")); isTerminal && f.Env("NO_COLOR") == "" {
-		lines[0] = terminal.Bold.Paint(lines[0])
-	}
+	t, _ := f.newTable(f.Streams.Out)
+	lines[0] = t.paint(terminal.Bold, lines[0])
 	return strings.Join(lines, "\n") + "\n", nil
 }

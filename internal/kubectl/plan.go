@@ -5,16 +5,13 @@ package kubectl
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -22,20 +19,17 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 )
 
-// createManager is the field manager of objects that the plugin creates.
-const createManager = "kubectl-vsfb"
-
-// plan is what is to be made of files.
+// plan describes the objects to create from files.
 type plan struct {
 	namespace, name, vectorStore, secret string
 	attributes                           v1alpha1.Attributes
-	nameAttribute                        string
+	pathAttribute                        string
 	files                                []upload.File
 }
 
-// names are those of the objects.
+// names returns the names of the objects.
 func (p plan) names() []string {
-	count := (len(p.files) + mostFiles - 1) / mostFiles
+	count := (len(p.files) + maxFiles - 1) / maxFiles
 	if count == 1 {
 		return []string{p.name}
 	}
@@ -46,54 +40,54 @@ func (p plan) names() []string {
 	return names
 }
 
-func (p plan) check() error {
+func (p plan) validate() error {
 	for _, name := range p.names() {
 		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-			return fmt.Errorf("NAME %q cannot be the name of an object: %s", name, strings.Join(problems, "; "))
+			return fmt.Errorf("NAME %q is not a valid object name: %s", name, strings.Join(problems, "; "))
 		}
 	}
-	if len(p.attributes) == 0 && p.nameAttribute == "" {
+	if len(p.attributes) == 0 && p.pathAttribute == "" {
 		return nil
 	}
 	keys := maps.Clone(p.attributes)
-	if p.nameAttribute != "" {
-		if _, taken := keys[p.nameAttribute]; taken {
-			return fmt.Errorf("--path-attribute and --attribute both give the key %q", p.nameAttribute)
+	if p.pathAttribute != "" {
+		if _, exists := keys[p.pathAttribute]; exists {
+			return fmt.Errorf("--path-attribute and --attribute both set the key %q", p.pathAttribute)
 		}
 		if keys == nil {
 			keys = v1alpha1.Attributes{}
 		}
-		keys[p.nameAttribute] = v1alpha1.AttributeValue{}
+		keys[p.pathAttribute] = v1alpha1.AttributeValue{}
 	}
 	if len(keys) > v1alpha1.MaxAttributes {
-		return fmt.Errorf("a file can have %d attributes, and these are %d", v1alpha1.MaxAttributes, len(keys))
+		return fmt.Errorf("too many attributes: %d (maximum: %d)", len(keys), v1alpha1.MaxAttributes)
 	}
 	for key := range keys {
 		if utf8.RuneCountInString(key) > v1alpha1.MaxAttributeKeyLength {
-			return fmt.Errorf("the key %q of an attribute has more than %d characters", key, v1alpha1.MaxAttributeKeyLength)
+			return fmt.Errorf("attribute key %q is longer than %d characters", key, v1alpha1.MaxAttributeKeyLength)
 		}
 	}
 	for _, file := range p.files {
-		if p.nameAttribute != "" && utf8.RuneCountInString(file.Name) > v1alpha1.MaxAttributeValueLength {
-			return fmt.Errorf("%s is too long for --path-attribute: an attribute has at most %d characters", file.Name, v1alpha1.MaxAttributeValueLength)
+		if p.pathAttribute != "" && utf8.RuneCountInString(file.Name) > v1alpha1.MaxAttributeValueLength {
+			return fmt.Errorf("path %s is too long for --path-attribute: attribute values have at most %d characters", file.Name, v1alpha1.MaxAttributeValueLength)
 		}
 	}
 	return nil
 }
 
-// objects are what is created, of the upstream's IDs of the files.
+// objects returns the objects for the IDs of the files.
 func (p plan) objects(ids []string) []*v1alpha1.VectorStoreFileBatch {
 	var objects []*v1alpha1.VectorStoreFileBatch
 	for i, name := range p.names() {
-		from, to := i*mostFiles, min((i+1)*mostFiles, len(ids))
+		from, to := i*maxFiles, min((i+1)*maxFiles, len(ids))
 		b := p.object(name)
-		if p.nameAttribute == "" {
+		if p.pathAttribute == "" {
 			b.Spec.FileIDs, b.Spec.Attributes = ids[from:to], p.attributes
 			objects = append(objects, b)
 			continue
 		}
 		for j := from; j < to; j++ {
-			attributes := v1alpha1.Attributes{p.nameAttribute: stringValue(p.files[j].Name)}
+			attributes := v1alpha1.Attributes{p.pathAttribute: stringValue(p.files[j].Name)}
 			maps.Copy(attributes, p.attributes)
 			b.Spec.Files = append(b.Spec.Files, v1alpha1.File{FileID: ids[j], Attributes: attributes})
 		}
@@ -112,16 +106,16 @@ func (p plan) object(name string) *v1alpha1.VectorStoreFileBatch {
 	return b
 }
 
-// parseAttributes reads KEY=VALUE pairs.
+// parseAttributes parses KEY=VALUE pairs.
 func parseAttributes(pairs []string) (v1alpha1.Attributes, error) {
 	var attributes v1alpha1.Attributes
 	for _, pair := range pairs {
-		key, text, isPair := strings.Cut(pair, "=")
-		if !isPair || key == "" {
+		key, text, hasSeparator := strings.Cut(pair, "=")
+		if !hasSeparator || key == "" {
 			return nil, fmt.Errorf("--attribute %q is not KEY=VALUE", pair)
 		}
-		if _, twice := attributes[key]; twice {
-			return nil, fmt.Errorf("--attribute gives the key %q twice", key)
+		if _, exists := attributes[key]; exists {
+			return nil, fmt.Errorf("--attribute sets the key %q twice", key)
 		}
 		value := v1alpha1.AttributeValue{Raw: json.RawMessage(text)}
 		if _, err := value.Scalar(); err != nil || !json.Valid(value.Raw) {
@@ -142,93 +136,18 @@ func stringValue(text string) v1alpha1.AttributeValue {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // strings always encode
+	_ = encoder.Encode(text) // cannot fail for a string
 	return v1alpha1.AttributeValue{Raw: bytes.TrimSpace(encoded.Bytes())}
 }
 
-// preflight has the API server look at the objects before the files are uploaded.
-func (c *create) preflight(ctx context.Context, p plan) error {
-	if c.dryRun == dryRunClient {
-		return nil
+// equalFiles reports whether an existing object has the files and settings of a new one.
+func equalFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
+	equal := func(field func(v1alpha1.VectorStoreFileBatchSpec) any) bool {
+		return equality.Semantic.DeepEqual(field(existing.Spec), field(wanted.Spec))
 	}
-	client, err := c.batches()
-	if err != nil {
-		return err
-	}
-	for _, name := range p.names() {
-		b := p.object(name)
-		b.Spec.FileIDs, b.Spec.Attributes = []string{"file-to-be-uploaded"}, p.attributes
-		_, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: []string{metav1.DryRunAll}})
-		// One that an earlier run has created is compared when the IDs are known.
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("creating %s would fail, so nothing was uploaded: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// store creates the objects, or prints them.
-func (c *create) store(ctx context.Context, objects []*v1alpha1.VectorStoreFileBatch) error {
-	var client batches
-	if c.dryRun != dryRunClient {
-		var err error
-		if client, err = c.batches(); err != nil {
-			return err
-		}
-	}
-	for _, b := range objects {
-		operation := "created"
-		if c.dryRun != dryRunClient {
-			var err error
-			if b, operation, err = c.createOne(ctx, client, b); err != nil {
-				return err
-			}
-		}
-		c.format.NamePrintFlags.Operation = operation
-		if err := c.format.Complete("%s" + dryRunNote(c.dryRun)); err != nil {
-			return err
-		}
-		printer, err := c.format.ToPrinter()
-		if err != nil {
-			return err
-		}
-		if err := printer.PrintObj(b, c.Streams.Out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *create) createOne(ctx context.Context, client batches, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, string, error) {
-	options := metav1.CreateOptions{FieldManager: createManager}
-	if c.dryRun == dryRunServer {
-		options.DryRun = []string{metav1.DryRunAll}
-	}
-	created, err := client.create(ctx, b, options)
-	if err == nil {
-		return created, "created", nil
-	}
-	if !apierrors.IsAlreadyExists(err) {
-		return nil, "", fmt.Errorf("creating %s: %w", b.Name, err)
-	}
-	there, err := client.get(ctx, b.Namespace, b.Name)
-	if err != nil {
-		return nil, "", err
-	}
-	if !sameFiles(there, b) {
-		return nil, "", errors.New(b.Name + " exists already, with other files or settings, which cannot be changed: take another NAME")
-	}
-	return there, "unchanged", nil
-}
-
-// sameFiles says whether an object is what would be created.
-func sameFiles(there, wanted *v1alpha1.VectorStoreFileBatch) bool {
-	same := func(field func(v1alpha1.VectorStoreFileBatchSpec) any) bool {
-		return equality.Semantic.DeepEqual(field(there.Spec), field(wanted.Spec))
-	}
-	return there.Spec.VectorStoreID == wanted.Spec.VectorStoreID &&
-		secretOf(there) == secretOf(wanted) &&
-		same(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.FileIDs }) &&
-		same(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Files }) &&
-		same(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Attributes })
+	return existing.Spec.VectorStoreID == wanted.Spec.VectorStoreID &&
+		credentialsSecret(existing) == credentialsSecret(wanted) &&
+		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.FileIDs }) &&
+		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Files }) &&
+		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Attributes })
 }

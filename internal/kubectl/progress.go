@@ -10,55 +10,54 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 )
 
 const (
-	// redrawEvery is how often a progress bar is drawn.
-	redrawEvery = 100 * time.Millisecond
-	// steps is in how many lines a progress is told where there is no terminal.
-	steps = 10
+	// progressInterval is the time between two redraws of the progress bar.
+	progressInterval = 100 * time.Millisecond
+	// progressSteps is the number of progress lines if the output is not a terminal.
+	progressSteps = 10
 )
 
-// progress shows how far an upload is, on the standard error: the standard output may be a
-// manifest on its way into a file.
+// progress shows the progress of an upload on standard error, because standard output can be
+// redirected to a file for the manifest.
 type progress struct {
-	table table
-	err   io.Writer
-	out   *os.File
-	line  *terminal.Line // nil where there is no terminal
-	stop  chan struct{}
-	idle  chan struct{}
+	out    io.Writer
+	table  table
+	screen *os.File
+	status *terminal.StatusLine // nil if the output is not a terminal
+	stop   chan struct{}
+	idle   chan struct{} // closed when redraw has returned
 
-	mu         sync.Mutex
-	files      int
-	bytes      int64
-	done       int
-	sent       int64
-	reused     int
-	toldAtStep int
+	mu       sync.Mutex
+	files    int
+	bytes    int64
+	done     int
+	sent     int64
+	reused   int
+	lastStep int
 }
 
 func (c *create) newProgress(files []upload.File) *progress {
-	p := &progress{err: c.Streams.ErrOut, files: len(files), stop: make(chan struct{}), idle: make(chan struct{})}
+	p := &progress{out: c.Streams.ErrOut, files: len(files), stop: make(chan struct{}), idle: make(chan struct{})}
 	for _, file := range files {
 		p.bytes += file.Size
 	}
-	out, isTerminal := terminal.Of(c.Streams.ErrOut, c.Env("TERM"))
-	if !isTerminal {
+	if p.table, p.screen = c.newTable(c.Streams.ErrOut); p.screen == nil {
 		close(p.idle)
 		return p
 	}
-	p.out, p.line = out, terminal.NewLine(out)
-	p.table = table{colours: c.Env("NO_COLOR") == "", blocks: c.utf8()}
+	p.status = terminal.NewStatusLine(p.screen)
 	go p.redraw()
 	return p
 }
 
 func (p *progress) redraw() {
 	defer close(p.idle)
-	ticker := time.NewTicker(redrawEvery)
+	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -66,36 +65,29 @@ func (p *progress) redraw() {
 			return
 		case <-ticker.C:
 			p.mu.Lock()
-			p.line.Draw(p.text())
+			p.status.Draw(p.text())
 			p.mu.Unlock()
 		}
 	}
 }
 
-// text is the progress in a line.
+// text returns the progress bar and the counts.
 func (p *progress) text() string {
-	g := ascii
-	if p.table.blocks {
-		g = boxes
-	}
-	style := terminal.Plain
-	if p.table.colours {
-		style = terminal.Green
-	}
-	width, _ := terminal.Size(p.out)
-	bar := terminal.Bar(barWidth(width), int64(p.files), g.blank, terminal.Part{Count: int64(p.done), Glyph: g.completed, Style: style})
-	return fmt.Sprintf("%s%s%s %s", g.left, bar, g.right, p.counts())
+	width, _ := terminal.Size(p.screen)
+	p.table.barWidth = barWidth(width)
+	bar := p.table.bar(v1alpha1.FileCounts{Completed: int32(p.done), Total: int32(p.files)})
+	return bar + " " + p.counts()
 }
 
 func (p *progress) counts() string {
-	text := fmt.Sprintf("%d of %d files, %s of %s", p.done, p.files, size(p.sent), size(p.bytes))
+	text := fmt.Sprintf("%d of %d files, %s of %s", p.done, p.files, formatBytes(p.sent), formatBytes(p.bytes))
 	if p.reused > 0 {
-		text += fmt.Sprintf(", %d were there", p.reused)
+		text += fmt.Sprintf(", %d already uploaded", p.reused)
 	}
 	return text
 }
 
-// uploaded takes in that a file is there.
+// uploaded records that the API has a file.
 func (p *progress) uploaded(file upload.File, reused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,39 +96,39 @@ func (p *progress) uploaded(file upload.File, reused bool) {
 	if reused {
 		p.reused++
 	}
-	if step := p.done * steps / p.files; p.line == nil && step > p.toldAtStep {
-		p.toldAtStep = step
-		_, _ = fmt.Fprintf(p.err, "Uploaded %s.\n", p.counts())
+	if step := p.done * progressSteps / p.files; p.status == nil && step > p.lastStep {
+		p.lastStep = step
+		_, _ = fmt.Fprintf(p.out, "Uploaded %s.\n", p.counts())
 	}
 }
 
-// note says something for good.
-func (p *progress) note(format string, args ...any) {
+// logf prints a line that remains above the progress bar.
+func (p *progress) logf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
-	if p.line != nil {
-		p.line.Print(text)
+	if p.status != nil {
+		p.status.Print(text)
 		return
 	}
-	_, _ = fmt.Fprintln(p.err, text)
+	_, _ = fmt.Fprintln(p.out, text)
 }
 
-// close ends it, and gives how many files are there.
+// close draws the final progress and returns the number of uploaded files.
 func (p *progress) close() int {
 	close(p.stop)
 	<-p.idle
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.line != nil {
-		p.line.Draw(p.text())
-		p.line.Close()
+	if p.status != nil {
+		p.status.Draw(p.text())
+		p.status.Close()
 	}
 	return p.done
 }
 
-// size is a number of bytes as people read it.
-func size(bytes int64) string {
+// formatBytes formats a number of bytes with an SI prefix.
+func formatBytes(bytes int64) string {
 	const unit = 1000
 	if bytes < unit {
 		return fmt.Sprintf("%d B", bytes)

@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kubectl is the kubectl plugin: the list of batches with their progress, cancelling
-// them, what failed in them, and making them of files on disk.
+// Package kubectl implements the kubectl plugin, which lists and cancels batches, lists their failed
+// files, and creates batches from local files.
 package kubectl
 
 import (
@@ -11,58 +11,58 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// Options are what the plugin has from the process that it runs in.
+// Options configure the plugin.
 type Options struct {
 	Streams genericiooptions.IOStreams
-	// Env reads a variable of the environment.
+	// Env returns the value of an environment variable.
 	Env func(name string) string
-	// Version is the plugin's own.
+	// Version is the version of the plugin.
 	Version string
 }
 
-// plugin is what all commands share.
+// plugin is the state that all commands share.
 type plugin struct {
 	Options
-	cluster *genericclioptions.ConfigFlags
+	configFlags *genericclioptions.ConfigFlags
 }
 
-const rootExample = `  # The batches of the namespace, with their progress
+const rootExample = `  # List the batches in the current namespace and their progress
   kubectl vsfb
 
-  # Those of all namespaces, until Ctrl-C
+  # Watch the batches in all namespaces
   kubectl vsfb -A --watch
 
-  # Why files failed, all of them
+  # List all failed files of a batch
   kubectl vsfb failures scans
 
-  # Upload a folder, and make a batch of it
+  # Upload a directory and create a batch from its files
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
 
-  # Cancel a batch, and wait until it is over
+  # Cancel a batch and wait until it is finished
   kubectl vsfb cancel handbook --wait`
 
-// NewCommand makes the command kubectl vsfb.
+// NewCommand returns the command kubectl vsfb.
 func NewCommand(o Options) *cobra.Command {
-	p := &plugin{Options: o, cluster: genericclioptions.NewConfigFlags(true)}
-	list := p.newList("kubectl-vsfb")
-	list.Short = "Work with VectorStoreFileBatches: batches of files in OpenAI vector stores"
-	list.Long = `Work with VectorStoreFileBatches: batches of files in OpenAI vector stores.
+	p := &plugin{Options: o, configFlags: genericclioptions.NewConfigFlags(true)}
+	root := p.newList("kubectl-vsfb")
+	root.Short = "Manage VectorStoreFileBatches, the file batches of OpenAI vector stores"
+	root.Long = `Manage VectorStoreFileBatches, the file batches of OpenAI vector stores.
 
-Without a subcommand it lists them, as "kubectl vsfb list" does.`
-	list.Example = rootExample
-	list.Version = o.Version
-	// A name here would hide a subcommand that was mistyped.
-	list.Args, list.ValidArgsFunction = nil, nil
-	list.SilenceUsage, list.SilenceErrors = true, true
-	list.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl vsfb"}
-	list.SetIn(o.Streams.In)
-	list.SetOut(o.Streams.Out)
-	list.SetErr(o.Streams.ErrOut)
-	p.cluster.AddFlags(list.PersistentFlags())
-	named := p.newList("list [NAME...]")
-	named.Aliases = []string{"get", "ls"}
-	list.AddCommand(named, p.newCancel(), p.newFailures(), p.newCreate())
-	list.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
-	p.completeGlobalFlags(list)
-	return list
+Without a subcommand, this command lists batches, as "kubectl vsfb list" does.`
+	root.Example = rootExample
+	root.Version = o.Version
+	// With a NAME argument, a mistyped subcommand would be taken for a name.
+	root.Args, root.ValidArgsFunction = nil, nil
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl vsfb"}
+	root.SetIn(o.Streams.In)
+	root.SetOut(o.Streams.Out)
+	root.SetErr(o.Streams.ErrOut)
+	p.configFlags.AddFlags(root.PersistentFlags())
+	list := p.newList("list [NAME...]")
+	list.Aliases = []string{"get", "ls"}
+	root.AddCommand(list, p.newCancel(), p.newFailures(), p.newCreate())
+	root.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
+	p.completeGlobalFlags(root)
+	return root
 }

@@ -22,145 +22,134 @@ import (
 )
 
 const (
-	// tick is how often a terminal is drawn anew without a change, for the ages.
-	tick = time.Second
-	// shortest is how long it stays as it is at least, however much changes.
-	shortest = 50 * time.Millisecond
+	// redrawInterval is the time between two redraws without events, which update the ages.
+	redrawInterval = time.Second
+	// minRedrawInterval is the minimum time between two redraws after events.
+	minRedrawInterval = 50 * time.Millisecond
 )
 
-// follow shows the batches as they change, until the context ends.
-func (l *list) follow(ctx context.Context, client batches, namespace string, printer printers.ResourcePrinter) error {
-	// What cannot be listed now is an error; what breaks later is tried again.
-	found, err := l.find(ctx, client, namespace)
-	if err != nil {
-		return err
-	}
-	f := &follower{list: l, changes: make(chan change, 1), troubles: make(chan error, 1)}
-	go f.informer(client, namespace).RunWithContext(ctx)
+// watchBatches shows the batches and their changes until ctx is done. found is the initial list: if it
+// cannot be read, the command fails, but later errors are retried.
+func (l *list) watchBatches(ctx context.Context, client batchClient, found *v1alpha1.VectorStoreFileBatchList, printer printers.ResourcePrinter) error {
+	w := &watcher{list: l, events: make(chan event, 1), errs: make(chan error, 1)}
+	go w.newInformer(client).RunWithContext(ctx)
 	if printer != nil {
-		return f.lines(ctx, func(b *v1alpha1.VectorStoreFileBatch) error { return printer.PrintObj(b, l.Streams.Out) })
+		return w.printEvents(ctx, func(b *v1alpha1.VectorStoreFileBatch) error { return printer.PrintObj(b, l.Streams.Out) })
 	}
-	if out, isTerminal := terminal.Of(l.Streams.Out, l.Env("TERM")); isTerminal {
-		return f.draw(ctx, out, nothing(namespace))
+	t, out := l.newTable()
+	if out != nil {
+		return w.drawEvents(ctx, view{list: l, table: t, empty: noBatches(client.namespace)}, out)
 	}
-	return f.lines(ctx, f.printer(found.Items))
+	return w.printEvents(ctx, w.rowPrinter(t, found.Items))
 }
 
-// follower hears of changes.
-type follower struct {
+// watcher receives the events and errors of a watch.
+type watcher struct {
 	*list
-	changes  chan change
-	troubles chan error
+	events chan event
+	errs   chan error
 }
 
-// change is a batch as it is now, or as it last was.
-type change struct {
-	batch *v1alpha1.VectorStoreFileBatch
-	gone  bool
+// event is the new state of a batch, or the last state of a deleted batch.
+type event struct {
+	batch   *v1alpha1.VectorStoreFileBatch
+	deleted bool
 }
 
-func (f *follower) informer(client batches, namespace string) cache.SharedIndexInformer {
-	source := cache.NewFilteredListWatchFromClient(client.rest, resource, namespace, func(options *metav1.ListOptions) {
-		options.LabelSelector, options.FieldSelector = f.labels, f.fields
+func (w *watcher) newInformer(client batchClient) cache.SharedIndexInformer {
+	source := cache.NewFilteredListWatchFromClient(client.rest, resource, client.namespace, func(options *metav1.ListOptions) {
+		options.LabelSelector, options.FieldSelector = w.labels, w.fields
 	})
 	informer := cache.NewSharedIndexInformer(source, &v1alpha1.VectorStoreFileBatch{}, 0, nil)
-	tell := func(object any, gone bool) {
-		if last, isLast := object.(cache.DeletedFinalStateUnknown); isLast {
-			object = last.Obj
+	send := func(object any, deleted bool) {
+		if unknown, isUnknown := object.(cache.DeletedFinalStateUnknown); isUnknown {
+			object = unknown.Obj
 		}
 		b, isBatch := object.(*v1alpha1.VectorStoreFileBatch)
-		if !isBatch || len(f.names) > 0 && !slices.Contains(f.names, b.Name) {
+		if !isBatch || len(w.names) > 0 && !slices.Contains(w.names, b.Name) {
 			return
 		}
 		b = b.DeepCopy()
 		b.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
-		f.changes <- change{b, gone}
+		w.events <- event{b, deleted}
 	}
-	// Errors are of an informer that runs already.
+	// These methods fail only if the informer is running already.
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { tell(object, false) },
-		UpdateFunc: func(_, object any) { tell(object, false) },
-		DeleteFunc: func(object any) { tell(object, true) },
+		AddFunc:    func(object any) { send(object, false) },
+		UpdateFunc: func(_, object any) { send(object, false) },
+		DeleteFunc: func(object any) { send(object, true) },
 	})
 	_ = informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 		if errors.Is(err, io.EOF) {
-			return // watches end now and then
+			return // the API server closes watches regularly
 		}
 		select {
-		case f.troubles <- err:
-		default: // the one before is not shown yet
+		case w.errs <- err:
+		default: // the previous error is not shown yet
 		}
 	})
 	return informer
 }
 
-// lines prints what changes, one after the other.
-func (f *follower) lines(ctx context.Context, show func(*v1alpha1.VectorStoreFileBatch) error) error {
+// printEvents prints a batch for each event.
+func (w *watcher) printEvents(ctx context.Context, printBatch func(*v1alpha1.VectorStoreFileBatch) error) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-f.troubles:
-			_, _ = fmt.Fprintln(f.Streams.ErrOut, trouble(err))
-		case c := <-f.changes:
-			if c.gone {
-				c.batch.Status.Status = "deleted"
+		case err := <-w.errs:
+			_, _ = fmt.Fprintln(w.Streams.ErrOut, watchError(err))
+		case e := <-w.events:
+			if e.deleted {
+				e.batch.Status.Status = "deleted"
 			}
-			if err := show(c.batch); err != nil {
+			if err := printBatch(e.batch); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func trouble(err error) string { return fmt.Sprintf("The watch broke, and is tried again: %v", err) }
+func watchError(err error) string { return fmt.Sprintf("Watch failed, retrying: %v", err) }
 
-// printer gives a function that prints a line of a table, unless it would be the same as the last one
-// about the batch. The columns are as wide as what is there already needs.
-func (f *follower) printer(there []v1alpha1.VectorStoreFileBatch) func(*v1alpha1.VectorStoreFileBatch) error {
-	t := f.table(false)
+// rowPrinter returns a function that prints a row of a table, unless only the age differs from the
+// last row of the batch. The initial widths of the columns fit the existing batches.
+func (w *watcher) rowPrinter(t table, existing []v1alpha1.VectorStoreFileBatch) func(*v1alpha1.VectorStoreFileBatch) error {
 	header := t.header()
-	widths := make([]int, len(header))
-	for i, name := range header {
-		widths[i] = len(name)
-	}
-	for i := range there {
-		for column, cell := range t.row(&there[i], time.Now()) {
-			widths[column] = max(widths[column], terminal.Width(cell))
-		}
+	widths := widen(nil, header)
+	for i := range existing {
+		widths = widen(widths, t.row(&existing[i], time.Now()))
 	}
 	last := map[string]string{}
-	begun := f.noHeaders
+	headerPrinted := w.noHeaders
 	return func(b *v1alpha1.VectorStoreFileBatch) error {
-		cells := t.row(b, time.Now())
 		key := b.Namespace + "/" + b.Name
-		said := strings.Join(t.row(b, b.CreationTimestamp.Time), gap)
-		if said == last[key] {
+		withoutAge := strings.Join(t.row(b, b.CreationTimestamp.Time), gap)
+		if withoutAge == last[key] {
 			return nil
 		}
-		last[key] = said
-		for i, cell := range cells {
-			widths[i] = max(widths[i], terminal.Width(cell))
+		last[key] = withoutAge
+		cells := t.row(b, time.Now())
+		widths = widen(widths, cells)
+		text := pad(cells, widths) + "\n"
+		if !headerPrinted {
+			headerPrinted, text = true, pad(header, widths)+"\n"+text
 		}
-		text := line(cells, widths) + "\n"
-		if !begun {
-			begun, text = true, line(header, widths)+"\n"+text
-		}
-		_, err := io.WriteString(f.Streams.Out, text)
+		_, err := io.WriteString(w.Streams.Out, text)
 		return err
 	}
 }
 
-// draw shows the batches on a terminal.
-func (f *follower) draw(ctx context.Context, out *os.File, empty string) (err error) {
-	screen, err := terminal.NewScreen(out, f.Streams.In)
+// drawEvents redraws a view on a terminal after events.
+func (w *watcher) drawEvents(ctx context.Context, v view, out *os.File) (err error) {
+	screen, err := terminal.NewScreen(out, w.Streams.In)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, screen.Close()) }()
-	v := view{follower: f, empty: empty, batches: map[string]v1alpha1.VectorStoreFileBatch{}}
+	v.batches = map[string]v1alpha1.VectorStoreFileBatch{}
 	resized := terminal.Resized(ctx)
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(redrawInterval)
 	defer ticker.Stop()
 	for {
 		if err := screen.Draw(v.lines(screen.Size())); err != nil {
@@ -171,82 +160,84 @@ func (f *follower) draw(ctx context.Context, out *os.File, empty string) (err er
 			return nil
 		case <-resized:
 		case <-ticker.C:
-		case err := <-f.troubles:
-			v.trouble = trouble(err)
-		case c := <-f.changes:
-			v.take(ctx, c)
+		case err := <-w.errs:
+			v.err = watchError(err)
+		case e := <-w.events:
+			v.update(ctx, e, w.events)
 		}
 	}
 }
 
-// view is what stands on the terminal.
+// view is the content of the terminal during a watch.
 type view struct {
-	*follower
+	*list
+	table table
+	// empty is the text without batches.
 	empty   string
 	batches map[string]v1alpha1.VectorStoreFileBatch
-	trouble string
+	err     string
 }
 
-// take takes in a change, and the others that come with it, so that a crowd of them is drawn once.
-func (v *view) take(ctx context.Context, c change) {
-	enough := time.NewTimer(shortest)
-	defer enough.Stop()
+// update applies an event and those that follow within minRedrawInterval, so that many events cause
+// one redraw.
+func (v *view) update(ctx context.Context, e event, events <-chan event) {
+	timer := time.NewTimer(minRedrawInterval)
+	defer timer.Stop()
 	for {
-		key := c.batch.Namespace + "/" + c.batch.Name
-		v.batches[key] = *c.batch
-		if c.gone {
+		key := e.batch.Namespace + "/" + e.batch.Name
+		v.batches[key] = *e.batch
+		if e.deleted {
 			delete(v.batches, key)
 		}
-		v.trouble = ""
+		v.err = ""
 		select {
 		case <-ctx.Done():
 			return
-		case <-enough.C:
+		case <-timer.C:
 			return
-		case c = <-v.changes:
+		case e = <-events:
 		}
 	}
 }
 
-// lines are what fits on a terminal of that size. Where not all batches do, those that are over
-// are left out first.
+// lines returns the lines for the size of the terminal. If there is no room for all batches, it omits
+// finished ones first.
 func (v *view) lines(width, height int) []string {
 	items := make([]v1alpha1.VectorStoreFileBatch, 0, len(v.batches))
 	for _, b := range v.batches {
 		items = append(items, b)
 	}
-	room := height
-	for _, reserved := range []bool{!v.noHeaders, v.trouble != ""} {
+	rows := height
+	for _, reserved := range []bool{!v.noHeaders, v.err != ""} {
 		if reserved {
-			room--
+			rows--
 		}
 	}
-	left := 0
-	if len(items) > room {
-		room = max(room-1, 0)
+	omitted := 0
+	if len(items) > rows {
+		rows = max(rows-1, 0)
 		slices.SortFunc(items, unfinishedFirst)
-		left = len(items) - room
-		items = items[:room]
+		omitted = len(items) - rows
+		items = items[:rows]
 	}
 	slices.SortFunc(items, byName)
-	t := v.table(true)
-	t.barWidth = barWidth(width)
-	lines := v.list.lines(t, items)
+	v.table.barWidth = barWidth(width)
+	lines := v.list.lines(v.table, items)
 	switch {
-	case left > 0:
-		lines = append(lines, t.paint(terminal.Dim, fmt.Sprintf("and %d more", left)))
+	case omitted > 0:
+		lines = append(lines, v.table.paint(terminal.Dim, fmt.Sprintf("and %d more", omitted)))
 	case len(items) == 0:
 		lines = []string{v.empty}
 	}
-	if v.trouble != "" {
-		lines = append(lines, t.paint(terminal.Red, v.trouble))
+	if v.err != "" {
+		lines = append(lines, v.table.paint(terminal.Red, v.err))
 	}
 	return lines
 }
 
 func unfinishedFirst(a, b v1alpha1.VectorStoreFileBatch) int {
-	if finished(&a) != finished(&b) {
-		if finished(&a) {
+	if isFinished(&a) != isFinished(&b) {
+		if isFinished(&a) {
 			return 1
 		}
 		return -1

@@ -11,21 +11,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// ExposeVersion exposes what was built.
-func ExposeVersion(version string) error {
+// RegisterBuildInfo registers a collector of BuildInfo for the given version of the operator.
+func RegisterBuildInfo(version string) error {
 	if err := metrics.Registry.Register(buildInfo(version)); err != nil {
-		return fmt.Errorf("registering the metric of the version: %w", err)
+		return fmt.Errorf("registering the build info metric: %w", err)
 	}
 	return nil
 }
 
-// buildInfo is the version.
+// buildInfo is a collector of BuildInfo. Its value is the version of the operator.
 type buildInfo string
 
 // Describe implements prometheus.Collector.
-func (buildInfo) Describe(descs chan<- *prometheus.Desc) { descs <- BuildInfo }
+func (buildInfo) Describe(ch chan<- *prometheus.Desc) { ch <- BuildInfo }
 
 // Collect implements prometheus.Collector.
-func (b buildInfo) Collect(values chan<- prometheus.Metric) {
-	values <- prometheus.MustNewConstMetric(BuildInfo, prometheus.GaugeValue, 1, string(b), runtime.Version())
+func (b buildInfo) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(BuildInfo, prometheus.GaugeValue, 1, string(b), runtime.Version())
 }

@@ -1,9 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry is what the operator shows of its work to those who run it: its metrics,
-// and its traces. No label of a metric names an object, a store, a key or anything else of
-// which there may be any number.
+// Package telemetry defines the metrics of the operator and sets up its traces. No label of a metric
+// has an unbounded number of values, such as the names of objects, vector stores or keys.
 package telemetry
 
 import (
@@ -14,10 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// prefix begins the names of all metrics but those that other operators have too.
-const prefix = "vectorstorefilebatch_"
+// prefix is the prefix of all metrics, except those that other operators define too.
+const prefix = "vector_store_operator_"
 
-// Metric is what the documentation says of a metric.
+// Metric documents a metric.
 type Metric struct {
 	Name string
 	// Type is counter, gauge or histogram.
@@ -26,11 +25,11 @@ type Metric struct {
 	Help   string
 }
 
-// documented are all metrics of this operator, but for those of the libraries that it is made of.
+// documented are the metrics that this package defines.
 var documented []Metric
 
-// Documented are the metrics of this operator, ordered by name. Those of the libraries that it
-// is made of are not among them.
+// Documented returns the metrics that this package defines, sorted by name. Those of
+// controller-runtime and other libraries are not included.
 func Documented() []Metric {
 	all := slices.Clone(documented)
 	slices.SortFunc(all, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
@@ -55,120 +54,123 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return h
 }
 
-// gauge describes a gauge whose values a collector gives when it is asked.
+// gauge returns the description of a gauge. A collector provides its values.
 func gauge(name, help string, labels ...string) *prometheus.Desc {
 	document(name, "gauge", help, labels)
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// Bounds of histograms, in seconds: those of a call, those of what a person waits for, and
-// those of a whole life.
+// Upper bounds of histogram buckets, in seconds: for requests, for delays that users notice, and for
+// the lifetime of a batch.
 var (
-	callBuckets = []float64{0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
-	waitBuckets = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
-	lifeBuckets = []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 72 * 3600}
+	requestBuckets  = []float64{0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
+	delayBuckets    = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
+	lifetimeBuckets = []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 72 * 3600}
 )
 
-// What the leader knows of all objects. A replica that waits to be the leader exposes none of
-// these, so that a sum over replicas counts each object once.
+// Gauges over all objects. Only the leader exposes them, so that a sum over replicas counts each
+// object once.
 var (
-	// Batches counts objects.
+	// Batches is the number of objects.
 	Batches = gauge(prefix+"batches",
-		"Objects, by the upstream's status of their batch (none before there is one, other for a word that this operator does not know) and the reason of their conditions (none before the first visit).",
+		"Number of VectorStoreFileBatches, by the status of the batch (none if it is not created yet, other for an unknown status) and the reason of the conditions (none before the first reconciliation).",
 		"status", "reason")
-	// Unchanged is the age of what has not moved for the longest time.
-	Unchanged = gauge(prefix+"unchanged_seconds",
-		"The longest time for which a batch that is not over has had neither a new state nor new counts of files, as far as this process has seen it. Batches that something is known to be in the way of, and those that are suspended, do not count; 0 where there is none.")
-	// PollAge is the age of the oldest look.
+	// OldestProgressAge is the time since the last progress of the batch that has made none for the
+	// longest time.
+	OldestProgressAge = gauge(prefix+"oldest_progress_age_seconds",
+		"Seconds since the least recently progressing running batch changed its status or file counts, as observed by this process. 0 if there is none. Batches that are suspended, or blocked by a known error, are not included.")
+	// PollAge is the time since the oldest poll.
 	PollAge = gauge(prefix+"poll_age_seconds",
-		"The longest time since the upstream last answered for a batch in progress, or since this process began to lead. Batches that something is known to be in the way of do not count; 0 where there is none.")
-	// PendingCancel is the age of the oldest cancel that was not carried out.
+		"Seconds since the least recently polled running batch was polled successfully, or since this process became the leader. 0 if there is none. Batches that are blocked by a known error are not included.")
+	// PendingCancel is the age of the oldest cancellation that the API has not accepted.
 	PendingCancel = gauge(prefix+"pending_cancel_seconds",
-		"The longest time for which a cancel or a deletion has been asked for and not been carried out, since this process saw it; 0 where there is none.")
-	// ConditionCount counts objects by their conditions.
+		"Seconds since the oldest pending cancellation or deletion was requested, as observed by this process. 0 if there is none.")
+	// ConditionCount is the number of conditions of objects.
 	ConditionCount = gauge("operator_status_condition_count",
-		"Conditions of objects, by type, status and reason.",
+		"Number of conditions of objects, by type, status and reason.",
 		conditionLabels...)
 )
 
-// The condition metrics have the names and, without the name and namespace of an object, the
-// labels of those that operators built on awslabs/operatorpkg, such as Karpenter, publish.
+// The condition metrics have the names and labels of those that operators based on
+// awslabs/operatorpkg expose, such as Karpenter, without the labels for the name and namespace of an
+// object.
 var (
 	conditionLabels = []string{"group", "kind", "type", "status", "reason"}
-	// ConditionTransitions counts changes of conditions that this process stored.
+	// ConditionTransitions counts the transitions of conditions that this process persisted.
 	ConditionTransitions = counter("operator_status_condition_transitions_total",
-		"Changes of a condition to another status, by type and by what it changed to.",
+		"Number of condition transitions, by type, new status and new reason.",
 		conditionLabels...)
-	// ConditionTransition is how long conditions stayed what they were.
-	ConditionTransition = histogram("operator_status_condition_transition_seconds",
-		"How long a condition had a status before it changed, by type and by the status that it had.",
-		lifeBuckets, "group", "kind", "type", "status")
+	// ConditionTransitionDuration is the time that a condition had a status.
+	ConditionTransitionDuration = histogram("operator_status_condition_transition_seconds",
+		"Seconds that a condition had a status before its transition to another one, by type and previous status.",
+		lifetimeBuckets, "group", "kind", "type", "status")
 )
 
-// What happens in the life of a batch.
+// Metrics of the lifecycle of batches.
 var (
-	// Begun counts batches that are followed.
-	Begun = counter(prefix+"begun_total",
-		"Batches that the operator began to follow, by their origin: created by it, or adopted.",
+	// BatchesStarted counts the batches that the operator started to track.
+	BatchesStarted = counter(prefix+"batches_started_total",
+		"Number of batches that the operator started to track, by origin: created or adopted.",
 		"origin")
-	// Duration is the length of a life.
-	Duration = histogram(prefix+"duration_seconds",
-		"The time from the creation of an object until the operator saw the end of its batch, by the reason of its conditions then.",
-		lifeBuckets, "reason")
-	// Files counts files of batches that are over.
+	// BatchDuration is the time from the creation of an object to the end of its batch.
+	BatchDuration = histogram(prefix+"batch_duration_seconds",
+		"Seconds from the creation of an object until the operator observed the end of its batch, by the final reason of its conditions.",
+		lifetimeBuckets, "reason")
+	// Files counts the files of finished batches.
 	Files = counter(prefix+"files_total",
-		"Files of batches that are over, by what became of them: completed, failed, cancelled, or given_up where the batch's end was not waited for.",
+		"Number of files in finished batches, by result: completed, failed, cancelled, or given_up if the operator did not wait for the end of the batch.",
 		"result")
-	// CreateOutcomeUnknown counts batches that were created again since the answer to an earlier
-	// request was lost. Where files were attached, the upstream has a batch that nobody follows.
+	// CreateOutcomeUnknown counts the batches that were created again. If the earlier request added
+	// files, its batch is untracked.
 	CreateOutcomeUnknown = counter(prefix+"create_outcome_unknown_total",
-		"Batches that were created again since the answer to an earlier request was lost, by whether that request had attached files.",
+		"Number of batches that were created again because the response to the create request was lost, by whether that request had added files.",
 		"attached")
-	// FinalizersAbandoned counts objects that were let go too early.
+	// FinalizersAbandoned counts the finalizers that were removed before the deletionPolicy was
+	// carried out.
 	FinalizersAbandoned = counter(prefix+"finalizers_abandoned_total",
-		"Objects that were let go although their deletionPolicy could not be carried out, by the reason of the Event that names what may be left upstream.",
+		"Number of finalizers that were removed although the deletionPolicy could not be carried out, by the reason of the Event that names the possible leftovers.",
 		"reason")
-	// CancelDuration is the time that a cancel takes.
+	// CancelDuration is the time that a cancellation takes.
 	CancelDuration = histogram(prefix+"cancel_duration_seconds",
-		"The time from when the operator saw that a cancel or a deletion was asked for until the upstream took the cancel.",
-		waitBuckets)
-	// PollInterval is the time between two looks.
+		"Seconds from when the operator observed the request for a cancellation or deletion until the API accepted the cancellation.",
+		delayBuckets)
+	// PollInterval is the time between two polls.
 	PollInterval = histogram(prefix+"poll_interval_seconds",
-		"The time between two looks at a batch in progress: how old its status had become.",
-		waitBuckets)
+		"Seconds between two polls of a batch in progress.",
+		delayBuckets)
 )
 
-// What the operator asks of others.
+// Metrics of requests, and of the process.
 var (
-	// Requests counts requests to the upstream.
-	Requests = counter(prefix+"upstream_requests_total",
-		"Requests to the upstream, by operation and by the HTTP status of the answer: none where there was no answer, canceled where the operator broke the request off, other for a status that HTTP does not define.",
+	// OpenAIRequests counts the requests to the OpenAI API.
+	OpenAIRequests = counter(prefix+"openai_requests_total",
+		"Number of requests to the OpenAI API, by operation and HTTP status code: none if there was no response, cancelled if the operator cancelled the request, other for an undefined status code.",
 		"operation", "code")
-	// RequestDuration is how long requests to the upstream take.
-	RequestDuration = histogram(prefix+"upstream_request_duration_seconds",
-		"How long requests to the upstream took, from connecting to the end of the answer, by operation.",
-		callBuckets, "operation")
-	// BudgetWait is how long calls to the upstream wait for their turn.
-	BudgetWait = histogram(prefix+"budget_wait_seconds",
-		"How long an object waited for its turn since the budget of its connection was used up or held, by what it then did.",
-		waitBuckets, "action")
-	// Writes counts requests that write to the API server.
-	Writes = counter(prefix+"api_writes_total",
-		"Requests to the API server that write, by resource, verb and HTTP status: none where there was no answer.",
+	// OpenAIRequestDuration is the duration of requests to the OpenAI API.
+	OpenAIRequestDuration = histogram(prefix+"openai_request_duration_seconds",
+		"Duration of requests to the OpenAI API in seconds, including the connection setup and the response body, by operation.",
+		requestBuckets, "operation")
+	// RateLimitWait is the time that actions waited for the rate limits.
+	RateLimitWait = histogram(prefix+"rate_limit_wait_seconds",
+		"Seconds that an action waited because a rate limit was reached or the credentials were backed off, by action.",
+		delayBuckets, "action")
+	// KubernetesWrites counts the write requests to the Kubernetes API.
+	KubernetesWrites = counter(prefix+"kubernetes_writes_total",
+		"Number of write requests to the Kubernetes API, by resource, verb and HTTP status code: none if there was no response.",
 		"resource", "verb", "code")
-	// BuildInfo tells what runs.
+	// BuildInfo is the version of the operator.
 	BuildInfo = gauge(prefix+"build_info",
-		"1, with the version of the operator and of the Go that it was built with.",
+		"1, with the version of the operator and the Go version as labels.",
 		"version", "goversion")
 )
 
-// Origins of a batch.
+// Values of the label origin.
 const (
 	Created = "created"
 	Adopted = "adopted"
 )
 
-// What becomes of a file.
+// Values of the label result.
 const (
 	FileCompleted = "completed"
 	FileFailed    = "failed"
@@ -176,11 +178,11 @@ const (
 	FileGivenUp   = "given_up"
 )
 
-// Counters that begin at 0 instead of being absent: only then does a query see their first
-// increase.
+// init exports the counters with the value 0, so that rate() and increase() include their first
+// increment.
 func init() {
 	for _, origin := range []string{Created, Adopted} {
-		Begun.WithLabelValues(origin)
+		BatchesStarted.WithLabelValues(origin)
 	}
 	for _, result := range []string{FileCompleted, FileFailed, FileCancelled, FileGivenUp} {
 		Files.WithLabelValues(result)

@@ -18,27 +18,28 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// Scope names the origin of spans.
+// Scope is the instrumentation scope of spans.
 const Scope = "github.com/vector-store-operator/vector-store-operator"
 
-// Request is an upstream.Observer that counts requests, measures them, logs them with V(2) and
-// makes a span of each. No trace context is sent along: the upstream is somebody else's.
-func Request(ctx context.Context, operation upstream.Operation) (context.Context, func(upstream.Outcome)) {
+// ObserveRequest is an upstream.Observer that counts requests, measures their duration, logs them with
+// V(2) and records a span of each. It does not propagate the trace context to the server, which
+// belongs to another organization.
+func ObserveRequest(ctx context.Context, operation upstream.Operation) (context.Context, func(upstream.Outcome)) {
 	started := time.Now()
-	ctx, span := otel.Tracer(Scope).Start(ctx, "upstream "+string(operation), trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := otel.Tracer(Scope).Start(ctx, "OpenAI "+string(operation), trace.WithSpanKind(trace.SpanKindClient))
 	return ctx, func(outcome upstream.Outcome) {
-		took, code := time.Since(started), codeOf(outcome)
-		Requests.WithLabelValues(string(operation), code).Inc()
+		duration, code := time.Since(started), codeOf(outcome)
+		OpenAIRequests.WithLabelValues(string(operation), code).Inc()
 		if !outcome.Canceled {
-			RequestDuration.WithLabelValues(string(operation)).Observe(took.Seconds())
+			OpenAIRequestDuration.WithLabelValues(string(operation)).Observe(duration.Seconds())
 		}
-		log.FromContext(ctx).V(2).Info("Asked the upstream", "operation", operation, "code", code,
-			"requestID", outcome.RequestID, "seconds", took.Seconds(), "error", outcome.Error)
-		endRequest(span, code, outcome)
+		log.FromContext(ctx).V(2).Info("Called the OpenAI API", "operation", operation, "code", code,
+			"requestID", outcome.RequestID, "seconds", duration.Seconds(), "error", outcome.Error)
+		endSpan(span, code, outcome)
 	}
 }
 
-func endRequest(span trace.Span, code string, outcome upstream.Outcome) {
+func endSpan(span trace.Span, code string, outcome upstream.Outcome) {
 	if outcome.StatusCode != 0 {
 		span.SetAttributes(attribute.Int("http.response.status_code", outcome.StatusCode))
 	}
@@ -52,11 +53,12 @@ func endRequest(span trace.Span, code string, outcome upstream.Outcome) {
 	span.End()
 }
 
-// codeOf is a label. Its values are bounded, whatever the upstream makes up.
+// codeOf returns the value of the label code. The number of values is bounded, whatever status codes
+// the server sends.
 func codeOf(outcome upstream.Outcome) string {
 	switch {
 	case outcome.Canceled:
-		return "canceled"
+		return "cancelled"
 	case outcome.StatusCode == 0:
 		return "none"
 	case http.StatusText(outcome.StatusCode) == "":

@@ -25,16 +25,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// serviceName is what traces call the operator, unless OTEL_SERVICE_NAME or
-// OTEL_RESOURCE_ATTRIBUTES has another name.
+// serviceName is the default service name of traces. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+// override it.
 const serviceName = "vector-store-operator"
 
-// StartTracing begins to send traces, if the environment asks for it by the standard OTEL_*
-// variables, of which getenv reads one. The function that it gives sends what is left and ends
-// it. Errors name the variable that has to change.
+// StartTracing sets up the export of traces if the standard OTEL_* environment variables enable it.
+// getenv returns the value of a variable. The returned function flushes the remaining spans and stops
+// the export. Errors name the variable to fix.
 func StartTracing(ctx context.Context, getenv func(string) string, version string) (stop func(context.Context) error, err error) {
-	wanted, err := tracingWanted(getenv)
-	if err != nil || !wanted {
+	enabled, err := tracingEnabled(getenv)
+	if err != nil || !enabled {
 		return func(context.Context) error { return nil }, err
 	}
 	client, err := traceClient(getenv)
@@ -42,26 +42,26 @@ func StartTracing(ctx context.Context, getenv func(string) string, version strin
 		return nil, err
 	}
 	logger := klog.LoggerWithName(log.FromContext(ctx), "tracing")
-	// What the SDK cannot do, it says to the handler and goes on without.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Error(err, "Traces are not complete") }))
+	// The SDK reports export errors to the handler only.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Error(err, "Traces are incomplete") }))
 	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the receiver of traces, which the OTEL_EXPORTER_OTLP_* variables name: %w", err)
+		return nil, fmt.Errorf("creating the trace exporter (see the OTEL_EXPORTER_OTLP_* variables): %w", err)
 	}
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(),
+	attributes, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", serviceName), attribute.String("service.version", version)),
 		resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrSchemaURLConflict) {
 		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	// The sampler, the limits and the size of a portion come from the environment, too.
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about), sdktrace.WithIDGenerator(lifeIDs{}))
+	// The SDK reads the sampler, the limits and the batch size from the environment.
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(attributes), sdktrace.WithIDGenerator(idGenerator{}))
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
 }
 
-// tracingWanted reports whether the environment names a receiver of traces.
-func tracingWanted(getenv func(string) string) (bool, error) {
+// tracingEnabled reports whether the environment enables the export of traces.
+func tracingEnabled(getenv func(string) string) (bool, error) {
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
 		return false, nil
 	}
@@ -89,37 +89,38 @@ func traceClient(getenv func(string) string) (otlptrace.Client, error) {
 	}
 }
 
-// TraceID is the ID of the one trace that all passes over an object belong to, also those of
-// other processes. It is a hash, as samplers take a trace ID for random, which a UID is not in
-// all of its bits.
+// TraceID returns the ID of the trace that contains all reconciliations of an object, including those
+// of other processes. It is a hash, because samplers expect random trace IDs, and not all bits of a
+// UID are random.
 func TraceID(uid types.UID) trace.TraceID {
 	sum := sha256.Sum256([]byte(uid))
 	return trace.TraceID(sum[:16])
 }
 
-type lifeKey struct{}
+type traceIDKey struct{}
 
-// InLifeOf makes spans that begin a trace belong to the trace of an object.
-func InLifeOf(ctx context.Context, uid types.UID) context.Context {
-	return context.WithValue(ctx, lifeKey{}, TraceID(uid))
+// ContextWithTrace returns a context in which root spans belong to the trace of the object with the
+// given UID.
+func ContextWithTrace(ctx context.Context, uid types.UID) context.Context {
+	return context.WithValue(ctx, traceIDKey{}, TraceID(uid))
 }
 
-// lifeIDs gives the spans of an object's life the same trace ID.
-type lifeIDs struct{}
+// idGenerator is an sdktrace.IDGenerator that uses the trace ID in the context, if there is one.
+type idGenerator struct{}
 
 // NewIDs implements sdktrace.IDGenerator.
-func (lifeIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	id, known := ctx.Value(lifeKey{}).(trace.TraceID)
-	if !known {
+func (idGenerator) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	id, ok := ctx.Value(traceIDKey{}).(trace.TraceID)
+	if !ok {
 		_, _ = rand.Read(id[:]) // it never fails
 	}
-	return id, spanID()
+	return id, randomSpanID()
 }
 
 // NewSpanID implements sdktrace.IDGenerator.
-func (lifeIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return spanID() }
+func (idGenerator) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return randomSpanID() }
 
-func spanID() (id trace.SpanID) {
+func randomSpanID() (id trace.SpanID) {
 	_, _ = rand.Read(id[:]) // it never fails
 	return id
 }

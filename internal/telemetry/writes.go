@@ -11,13 +11,13 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// requests reads what a request to the API server is about from its path, as the server does.
-var requests = request.RequestInfoFactory{
+// requestInfo parses the path of a request to the Kubernetes API, as the API server does.
+var requestInfo = request.RequestInfoFactory{
 	APIPrefixes:          sets.NewString("api", "apis"),
 	GrouplessAPIPrefixes: sets.NewString("api"),
 }
 
-// CountWrites makes a transport count the requests that write to the API server.
+// CountWrites returns a transport that counts the write requests to the Kubernetes API.
 func CountWrites(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodGet {
@@ -29,13 +29,13 @@ func CountWrites(next http.RoundTripper) http.RoundTripper {
 			code = strconv.Itoa(response.StatusCode)
 		}
 		resource, verb := "other", "other"
-		if info, err := requests.NewRequestInfo(r); err == nil && info.IsResourceRequest {
+		if info, err := requestInfo.NewRequestInfo(r); err == nil && info.IsResourceRequest {
 			resource, verb = info.Resource, info.Verb
 			if info.Subresource != "" {
 				resource += "/" + info.Subresource
 			}
 		}
-		Writes.WithLabelValues(resource, verb, code).Inc()
+		KubernetesWrites.WithLabelValues(resource, verb, code).Inc()
 		return response, err
 	})
 }

@@ -13,23 +13,23 @@ import (
 	"strings"
 )
 
-// EndpointPolicy says which endpoints a Secret may name. Whoever writes Secrets decides where
-// the operator's requests go, which may be a service that only the operator's Pod can reach;
-// the policy is how the one who runs the operator narrows that.
+// EndpointPolicy restricts the endpoints that a Secret can name. Users who can write Secrets choose
+// the destination of the operator's requests, which can be a service that only the operator's Pod
+// can reach. The policy lets the administrator of the operator prevent that.
 type EndpointPolicy struct {
-	// AllowInsecure permits http:// endpoints, which show the key to everyone on the way.
+	// AllowInsecure permits http:// endpoints. Requests to them expose the key to the network.
 	AllowInsecure bool
 	// Allowed lists the permitted endpoints, each a host or host:port in the form that
-	// ParseAllowed accepts. A leading "*." stands for one or more labels, so that
-	// *.example.com permits a.b.example.com and not example.com. Without a port an entry
-	// permits only the default port of the scheme: other ports of a host are other services.
-	// Empty permits every endpoint.
+	// ParseAllowed accepts. A leading "*." matches one or more labels: *.example.com permits
+	// a.b.example.com, but not example.com. An entry without a port permits only the default port
+	// of the scheme, because other ports of a host are other services. If it is empty, every
+	// endpoint is permitted.
 	Allowed []string
 }
 
-// Check gives nil for a base URL that may be called. The error otherwise names the Secret's
-// key and, where a flag of the operator is the remedy, that flag. It never repeats what may be
-// a password in the URL.
+// Check returns an error if the policy does not permit the base URL. The error names the key of the
+// Secret and, if a flag of the operator is the remedy, the flag. It never contains parts of the URL
+// that can be a password.
 func (p EndpointPolicy) Check(baseURL string) error {
 	endpoint, err := parseEndpoint(baseURL)
 	if err != nil {
@@ -37,7 +37,7 @@ func (p EndpointPolicy) Check(baseURL string) error {
 	}
 	if endpoint.Scheme == "http" && !p.AllowInsecure {
 		return errors.New("OPENAI_BASE_URL must begin with https://; " +
-			"http:// endpoints need the operator's flag --allow-insecure-endpoints")
+			"http:// endpoints require the operator's flag --allow-insecure-endpoints")
 	}
 	if len(p.Allowed) == 0 {
 		return nil
@@ -53,43 +53,43 @@ func (p EndpointPolicy) Check(baseURL string) error {
 	return nil
 }
 
-// ParseAllowed checks and normalizes the entries of EndpointPolicy.Allowed. Empty entries are
-// left out.
+// ParseAllowed validates and normalizes the entries of EndpointPolicy.Allowed. It drops empty
+// entries.
 func ParseAllowed(patterns []string) ([]string, error) {
 	var allowed []string
-	for _, given := range patterns {
-		pattern := strings.ToLower(strings.TrimSpace(given))
+	for _, original := range patterns {
+		pattern := strings.ToLower(strings.TrimSpace(original))
 		if pattern == "" {
 			continue
 		}
-		if err := checkPattern(pattern); err != nil {
-			return nil, fmt.Errorf("allowed endpoint %q: %w", given, err)
+		if err := validatePattern(pattern); err != nil {
+			return nil, fmt.Errorf("allowed endpoint %q: %w", original, err)
 		}
 		allowed = append(allowed, pattern)
 	}
 	return allowed, nil
 }
 
-func checkPattern(pattern string) error {
+func validatePattern(pattern string) error {
 	host, port := splitHostPort(strings.TrimPrefix(pattern, "*."))
 	if strings.HasSuffix(pattern, ":") || (port != "" && !validPort(port)) {
-		return errors.New("its port is not a number from 1 to 65535")
+		return errors.New("the port must be a number from 1 to 65535")
 	}
 	switch {
 	case host == "":
-		return errors.New("it has no host")
+		return errors.New("the host is missing")
 	case strings.Contains(host, "*"):
-		return errors.New(`"*" may only stand as the whole first label, as in *.example.com`)
+		return errors.New(`"*" is allowed as the whole first label only, as in *.example.com`)
 	case strings.ContainsAny(host, ":") && net.ParseIP(host) == nil:
-		return errors.New("it is not a host or host:port; an IPv6 address with a port needs brackets")
+		return errors.New("must be a host or host:port; an IPv6 address with a port requires brackets")
 	case strings.ContainsAny(host, "/@?#%[] \t"):
-		return errors.New("it is not a host or host:port, without a scheme and a path")
+		return errors.New("must be a host or host:port, without a scheme or a path")
 	}
 	return nil
 }
 
-// parseEndpoint does not wrap what url.Parse says, since that repeats the URL, and with it a
-// password.
+// parseEndpoint parses a base URL. It does not wrap the error of url.Parse, which contains the URL
+// and can so contain a password.
 func parseEndpoint(baseURL string) (*url.URL, error) {
 	endpoint, err := url.Parse(baseURL)
 	if err != nil {
@@ -101,7 +101,7 @@ func parseEndpoint(baseURL string) (*url.URL, error) {
 	case endpoint.Hostname() == "":
 		return nil, errors.New("has no host")
 	case endpoint.User != nil:
-		return nil, errors.New("must not contain a user or a password; the key belongs into OPENAI_API_KEY")
+		return nil, errors.New("must not contain a user or a password; put the key in OPENAI_API_KEY")
 	case strings.ContainsAny(baseURL, "?#"):
 		return nil, errors.New("must not contain a query or a fragment")
 	case strings.HasSuffix(endpoint.Host, ":"), endpoint.Port() != "" && !validPort(endpoint.Port()):
@@ -110,19 +110,20 @@ func parseEndpoint(baseURL string) (*url.URL, error) {
 	return endpoint, nil
 }
 
-func permits(pattern, standardPort, host string) bool {
-	wanted, port := splitHostPort(strings.ToLower(pattern))
+// permits reports whether a pattern matches a normalized host:port.
+func permits(pattern, schemePort, hostport string) bool {
+	host, port := splitHostPort(strings.ToLower(pattern))
 	if port == "" {
-		port = standardPort
+		port = schemePort
 	}
-	wanted = net.JoinHostPort(trimDot(wanted), port)
-	if suffix, found := strings.CutPrefix(wanted, "*"); found {
-		return len(host) > len(suffix) && strings.HasSuffix(host, suffix)
+	allowed := net.JoinHostPort(trimDot(host), port)
+	if suffix, found := strings.CutPrefix(allowed, "*"); found {
+		return len(hostport) > len(suffix) && strings.HasSuffix(hostport, suffix)
 	}
-	return host == wanted
+	return hostport == allowed
 }
 
-// hostPort gives one spelling to equal endpoints.
+// hostPort returns the normalized host:port of an endpoint.
 func hostPort(endpoint *url.URL) string {
 	port := endpoint.Port()
 	if port == "" {
@@ -131,7 +132,8 @@ func hostPort(endpoint *url.URL) string {
 	return net.JoinHostPort(trimDot(strings.ToLower(endpoint.Hostname())), port)
 }
 
-// splitHostPort takes a bare host too, and gives an IPv6 address without its brackets.
+// splitHostPort is net.SplitHostPort with an optional port. It returns an IPv6 address without its
+// brackets.
 func splitHostPort(hostport string) (host, port string) {
 	if host, port, err := net.SplitHostPort(hostport); err == nil {
 		return host, port
@@ -142,7 +144,7 @@ func splitHostPort(hostport string) (host, port string) {
 	return hostport, ""
 }
 
-// trimDot drops the dot that ends a fully qualified name: it names the same host.
+// trimDot removes the trailing dot of a fully qualified domain name.
 func trimDot(host string) string { return strings.TrimSuffix(host, ".") }
 
 func defaultPort(scheme string) string {

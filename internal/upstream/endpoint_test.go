@@ -16,9 +16,9 @@ func TestEndpointPolicyCheck(t *testing.T) {
 		return EndpointPolicy{AllowInsecure: true, Allowed: allowed}
 	}
 	for name, test := range map[string]struct {
-		policy  EndpointPolicy
-		baseURL string
-		refusal string // a part of the error; empty where the endpoint is permitted
+		policy    EndpointPolicy
+		baseURL   string
+		wantError string // a part of the error; empty if the endpoint is permitted
 	}{
 		"https":                        {EndpointPolicy{}, "https://api.openai.com/v1", ""},
 		"https without a path":         {EndpointPolicy{}, "https://api.openai.com", ""},
@@ -43,10 +43,10 @@ func TestEndpointPolicyCheck(t *testing.T) {
 		"port empty":                   {insecure, "https://api.openai.com:/v1", "has a port"},
 
 		"listed":                          {only("other", "api.openai.com"), "https://api.openai.com/v1", ""},
-		"listed, whatever the case":       {only("API.openai.com"), "https://api.OpenAI.com/v1", ""},
+		"listed in another case":          {only("API.openai.com"), "https://api.OpenAI.com/v1", ""},
 		"listed, fully qualified":         {only("api.openai.com"), "https://api.openai.com./v1", ""},
 		"listed with the default port":    {only("api.openai.com:443"), "https://api.openai.com/v1", ""},
-		"default port spelled out":        {only("api.openai.com"), "https://api.openai.com:443/v1", ""},
+		"explicit default port":           {only("api.openai.com"), "https://api.openai.com:443/v1", ""},
 		"default port of http":            {only("api.openai.com"), "http://api.openai.com:80/v1", ""},
 		"listed with a port":              {only("llm.svc:8080"), "http://llm.svc:8080/v1", ""},
 		"listed address":                  {only("[::1]:8080"), "http://[::1]:8080/v1", ""},
@@ -60,31 +60,31 @@ func TestEndpointPolicyCheck(t *testing.T) {
 		"http port for an https entry":  {only("api.openai.com:443"), "http://api.openai.com/v1", "--allowed-endpoints"},
 		"the apex of a wildcard":        {only("*.example.com"), "https://example.com/v1", "--allowed-endpoints"},
 		"an empty label":                {only("*.example.com"), "https://.example.com/v1", "--allowed-endpoints"},
-		"a name that ends alike":        {only("*.example.com"), "https://evilexample.com/v1", "--allowed-endpoints"},
-		"a name that begins alike":      {only("api.openai.com"), "https://api.openai.com.evil.example/v1", "--allowed-endpoints"},
+		"a name with the same suffix":   {only("*.example.com"), "https://evilexample.com/v1", "--allowed-endpoints"},
+		"a name with the same prefix":   {only("api.openai.com"), "https://api.openai.com.evil.example/v1", "--allowed-endpoints"},
 		"a listed host in the path":     {only("api.openai.com"), "https://evil.example/api.openai.com", "--allowed-endpoints"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.policy.Check(test.baseURL)
-			if test.refusal == "" {
+			if test.wantError == "" {
 				if err != nil {
-					t.Fatalf("Check(%q) = %v, want it permitted", test.baseURL, err)
+					t.Fatalf("Check(%q) = %v, want nil", test.baseURL, err)
 				}
 				return
 			}
 			if err == nil {
-				t.Fatalf("Check(%q) permits it, want an error with %q", test.baseURL, test.refusal)
+				t.Fatalf("Check(%q) = nil, want an error that contains %q", test.baseURL, test.wantError)
 			}
-			for _, want := range []string{test.refusal, "OPENAI_BASE_URL"} {
+			for _, want := range []string{test.wantError, "OPENAI_BASE_URL"} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("Check(%q) = %q, want %q in it", test.baseURL, err, want)
+					t.Errorf("Check(%q) = %q, want it to contain %q", test.baseURL, err, want)
 				}
 			}
 		})
 	}
 }
 
-func TestEndpointErrorsNeverRepeatAPassword(t *testing.T) {
+func TestEndpointPolicyCheck_ErrorsContainNoPassword(t *testing.T) {
 	for _, baseURL := range []string{
 		"https://user:hunter2@api.openai.com/v1",
 		"http://user:hunter2@api.openai.com/v1",
@@ -99,15 +99,15 @@ func TestEndpointErrorsNeverRepeatAPassword(t *testing.T) {
 		for _, policy := range []EndpointPolicy{{}, {AllowInsecure: true}, {Allowed: []string{"example.com"}}} {
 			err := policy.Check(baseURL)
 			if err == nil {
-				t.Errorf("Check(%q) permits it", baseURL)
+				t.Errorf("Check(%q) = nil, want an error", baseURL)
 			} else if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("Check(%q) repeats the password: %v", baseURL, err)
+				t.Errorf("Check(%q) = %v, which contains the password", baseURL, err)
 			}
 		}
 	}
 }
 
-func TestParseAllowedNormalizes(t *testing.T) {
+func TestParseAllowed_Normalizes(t *testing.T) {
 	got, err := ParseAllowed([]string{" API.openai.com ", "", "*.Example.com:8443", "10.0.0.1:80", "::1", "[::1]:80", "localhost"})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestParseAllowedNormalizes(t *testing.T) {
 	}
 }
 
-func TestParseAllowedRefusesWhatCanNeverMatch(t *testing.T) {
+func TestParseAllowed_InvalidPatterns(t *testing.T) {
 	for _, pattern := range []string{
 		"https://api.openai.com", "api.openai.com/v1", "user@api.openai.com", "*", "*.", "a.*.example.com", "*example.com",
 		"*.*.example.com", "api.openai.com:", "api.openai.com:0", "api.openai.com:70000", "api.openai.com:https", ":443",

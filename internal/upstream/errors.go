@@ -10,29 +10,30 @@ import (
 	"time"
 )
 
-// ErrorKind sorts errors by what follows from them. Callers switch on it, never on an HTTP
-// status.
+// ErrorKind classifies an error by its consequence for the caller. Callers switch on the kind, never
+// on the HTTP status.
 type ErrorKind int
 
 const (
-	// UnknownOutcome: the request may have taken effect. It is the zero value, so that an
-	// error nobody classified is never taken for a harmless one.
+	// UnknownOutcome means that the request may have taken effect. It is the zero value, so that an
+	// unclassified error is never treated as harmless.
 	UnknownOutcome ErrorKind = iota
-	// Transient: it did not take effect, or it is safe to repeat; try again later.
+	// Transient means that the request had no effect, or that it is safe to repeat. Retry later.
 	Transient
-	// RateLimited: it did not take effect; try again after Error.RetryAfter, where that is set.
+	// RateLimited means that the request had no effect. Retry after Error.RetryAfter, if it is set.
 	RateLimited
-	// Rejected: the upstream understood and refused. The same request will be refused again.
+	// Rejected means that the server refused the request, and will refuse it again.
 	Rejected
-	// NotFound: what was asked for is not there, or not there yet.
+	// NotFound means that the object does not exist, or does not exist yet.
 	NotFound
-	// Unauthorized: the key was refused, lacks a permission, or may not be used at all.
+	// Unauthorized means that the server rejected the key, that the key lacks a permission, or that
+	// the operator does not permit its use.
 	Unauthorized
-	// NoCredentials: the call was never made, as there is no key to make it with.
+	// NoCredentials means that no request was sent because there is no key.
 	NoCredentials
 )
 
-// String names the kind as logs and metrics do.
+// String returns the name of the kind in logs.
 func (k ErrorKind) String() string {
 	switch k {
 	case UnknownOutcome:
@@ -53,24 +54,28 @@ func (k ErrorKind) String() string {
 	return fmt.Sprintf("ErrorKind(%d)", int(k))
 }
 
-// Error is a call that did not succeed.
+// Error is the error of a call to the API. Every error that a Client or an Uploader returns is an
+// *Error.
 type Error struct {
 	Kind ErrorKind
-	// StatusCode is the HTTP status of the answer; 0 where there was none.
+	// Host is the host that the request was for, with the port if the base URL has one. It is empty
+	// if the call failed before a request was made.
+	Host string
+	// StatusCode is the HTTP status code of the response; 0 if there was no response.
 	StatusCode int
-	// Code is the upstream's own word for the error, e.g. insufficient_quota. It may be empty.
+	// Code is the error code from the API, such as insufficient_quota. It can be empty.
 	Code string
-	// Message is fit to be shown to a user: bounded, and without a Secret's contents.
+	// Message can be shown to users: its length is bounded, and it contains no part of a Secret.
 	Message string
-	// RequestID is the upstream's name for the request, for its support.
+	// RequestID is the ID of the request, for the support of the API's provider. It can be empty.
 	RequestID string
-	// RetryAfter is how long the upstream wants us to wait; zero where it said nothing.
+	// RetryAfter is the delay that the server requested; 0 if it requested none.
 	RetryAfter time.Duration
-	// Err is the cause below; it may be nil, and is not shown to users.
+	// Err is the cause. It can be nil. It is not shown to users.
 	Err error
 }
 
-// Error gives the message with the status and the request ID.
+// Error returns the message, the HTTP status code and the request ID.
 func (e *Error) Error() string {
 	var s strings.Builder
 	s.WriteString(e.Message)
@@ -84,17 +89,46 @@ func (e *Error) Error() string {
 	return s.String()
 }
 
-// Unwrap gives the cause below.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// AsError gives err as an *Error. One that is none counts as an unknown outcome; nil stays nil.
+// AsError returns the *Error that err is or wraps. If there is none, it returns an *Error of kind
+// UnknownOutcome that wraps err. It returns nil if err is nil.
 func AsError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var known *Error
-	if errors.As(err, &known) {
-		return known
+	var classified *Error
+	if errors.As(err, &classified) {
+		return classified
 	}
 	return &Error{Kind: UnknownOutcome, Message: err.Error(), Err: err}
+}
+
+// IsUnknownOutcome reports whether the request that err belongs to may have taken effect. It returns
+// true for every error that is not nil and that is not, and does not wrap, an *Error.
+func IsUnknownOutcome(err error) bool { return isKind(err, UnknownOutcome) }
+
+// IsTransient reports whether err is, or wraps, an *Error of kind Transient.
+func IsTransient(err error) bool { return isKind(err, Transient) }
+
+// IsRateLimited reports whether err is, or wraps, an *Error of kind RateLimited.
+func IsRateLimited(err error) bool { return isKind(err, RateLimited) }
+
+// IsRejected reports whether err is, or wraps, an *Error of kind Rejected.
+func IsRejected(err error) bool { return isKind(err, Rejected) }
+
+// IsNotFound reports whether err is, or wraps, an *Error of kind NotFound.
+func IsNotFound(err error) bool { return isKind(err, NotFound) }
+
+// IsUnauthorized reports whether err is, or wraps, an *Error of kind Unauthorized.
+func IsUnauthorized(err error) bool { return isKind(err, Unauthorized) }
+
+// IsNoCredentials reports whether err is, or wraps, an *Error of kind NoCredentials.
+func IsNoCredentials(err error) bool { return isKind(err, NoCredentials) }
+
+// isKind reports whether AsError(err) has the given kind. A nil *Error in err has none.
+func isKind(err error, kind ErrorKind) bool {
+	classified := AsError(err)
+	return classified != nil && classified.Kind == kind
 }

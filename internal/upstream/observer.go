@@ -5,10 +5,10 @@ package upstream
 
 import "context"
 
-// Operation names a kind of request, as metrics and traces do.
+// Operation is the name of an API operation in metrics and traces.
 type Operation string
 
-// The requests that a Client makes. A call that lists makes one for each page.
+// The operations of a Client. A call that lists files sends one request per page.
 const (
 	OperationCreate          Operation = "create"
 	OperationRetrieve        Operation = "retrieve"
@@ -19,21 +19,21 @@ const (
 	OperationDetachFile      Operation = "detach_file"
 )
 
-// Observer is told of every request that is made, by the goroutine that makes it. The context
-// that it gives is the request's from then on, and the function that it gives is called once,
-// when the request is over.
+// Observer observes requests. A Client calls it before each request, in the goroutine that sends the
+// request, and uses the returned context for the request. It calls the returned function exactly
+// once, when the request is finished.
 type Observer func(ctx context.Context, operation Operation) (context.Context, func(Outcome))
 
-// Outcome is what became of a request.
+// Outcome is the result of a request.
 type Outcome struct {
-	// StatusCode is the HTTP status of the answer; 0 where there was no whole answer.
+	// StatusCode is the HTTP status code of the response; 0 if there was no complete response.
 	StatusCode int
-	// RequestID is the upstream's name for the request, for its support; it may be empty.
+	// RequestID is the ID of the request, for the support of the API's provider. It can be empty.
 	RequestID string
-	// Canceled tells that the request was broken off from our side, which says nothing about
-	// the upstream.
+	// Canceled is true if the caller canceled the request, so that its failure is no sign of a
+	// problem of the server.
 	Canceled bool
-	// Error says, for a person, why there was no answer, or none that is a success. It is
-	// bounded, and without a Secret's contents.
+	// Error describes a failure. It is empty for a successful request. Its length is bounded, and it
+	// contains no part of a Secret.
 	Error string
 }

@@ -9,36 +9,36 @@ import (
 	"time"
 )
 
-// Uploader makes the calls on uploaded files, which are what a batch attaches. The operator
-// itself uploads nothing; the kubectl plugin does. As with a Client, each call is made once and
-// every error is an *Error.
+// Uploader is the part of the API that manages uploaded files. Only the kubectl plugin uses it: the
+// operator adds files to vector stores, but does not upload them. Like a Client, an Uploader sends
+// each request once, and every error that it returns is an *Error.
 type Uploader interface {
-	// Upload sends a file. It is not idempotent: an error of kind UnknownOutcome may have made a
-	// file, which Uploads then lists.
+	// Upload uploads a file. It is not idempotent: after an error of kind UnknownOutcome, the file may
+	// exist. Uploads lists it then.
 	Upload(ctx context.Context, request UploadRequest) (UploadedFile, error)
-	// Uploads lists the files that were uploaded for vector stores, newest first, over as many
-	// pages as that takes. Files from before since may be left out; the zero time asks for all.
+	// Uploads returns the files that were uploaded for vector stores, newest first. It reads all
+	// pages, but can omit files that are older than since. The zero time requests all files.
 	Uploads(ctx context.Context, since time.Time) ([]UploadedFile, error)
-	// UploadedFile reads one uploaded file. One that was deleted is a NotFound error.
+	// UploadedFile returns an uploaded file. For a deleted file, it returns an error of kind NotFound.
 	UploadedFile(ctx context.Context, fileID string) (UploadedFile, error)
 }
 
 // UploadRequest is a file to upload.
 type UploadRequest struct {
-	// Name is the file's name, without folders: the upstream keeps no more of it. Its extension
-	// tells the upstream how to read the file.
+	// Name is the base name of the file: the API stores no directories. Its extension determines how
+	// the API parses the file.
 	Name string
-	// Size is how many bytes Content has.
+	// Size is the length of Content, in bytes.
 	Size    int64
 	Content io.Reader
 }
 
-// UploadedFile is a file as the upstream keeps it.
+// UploadedFile is an uploaded file.
 type UploadedFile struct {
 	ID   string
 	Name string
 	// Size is in bytes.
 	Size int64
-	// CreatedAt is by the upstream's clock, to a second.
+	// CreatedAt is the time of the server's clock, with a resolution of one second.
 	CreatedAt time.Time
 }

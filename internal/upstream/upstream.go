@@ -1,9 +1,9 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package upstream says what the operator needs of an OpenAI-compatible API: the calls on
-// file batches of vector stores, in plain types, and what can go wrong with them. It knows
-// neither HTTP nor an SDK; adapters (package openai) do.
+// Package upstream defines the port to an OpenAI-compatible API: the operations on file batches of
+// vector stores, in plain types, and their errors. It depends on neither HTTP nor an SDK; its
+// adapter, package openai, does.
 package upstream
 
 import (
@@ -12,51 +12,53 @@ import (
 	"time"
 )
 
-// Client makes the calls on one Connection. Each call is made once: retrying belongs to the
-// work queue. Every error returned is an *Error, classified by its consequence. A Client is
+// Client calls the API with the credentials of one Connection. It sends each request once: the work
+// queue retries. Every error that it returns is an *Error, classified by its consequence. A Client is
 // safe for concurrent use.
 type Client interface {
-	// Create attaches files to a vector store as one new batch. It is not idempotent, and its
-	// batches cannot be listed: an error of kind UnknownOutcome may have made a batch.
+	// Create creates a batch that adds files to a vector store. It is not idempotent, and the API
+	// cannot list batches: after an error of kind UnknownOutcome, the batch may exist.
 	Create(ctx context.Context, request CreateRequest) (Batch, error)
-	// Retrieve reads a batch. An answer that speaks of another object is a Transient error.
+	// Retrieve returns a batch. If the server returns another object, it returns an error of kind
+	// Transient.
 	Retrieve(ctx context.Context, ref BatchRef) (Batch, error)
-	// Cancel asks the upstream to stop a batch as soon as possible, and answers with the batch
-	// as it is then: often still in progress, or completed when the request came too late.
-	// It is safe to repeat.
+	// Cancel requests the cancellation of a batch and returns the batch. The batch is often still in
+	// progress, or completed if it finished before the request. It is safe to repeat.
 	Cancel(ctx context.Context, ref BatchRef) (Batch, error)
-	// FailedFiles lists the files of a batch that failed, at most limit of them, over as many
-	// pages as that takes.
+	// FailedFiles returns the failed files of a batch, at most limit of them. It reads as many pages
+	// as necessary.
 	FailedFiles(ctx context.Context, ref BatchRef, limit int) ([]FailedFile, error)
-	// Files lists the IDs of all files of a batch, over as many pages as that takes.
+	// Files returns the IDs of all files of a batch. It reads as many pages as necessary.
 	Files(ctx context.Context, ref BatchRef) ([]string, error)
-	// Detach takes a file out of a vector store; the uploaded file itself stays. A file that is
-	// not in the store is a NotFound error.
+	// Detach removes a file from a vector store. It does not delete the uploaded file. If the file is
+	// not in the vector store, it returns an error of kind NotFound.
 	Detach(ctx context.Context, vectorStoreID, fileID string) error
-	// File reads one file of a vector store, by the ID of the file.
+	// File returns a file of a vector store.
 	File(ctx context.Context, vectorStoreID, fileID string) (File, error)
 }
 
-// Connection is where and as whom calls are made: what a credentials Secret holds. Limits of
-// the upstream apply to a Connection, however many objects use it. It contains a key, so it
-// must never be printed.
+// Connection is the endpoint of an API and the credentials for it: the contents of a credentials
+// Secret. The rate limits of the API apply to a Connection, even if many objects use it. It contains
+// a key, so it must never be printed.
 type Connection struct {
-	// BaseURL is the root of the API, e.g. https://api.openai.com/v1. Empty means that one.
+	// BaseURL is the base URL of the API. Defaults to DefaultBaseURL.
 	BaseURL string
 	// APIKey is sent as a bearer token.
 	APIKey string
-	// Organization and Project are optional, and sent as the headers that OpenAI defines.
+	// Organization and Project are optional. They are sent as the headers OpenAI-Organization and
+	// OpenAI-Project.
 	Organization string
 	Project      string
-	// CABundle holds further certificate authorities to trust, PEM-encoded; it may be empty.
+	// CABundle is a bundle of CA certificates, PEM-encoded, to trust in addition to the system's. It
+	// can be empty.
 	CABundle string
 }
 
-// DefaultBaseURL is where calls go that no BaseURL is given for.
+// DefaultBaseURL is the base URL of a Connection that has none.
 const DefaultBaseURL = "https://api.openai.com/v1"
 
-// Identity is what the upstream's limits go by: where, and as whom. Connections that differ in
-// nothing else have the same.
+// Identity returns the fields that the rate limits of the API depend on, in a normalized form.
+// Connections with the same Identity share their limits.
 func (c Connection) Identity() Connection {
 	c.CABundle = ""
 	c.BaseURL = strings.TrimRight(strings.TrimSpace(c.BaseURL), "/")
@@ -66,23 +68,23 @@ func (c Connection) Identity() Connection {
 	return c
 }
 
-// String hides the key wherever a Connection is printed by mistake.
-func (c Connection) String() string { return "upstream connection to " + c.BaseURL }
+// String omits the key, in case a Connection is printed by mistake.
+func (c Connection) String() string { return "connection to " + c.BaseURL }
 
-// GoString hides the key from %#v too.
+// GoString implements fmt.GoStringer. It omits the key too.
 func (c Connection) GoString() string { return c.String() }
 
-// BatchRef names a batch. A batch is only found in the vector store that it was made in.
+// BatchRef identifies a batch. The API finds a batch only in its vector store.
 type BatchRef struct {
 	VectorStoreID string
 	BatchID       string
 }
 
-// Status is the upstream's word for the state of a batch. The set is open: an unknown value
-// is a state that we do not know the end of, so it is never terminal.
+// Status is the state of a batch, as reported by the API. Servers can add values: an unknown value is
+// not terminal.
 type Status string
 
-// The documented values.
+// The documented values of Status.
 const (
 	InProgress Status = "in_progress"
 	Completed  Status = "completed"
@@ -95,20 +97,19 @@ func (s Status) Terminal() bool {
 	return s == Completed || s == Failed || s == Cancelled
 }
 
-// Batch is one batch of files, as the upstream answered.
+// Batch is a file batch, as reported by the API.
 type Batch struct {
-	// ID is opaque: its form differs between servers, and has changed over time.
+	// ID is opaque: its format differs between servers, and has changed over time.
 	ID string
-	// CreatedAt has a resolution of a second and may differ by one between two answers.
+	// CreatedAt has a resolution of one second, and can differ by one second between two responses.
 	CreatedAt  time.Time
 	Status     Status
 	FileCounts FileCounts
-	// PollAfter is the shortest time after which the upstream wants to be asked again; zero
-	// where it said nothing.
+	// PollAfter is the minimum poll interval that the server requested; 0 if it requested none.
 	PollAfter time.Duration
 }
 
-// FileCounts says how many files of a batch are in which state.
+// FileCounts are the numbers of files in a batch, by state.
 type FileCounts struct {
 	InProgress int64
 	Completed  int64
@@ -117,8 +118,8 @@ type FileCounts struct {
 	Total      int64
 }
 
-// CreateRequest attaches either FileIDs, with settings shared by all of them, or Files, each
-// with its own. The upstream ignores the shared settings where Files is set.
+// CreateRequest adds either FileIDs, with the settings in Attributes and Chunking, or Files, each with
+// its own settings. The API ignores Attributes and Chunking if Files is set.
 type CreateRequest struct {
 	VectorStoreID string
 
@@ -129,22 +130,22 @@ type CreateRequest struct {
 	Files []FileToAttach
 }
 
-// FileToAttach is one file with its own settings.
+// FileToAttach is a file to add, with its own settings.
 type FileToAttach struct {
 	FileID string
-	// Attributes has string, float64 (or another number) and bool values.
+	// Attributes has values of type string, bool or a numeric type.
 	Attributes map[string]any
-	// Chunking is nil for the upstream's automatic strategy.
+	// Chunking is nil for the automatic strategy of the API.
 	Chunking *StaticChunking
 }
 
-// StaticChunking cuts files into chunks of a fixed size, in tokens.
+// StaticChunking splits files into chunks of a fixed size, in tokens.
 type StaticChunking struct {
 	MaxChunkSizeTokens int64
 	ChunkOverlapTokens int64
 }
 
-// FailedFile is a file of a batch that could not be processed, and why.
+// FailedFile is a file of a batch that could not be processed.
 type FailedFile struct {
 	FileID  string
 	Code    string
@@ -154,7 +155,7 @@ type FailedFile struct {
 // File is a file of a vector store.
 type File struct {
 	ID string
-	// CreatedAt is when the file was attached, to a second.
+	// CreatedAt is the time at which the file was added, with a resolution of one second.
 	CreatedAt time.Time
 	Status    Status
 }

@@ -71,7 +71,7 @@ func testCommands(t *testing.T, env *framework.Env) {
 		t.Helper()
 		return env.Kubectl.Must(t, args...)
 	}
-	run("apply", "-f", "config/samples")
+	run("apply", "-k", "config/samples")
 	for _, name := range strings.Fields(run("get", "vsfb", "-o", "name")) {
 		run("patch", name, "--subresource=status", "--type=merge", "-p", finished)
 	}

@@ -36,12 +36,8 @@ func fields[T any]() []string {
 // constants returns the values of the API's constants whose names begin with a prefix.
 func constants(t *testing.T, prefix string) []string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/names.go"), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var values []string
-	ast.Inspect(file, func(node ast.Node) bool {
+	collect := func(node ast.Node) bool {
 		spec, isValue := node.(*ast.ValueSpec)
 		if !isValue || !strings.HasPrefix(spec.Names[0].Name, prefix) {
 			return true
@@ -52,7 +48,14 @@ func constants(t *testing.T, prefix string) []string {
 		}
 		values = append(values, value)
 		return true
-	})
+	}
+	for _, name := range []string{"conditions.go", "constants.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", read(t, "api/v1alpha1/"+name), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, collect)
+	}
 	return values
 }
 
@@ -120,7 +123,7 @@ func TestRunbook_HasEveryReason(t *testing.T) {
 			end = starts[i+1][0]
 		}
 		name, body := text[start[2]:start[3]], text[start[1]:end]
-		for _, part := range []string{"**Means:** ", "**Look at:** ", "**Do:** "} {
+		for _, part := range []string{"**Means:** ", "**Check:** ", "**Do:** "} {
 			if strings.Count(body, "\n"+part) != 1 {
 				t.Errorf("the entry of %s needs %q once", name, part)
 			}
@@ -138,8 +141,8 @@ func TestFlags_Documented(t *testing.T) {
 	}
 }
 
-// foreignFlags are flags of other programs in the docs.
-var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values")
+// foreignFlags are flags of other programs that the docs name.
+var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values --reuse-values")
 
 // TestFlags_Exist searches for every flag in backquotes.
 func TestFlags_Exist(t *testing.T) {

@@ -27,33 +27,33 @@ func TestRelease_OnlyTaggedCommits(t *testing.T) {
 		"as it was tagged":      {tag: "v1.2.3"},
 		"no version":            {tag: "latest", change: "git tag latest", refused: "is not a version"},
 		"no such tag":           {tag: "v9.9.9", refused: "there is no tag v9.9.9"},
-		"a later commit":        {tag: "v1.2.3", change: "git commit --allow-empty -qm more", refused: "HEAD is not what v1.2.3 names"},
+		"a later commit":        {tag: "v1.2.3", change: "git commit --allow-empty -qm more", refused: "HEAD is not the commit of v1.2.3"},
 		"a branch of its own":   {tag: "v1.2.4", change: "git switch -qc aside && git commit --allow-empty -qm aside && git tag v1.2.4", refused: "v1.2.4 is not on main"},
-		"a changed file":        {tag: "v1.2.3", change: "echo changed >>source", refused: "the tree is not what v1.2.3 names"},
-		"an untracked file":     {tag: "v1.2.3", change: "echo more >more", refused: "the tree is not what v1.2.3 names"},
-		"something is outdated": {tag: "v1.2.4", change: "echo new >source && git commit -qam new && git tag v1.2.4", refused: "what is generated is not what v1.2.4 names"},
+		"a changed file":        {tag: "v1.2.3", change: "echo changed >>source", refused: "the tree differs from v1.2.3"},
+		"an untracked file":     {tag: "v1.2.3", change: "echo more >more", refused: "the tree differs from v1.2.3"},
+		"something is outdated": {tag: "v1.2.4", change: "echo new >source && git commit -qam new && git tag v1.2.4", refused: "the generated files of v1.2.4 are outdated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			script, err := os.ReadFile(framework.Path("hack", "release"))
+			script, err := os.ReadFile(framework.Path("hack", "release.sh"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := os.MkdirAll(filepath.Join(folder, "hack"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(folder, "hack", "release"), script, 0o755); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, "hack", "release.sh"), script, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			setUp := `git init -q -b main . && echo old >source && cp source generated &&
-				printf 'generate dist:\n\tcp source generated\n' >Makefile &&
+				printf 'generate build-installer:\n\tcp source generated\n' >Makefile &&
 				git add . && git commit -qm first && git tag v1.2.3`
 			for _, step := range []string{setUp, test.change} {
 				if output, err := shell(t, folder, step); err != nil {
 					t.Fatalf("%v: %s", err, output)
 				}
 			}
-			output, err := shell(t, folder, "hack/release check "+test.tag)
+			output, err := shell(t, folder, "hack/release.sh check "+test.tag)
 			if test.refused == "" && err != nil {
 				t.Errorf("refused: %s", output)
 			}

@@ -31,8 +31,8 @@
 //   - Output: runs a program that exits by itself.
 //   - Env.StartControllerManager: some of the controllers of a cluster.
 //   - Manager, ManagerOptions, Env.StartManager: the manager as a process.
-//   - Emulator, StartEmulator, NewEmulatorClient: the emulator as a process, and a client of its
-//     API and its admin API.
+//   - Emulator, StartEmulator, EmulatorClient: the emulator as a process, and a client of its API
+//     and its admin API.
 //   - Poll, PollEvery, Eventually, Await, Pause, Timeout: waiting for a state.
 //   - Build, Root, Tool, ReadFile, FreeAddress, CommitSeed, Fetch, WriteProxyKubeconfig:
 //     builds, files, ports, seeds, HTTP.

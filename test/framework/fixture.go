@@ -47,7 +47,7 @@ type Fixture struct {
 	recorder proxy.Recorder
 }
 
-// NewFixture creates a namespace with the default Secret, and an emulator that accepts APIKey, unless
+// NewFixture creates a namespace with the default Secret, and an emulator. The emulator accepts any key unless
 // the options name keys.
 func (e *Env) NewFixture(t testing.TB, options emulator.Options) *Fixture {
 	t.Helper()

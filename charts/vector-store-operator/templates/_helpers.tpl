@@ -1,4 +1,4 @@
-{{/* The stem of all names: the release's name, with the chart's where that is not in it already. */}}
+{{/* The prefix of all names: the release name, followed by the chart name unless it contains it. */}}
 {{- define "vector-store-operator.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
@@ -10,7 +10,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What tells this release's Pods from all others. It cannot be changed once it is installed. */}}
+{{/* The labels that select the Pods of this release. A Deployment's selector is immutable. */}}
 {{- define "vector-store-operator.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -33,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (printf "%s-manager" (include "vector-store-operator.fullname" .)) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name: which ServiceAccount is it, if the chart makes none?" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is required if serviceAccount.create is false" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -45,9 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/*
-The operator's account, as the subject of a binding.
-*/}}
+{{/* The operator's ServiceAccount as the subject of a binding. */}}
 {{- define "vector-store-operator.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "vector-store-operator.serviceAccount" . }}
@@ -55,8 +53,8 @@ The operator's account, as the subject of a binding.
 {{- end -}}
 
 {{/*
-The rules of a role that stands in files/, given as (list . FILE KIND NAME). files/ is a copy of
-config/, made by `make chart`.
+The rules of a role in files/. The argument is (list . FILE KIND NAME). `make chart` copies files/
+from config/.
 */}}
 {{- define "vector-store-operator.rules" -}}
 {{- $root := index . 0 -}}
@@ -71,12 +69,12 @@ config/, made by `make chart`.
 {{- required (printf "%s has no %s %s" $file (index . 2) (index . 3)) $found.rules | toYaml -}}
 {{- end -}}
 
-{{/* Seconds that Pods are given to end: the preStop hook, a request, and the writes around it. */}}
+{{/* The grace period of the Pods, in seconds: the preStop hook, one request, and the writes before and after it. */}}
 {{- define "vector-store-operator.gracePeriod" -}}
 {{- add .Values.requestTimeoutSeconds 45 -}}
 {{- end -}}
 
-{{/* The manager's flags. */}}
+{{/* The flags of the operator. */}}
 {{- define "vector-store-operator.args" -}}
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
@@ -111,7 +109,7 @@ config/, made by `make chart`.
 {{- end }}
 {{- end -}}
 
-{{/* The manager's environment. */}}
+{{/* The environment variables of the operator. */}}
 {{- define "vector-store-operator.env" -}}
 {{- with .Values.proxy }}
 {{- with .http }}
@@ -123,7 +121,7 @@ config/, made by `make chart`.
   value: {{ . | quote }}
 {{- end }}
 {{- if or .http .https }}
-# The API server is asked directly, by the address that the kubelet puts in here.
+# The kubelet expands the address of the API server, which is never called through the proxy.
 - name: NO_PROXY
   value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" ".svc" ".cluster.local") .noProxy | join "," | quote }}
 {{- end }}
@@ -133,7 +131,7 @@ config/, made by `make chart`.
 {{- end }}
 {{- end -}}
 
-{{/* Where the manager finds its files. */}}
+{{/* The volume mounts of the operator. */}}
 {{- define "vector-store-operator.volumeMounts" -}}
 {{- if .Values.extraCAs }}
 - name: ca
@@ -158,7 +156,7 @@ config/, made by `make chart`.
         name: {{ $ref.name }}
         items:
         - key: {{ $ref.key | quote }}
-          # Two sources may have the same key.
+          # Numbered, because two sources can have the same key.
           path: {{ $index }}.crt
     {{- end }}
     {{- end }}
@@ -170,7 +168,7 @@ config/, made by `make chart`.
 {{- end }}
 {{- end -}}
 
-{{/* Each constraint with the selector of this release's Pods, where it has none of its own. */}}
+{{/* The topology spread constraints. A constraint without a labelSelector selects this release's Pods. */}}
 {{- define "vector-store-operator.topologySpreadConstraints" -}}
 {{- $selector := include "vector-store-operator.selector" . | fromYaml -}}
 {{- $constraints := list -}}

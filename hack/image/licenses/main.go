@@ -1,10 +1,10 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command licenses checks the licences of every module that is linked into the given programs,
-// on each platform that they are built for, and can write the texts into a folder.
+// Command licenses checks the licenses of every module that is linked into the given programs, for
+// each platform, and can write the license texts to a directory.
 //
-//	licenses [-root FOLDER] [-tags TAG,...] [-platforms OS/ARCH,...] [-o FOLDER] PACKAGE...
+//	licenses [-root DIR] [-tags TAG,...] [-platforms OS/ARCH,...] [-o DIR] PACKAGE...
 package main
 
 import (
@@ -16,20 +16,20 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vector-store-operator/vector-store-operator/hack/image/inventory"
+	"github.com/vector-store-operator/vector-store-operator/hack/image/gobuild"
 )
 
 func main() {
-	root := flag.String("root", ".", "the `folder` of the module")
-	tags := flag.String("tags", "", "the build `tags`, separated by commas")
-	platforms := flag.String("platforms", "linux/amd64", "the `platforms` that the programs are built for, separated by commas")
-	output := flag.String("o", "", "a `folder` to write the texts into")
+	root := flag.String("root", ".", "`directory` of the Go module")
+	tags := flag.String("tags", "", "build `tags`, separated by commas")
+	platforms := flag.String("platforms", "linux/amd64", "`platforms` of the programs, separated by commas")
+	output := flag.String("o", "", "`directory` for the license texts (default: do not write them)")
 	flag.Parse()
-	var programs []inventory.Program
+	var programs []gobuild.Program
 	for _, name := range flag.Args() {
 		for _, platform := range strings.Split(*platforms, ",") {
 			goos, goarch, _ := strings.Cut(platform, "/")
-			programs = append(programs, inventory.Program{Folder: *root, Package: name, OS: goos, Architecture: goarch, Tags: *tags})
+			programs = append(programs, gobuild.Program{Dir: *root, Package: name, OS: goos, Architecture: goarch, Tags: *tags})
 		}
 	}
 	if err := run(context.Background(), *output, programs); err != nil {
@@ -38,14 +38,14 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, output string, programs []inventory.Program) error {
+func run(ctx context.Context, output string, programs []gobuild.Program) error {
 	if len(programs) == 0 {
-		return errors.New("no package is given")
+		return errors.New("no package specified")
 	}
-	modules := map[string]inventory.Module{}
+	modules := map[string]gobuild.Module{}
 	var errs []error
 	for _, program := range programs {
-		linked, err := inventory.Of(ctx, program)
+		linked, err := program.Modules(ctx)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s for %s/%s: %w", program.Package, program.OS, program.Architecture, err))
 		}
@@ -64,19 +64,19 @@ func run(ctx context.Context, output string, programs []inventory.Program) error
 	return write(output, modules)
 }
 
-// write puts each text below the name of its module.
-func write(folder string, modules map[string]inventory.Module) error {
-	if folder == "" {
+// write writes each text to a directory with the name of its module.
+func write(dir string, modules map[string]gobuild.Module) error {
+	if dir == "" {
 		return nil
 	}
 	for name, m := range modules {
 		for _, text := range m.Texts {
-			file := filepath.Join(folder, filepath.FromSlash(name), filepath.FromSlash(text.Path))
+			file := filepath.Join(dir, filepath.FromSlash(name), filepath.FromSlash(text.Path))
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				return fmt.Errorf("writing a licence: %w", err)
+				return fmt.Errorf("writing a license: %w", err)
 			}
-			if err := os.WriteFile(file, text.Content, 0o444); err != nil { //nolint:gosec // it goes into an image, for everyone
-				return fmt.Errorf("writing a licence: %w", err)
+			if err := os.WriteFile(file, text.Content, 0o444); err != nil { //nolint:gosec // it is published in an image
+				return fmt.Errorf("writing a license: %w", err)
 			}
 		}
 	}

@@ -21,19 +21,19 @@ import (
 	"time"
 )
 
-// packed runs the program for one that is quickly built, and gives the folder.
-func packed(t *testing.T) string {
+// build builds the archives of a program that builds fast, and returns their directory.
+func build(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settings{root: root, program: "./cmd/emulator", version: "v1.2.3", downloads: "https://example.com/download",
+	o := options{root: root, program: "./cmd/emulator", version: "v1.2.3", downloads: "https://example.com/download",
 		output: t.TempDir(), created: time.Unix(1700000000, 0), platforms: []string{"linux/amd64", "windows/amd64"}}
-	if err := s.run(t.Context()); err != nil {
+	if err := o.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return s.output
+	return o.output
 }
 
 func contentOf(t *testing.T, path ...string) []byte {
@@ -45,9 +45,9 @@ func contentOf(t *testing.T, path ...string) []byte {
 	return content
 }
 
-func TestArchivesHoldTheProgramAndLicences(t *testing.T) {
-	folder := packed(t)
-	compressed, err := gzip.NewReader(bytes.NewReader(contentOf(t, folder, "kubectl-vsfb_v1.2.3_linux_amd64.tar.gz")))
+func TestArchives_ContainProgramAndLicenses(t *testing.T) {
+	dir := build(t)
+	compressed, err := gzip.NewReader(bytes.NewReader(contentOf(t, dir, "kubectl-vsfb_v1.2.3_linux_amd64.tar.gz")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestArchivesHoldTheProgramAndLicences(t *testing.T) {
 		}
 		inTarball = append(inTarball, header.Name)
 	}
-	archive, err := zip.OpenReader(filepath.Join(folder, "kubectl-vsfb_v1.2.3_windows_amd64.zip"))
+	archive, err := zip.OpenReader(filepath.Join(dir, "kubectl-vsfb_v1.2.3_windows_amd64.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,28 +73,27 @@ func TestArchivesHoldTheProgramAndLicences(t *testing.T) {
 	}
 	for program, names := range map[string][]string{"kubectl-vsfb": inTarball, "kubectl-vsfb.exe": inZip} {
 		if !slices.Contains(names, program) || !slices.Contains(names, "LICENSE") || !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "licenses/std@") }) {
-			t.Errorf("want %s, LICENSE and the licence of Go among %v", program, names)
+			t.Errorf("got files %v, want %s, LICENSE and the license of Go", names, program)
 		}
 	}
 }
 
-// TestKrewFindsWhatItsManifestNames holds the manifest against the archives.
-func TestKrewFindsWhatItsManifestNames(t *testing.T) {
-	folder := packed(t)
-	found := regexp.MustCompile(`uri: https://example.com/download/v1.2.3/(\S+)\n    sha256: (\S+)\n    bin: (\S+)`).FindAllStringSubmatch(string(contentOf(t, folder, "vsfb.yaml")), -1)
+func TestKrewManifest_MatchesArchives(t *testing.T) {
+	dir := build(t)
+	found := regexp.MustCompile(`uri: https://example.com/download/v1.2.3/(\S+)\n    sha256: (\S+)\n    bin: (\S+)`).FindAllStringSubmatch(string(contentOf(t, dir, "vsfb.yaml")), -1)
 	if len(found) != 2 {
-		t.Fatalf("the manifest names %d archives, want 2", len(found))
+		t.Fatalf("the manifest has %d archives, want 2", len(found))
 	}
 	for _, match := range found {
-		sum := sha256.Sum256(contentOf(t, folder, match[1]))
+		sum := sha256.Sum256(contentOf(t, dir, match[1]))
 		if got := hex.EncodeToString(sum[:]); got != match[2] {
-			t.Errorf("%s has the sum %s, and the manifest says %s", match[1], got, match[2])
+			t.Errorf("%s has the checksum %s, want %s as in the manifest", match[1], got, match[2])
 		}
 	}
 }
 
-func TestTheSameSourceMakesTheSameArchives(t *testing.T) {
-	first, second := packed(t), packed(t)
+func TestArchives_AreReproducible(t *testing.T) {
+	first, second := build(t), build(t)
 	for _, name := range []string{"kubectl-vsfb_v1.2.3_linux_amd64.tar.gz", "kubectl-vsfb_v1.2.3_windows_amd64.zip", "vsfb.yaml"} {
 		if !bytes.Equal(contentOf(t, first, name), contentOf(t, second, name)) {
 			t.Errorf("%s differs", name)

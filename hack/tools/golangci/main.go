@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command golangci is golangci-lint with two plugins linked in. `golangci-lint custom`
-// makes the same program, but from a git clone; this one comes from pinned modules.
+// Command golangci is golangci-lint with two plugins linked in. `golangci-lint custom` builds the
+// same program from a git clone; this one is built from pinned modules.
 package main
 
 import (

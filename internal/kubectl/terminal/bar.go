@@ -5,56 +5,56 @@ package terminal
 
 import "strings"
 
-// Part is a share of a bar.
-type Part struct {
+// Segment is a part of a bar.
+type Segment struct {
 	Count int64
-	// Glyph fills it, and takes one column.
+	// Glyph fills the segment. It is one column wide.
 	Glyph string
 	Style Style
 }
 
-// Bar draws parts of a total side by side over so many columns; blank fills what none of them
-// takes. A part that is not empty has a column at least, and the bar is full only where the
-// parts make up the total.
-func Bar(width int, total int64, blank string, parts ...Part) string {
-	columns := columnsOf(width, total, parts)
+// Bar renders segments of a total side by side in width columns and fills the rest with blank. Each
+// segment with a positive count has at least one column. The bar is full only if the counts add up to
+// the total.
+func Bar(width int, total int64, blank string, segments ...Segment) string {
+	widths := segmentWidths(width, total, segments)
 	var bar strings.Builder
-	for i, part := range parts {
-		bar.WriteString(part.Style.Paint(strings.Repeat(part.Glyph, columns[i])))
-		width -= columns[i]
+	for i, segment := range segments {
+		bar.WriteString(segment.Style.Paint(strings.Repeat(segment.Glyph, widths[i])))
+		width -= widths[i]
 	}
 	bar.WriteString(strings.Repeat(blank, max(width, 0)))
 	return bar.String()
 }
 
-func columnsOf(width int, total int64, parts []Part) []int {
-	columns := make([]int, len(parts))
+func segmentWidths(width int, total int64, segments []Segment) []int {
+	widths := make([]int, len(segments))
 	if total <= 0 {
-		return columns
+		return widths
 	}
 	var sum int64
-	taken, largest := 0, 0
-	for i, part := range parts {
-		// Rounding down the sums, and not the shares, makes full what is full.
-		sum = min(sum+max(part.Count, 0), total)
-		columns[i] = int(sum*int64(width)/total) - taken
-		taken += columns[i]
-		if part.Count > 0 && columns[i] == 0 {
-			columns[i]++
+	used, widest := 0, 0
+	for i, segment := range segments {
+		// Round the cumulative sums, not the counts, so that a complete bar is full.
+		sum = min(sum+max(segment.Count, 0), total)
+		widths[i] = int(sum*int64(width)/total) - used
+		used += widths[i]
+		if segment.Count > 0 && widths[i] == 0 {
+			widths[i]++
 		}
-		if columns[i] > columns[largest] {
-			largest = i
+		if widths[i] > widths[widest] {
+			widest = i
 		}
 	}
 	excess := -width
 	if sum < total {
 		excess++ // one column stays blank
 	}
-	for _, c := range columns {
-		excess += c
+	for _, w := range widths {
+		excess += w
 	}
 	if excess > 0 {
-		columns[largest] = max(columns[largest]-excess, 0)
+		widths[widest] = max(widths[widest]-excess, 0)
 	}
-	return columns
+	return widths
 }

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-func TestBarShowsEveryPart(t *testing.T) {
+func TestBar_Segments(t *testing.T) {
 	for name, test := range map[string]struct {
 		completed, failed, total int64
 		want                     string
 	}{
-		"nothing yet":         {0, 0, 15, ".........."},
+		"none":                {0, 0, 15, ".........."},
 		"no total":            {0, 0, 0, ".........."},
 		"half":                {5, 0, 10, "#####....."},
 		"one of many":         {1, 0, 2000, "#........."},
-		"a failure of many":   {1000, 1, 2000, "#####x...."},
+		"one failure of many": {1000, 1, 2000, "#####x...."},
 		"all but one":         {1999, 0, 2000, "#########."},
 		"all":                 {15, 0, 15, "##########"},
 		"all, with a failure": {1999, 1, 2000, "#########x"},
@@ -26,31 +26,31 @@ func TestBarShowsEveryPart(t *testing.T) {
 		"less than none":      {-1, 0, 15, ".........."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Bar(10, test.total, ".", Part{test.completed, "#", Plain}, Part{test.failed, "x", Plain})
+			got := Bar(10, test.total, ".", Segment{test.completed, "#", Plain}, Segment{test.failed, "x", Plain})
 			if got != test.want {
-				t.Errorf("the bar is %q, want %q", got, test.want)
+				t.Errorf("Bar() = %q, want %q", got, test.want)
 			}
 		})
 	}
 }
 
-func TestBarKeepsItsWidth(t *testing.T) {
+func TestBar_Width(t *testing.T) {
 	for width := 3; width <= 40; width++ {
 		for completed := int64(0); completed <= 30; completed++ {
 			for failed := int64(0); failed+completed <= 30; failed++ {
-				bar := Bar(width, 30, "░", Part{completed, "█", Green}, Part{failed, "▒", Red})
+				bar := Bar(width, 30, "░", Segment{completed, "█", Green}, Segment{failed, "▒", Red})
 				if Width(bar) != width {
-					t.Fatalf("%d and %d of 30 take %d columns of %d: %q", completed, failed, Width(bar), width, bar)
+					t.Fatalf("%d and %d of 30: width = %d, want %d: %q", completed, failed, Width(bar), width, bar)
 				}
 				if full := !strings.Contains(bar, "░"); full != (completed+failed == 30) {
-					t.Fatalf("%d and %d of 30: %q", completed, failed, bar)
+					t.Fatalf("%d and %d of 30: full = %t: %q", completed, failed, full, bar)
 				}
 			}
 		}
 	}
 }
 
-func TestCutKeepsWhatFits(t *testing.T) {
+func TestTruncate(t *testing.T) {
 	for text, want := range map[string]string{
 		"short":                    "short",
 		"just ten!!":               "just ten!!",
@@ -58,8 +58,8 @@ func TestCutKeepsWhatFits(t *testing.T) {
 		"日本語のファイル":                 "日本語の…",
 		Red.Paint("more than ten"): Red.Paint("more than…"),
 	} {
-		if got := Cut(text, 10); Width(got) > 10 || got != want {
-			t.Errorf("Cut(%q) = %q of %d columns, want %q", text, got, Width(got), want)
+		if got := Truncate(text, 10); Width(got) > 10 || got != want {
+			t.Errorf("Truncate(%q) = %q (width %d), want %q", text, got, Width(got), want)
 		}
 	}
 }

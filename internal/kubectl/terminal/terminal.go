@@ -1,8 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package terminal draws on a terminal what changes while one looks at it, and leaves the
-// terminal as it was.
+// Package terminal draws output that is updated in place, and restores the terminal afterwards.
 package terminal
 
 import (
@@ -12,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// The sequences that are sent. All of them are as old as the VT220 and xterm.
+// Control sequences of the VT220 and xterm.
 const (
 	hideCursor     = "\x1b[?25l"
 	showCursor     = "\x1b[?25h"
@@ -23,23 +22,23 @@ const (
 	clearToEnd     = "\x1b[K"
 )
 
-// A terminal that does not tell its size has that of the VT100.
+// The size of the VT100, for terminals that do not report their size.
 const (
 	defaultWidth  = 80
 	defaultHeight = 24
 )
 
-// Of gives the terminal behind a writer or a reader, if there is one that can be drawn on.
-// kind is the value of $TERM.
-func Of(stream any, kind string) (*os.File, bool) {
+// FromStream returns the terminal that a reader or writer is connected to, and whether there is one
+// that supports control sequences. termType is the value of $TERM.
+func FromStream(stream any, termType string) (*os.File, bool) {
 	file, isFile := stream.(*os.File)
-	if !isFile || kind == "dumb" || !term.IsTerminal(int(file.Fd())) || !understands(file) {
+	if !isFile || termType == "dumb" || !term.IsTerminal(int(file.Fd())) || !enableControlSequences(file) {
 		return nil, false
 	}
 	return file, true
 }
 
-// Size is the terminal's, in characters.
+// Size returns the size of a terminal in characters.
 func Size(terminal *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(terminal.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -48,21 +47,21 @@ func Size(terminal *os.File) (width, height int) {
 	return width, height
 }
 
-// Width is how many columns a text takes.
+// Width returns the number of columns of a text.
 func Width(text string) int { return ansi.StringWidth(text) }
 
-// Cut makes a text fit into so many columns, and marks that it was cut.
-func Cut(text string, width int) string {
+// Truncate truncates a text to width columns and marks a truncated text with an ellipsis.
+func Truncate(text string, width int) string {
 	if Width(text) <= width {
 		return text
 	}
 	return ansi.Truncate(text, max(width, 0), "…")
 }
 
-// Style is how text is coloured; an empty one leaves it as it is.
+// Style is the SGR parameter of a text style.
 type Style string
 
-// The styles.
+// Styles of text. Plain changes nothing.
 const (
 	Plain  Style = ""
 	Bold   Style = "1"
@@ -72,7 +71,7 @@ const (
 	Yellow Style = "33"
 )
 
-// Paint colours a text.
+// Paint returns the text in the style.
 func (s Style) Paint(text string) string {
 	if s == Plain || text == "" {
 		return text

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// understands says whether a terminal takes the sequences: here every one does.
-func understands(*os.File) bool { return true }
+// enableControlSequences reports whether a terminal supports control sequences. On Unix, all do.
+func enableControlSequences(*os.File) bool { return true }
 
-// Resized is sent to when the size of the terminal has changed, until the context ends.
+// Resized returns a channel that receives a value when the terminal is resized, until ctx is done.
 func Resized(ctx context.Context) <-chan os.Signal {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, unix.SIGWINCH)
@@ -25,25 +25,25 @@ func Resized(ctx context.Context) <-chan os.Signal {
 	return resized
 }
 
-// silence keeps the terminal from showing what is typed. It gives the function that undoes it.
-func silence(in io.Reader) func() {
-	file, isTerminal := Of(in, "")
+// disableEcho disables the echo of typed characters. It returns a function that restores the echo.
+func disableEcho(in io.Reader) func() {
+	file, isTerminal := FromStream(in, "")
 	if !isTerminal {
 		return func() {}
 	}
 	fd := int(file.Fd())
-	before, err := unix.IoctlGetTermios(fd, readTermios)
+	original, err := unix.IoctlGetTermios(fd, readTermios)
 	if err != nil {
-		return func() {} // it is only for the looks
+		return func() {} // the echo is cosmetic
 	}
-	silent := *before
-	silent.Lflag &^= unix.ECHO
-	// From the background, setting it would stop the process.
+	noEcho := *original
+	noEcho.Lflag &^= unix.ECHO
+	// In the background, changing the terminal would stop the process.
 	if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err != nil || group != unix.Getpgrp() {
 		return func() {}
 	}
-	if err := unix.IoctlSetTermios(fd, writeTermios, &silent); err != nil {
+	if err := unix.IoctlSetTermios(fd, writeTermios, &noEcho); err != nil {
 		return func() {}
 	}
-	return func() { _ = unix.IoctlSetTermios(fd, writeTermios, before) }
+	return func() { _ = unix.IoctlSetTermios(fd, writeTermios, original) }
 }

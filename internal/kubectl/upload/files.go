@@ -1,8 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package upload brings files to the upstream, each of them once: also where a run is killed at
-// any moment, and run again.
+// Package upload uploads files to the OpenAI API. It uploads each file once, even if a run is killed
+// at any time and started again.
 package upload
 
 import (
@@ -18,28 +18,27 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// MaxSize is how large a file may be that the upstream takes, in bytes.
+// MaxSize is the maximum size of a file that the API accepts, in bytes.
 const MaxSize = 512 << 20
 
 // File is a file on disk.
 type File struct {
-	// Path is absolute: it is the file's name in the journal.
+	// Path is the absolute path. It identifies the file in the journal.
 	Path string
-	// Name is the path as a person would write it: relative to the working directory, where the
-	// file is below that.
+	// Name is the path to display: relative to the working directory if the file is below it.
 	Name string
 	// Size is in bytes.
 	Size int64
 }
 
-// Find gives the files of paths, sorted by their names, each once. A path is a file, a folder,
-// whose files it stands for at any depth, or a glob, in which ** stands for any number of
-// folders. In folders and globs, what begins with a dot is left out. Files without content are
-// left out too, as nothing can be found in them; skipped names them.
+// Find returns the files that paths match, without duplicates, sorted by name. A path is a file, a
+// directory, which matches the files at any depth, or a glob, in which ** matches any number of
+// directories. Directories and globs do not match names that begin with a dot. Find skips empty
+// files, because the API cannot index them, and returns their names in skipped.
 func Find(paths []string) (files []File, skipped []string, err error) {
-	here, err := os.Getwd()
+	workingDir, err := os.Getwd()
 	if err != nil {
-		return nil, nil, fmt.Errorf("finding the working directory: %w", err)
+		return nil, nil, fmt.Errorf("getting the working directory: %w", err)
 	}
 	found := map[string]File{}
 	for _, path := range paths {
@@ -48,7 +47,7 @@ func Find(paths []string) (files []File, skipped []string, err error) {
 			return nil, nil, err
 		}
 		for _, match := range matches {
-			file, err := describe(here, match)
+			file, err := newFile(workingDir, match)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -67,12 +66,12 @@ func Find(paths []string) (files []File, skipped []string, err error) {
 	return files, skipped, nil
 }
 
-// expand gives the files that a path stands for.
+// expand returns the files that a path matches.
 func expand(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return filesBelow(path)
+		return walk(path)
 	case err == nil:
 		return []string{path}, nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -85,26 +84,26 @@ func expand(path string) ([]string, error) {
 		return nil, fmt.Errorf("reading PATH %s as a glob: %w", path, err)
 	}
 	if len(matches) == 0 {
-		return nil, fmt.Errorf("PATH %s matches no file", path)
+		return nil, fmt.Errorf("PATH %s matches no files", path)
 	}
 	return matches, nil
 }
 
-func filesBelow(folder string) ([]string, error) {
+func walk(directory string) ([]string, error) {
 	var files []string
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		hidden := path != folder && strings.HasPrefix(entry.Name(), ".")
+		hidden := path != directory && strings.HasPrefix(entry.Name(), ".")
 		switch {
 		case hidden && entry.IsDir():
 			return fs.SkipDir
 		case hidden || entry.IsDir():
 			return nil
 		}
-		// A link to a file is as good as the file. One to a folder is not followed, as it may
-		// lead in a circle.
+		// Stat follows symbolic links to files. WalkDir does not follow those to directories, which
+		// can form a cycle.
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
@@ -115,28 +114,28 @@ func filesBelow(folder string) ([]string, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading folder %s: %w", folder, err)
+		return nil, fmt.Errorf("reading directory %s: %w", directory, err)
 	}
 	return files, nil
 }
 
-func describe(here, path string) (File, error) {
+func newFile(workingDir, path string) (File, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return File{}, fmt.Errorf("finding PATH %s: %w", path, err)
+		return File{}, fmt.Errorf("resolving PATH %s: %w", path, err)
 	}
 	info, err := os.Stat(absolute)
 	if err != nil {
 		return File{}, fmt.Errorf("reading PATH %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return File{}, fmt.Errorf("PATH %s is not a file, a folder or a glob", path)
+		return File{}, fmt.Errorf("PATH %s is not a file, directory or glob", path)
 	}
 	if info.Size() > MaxSize {
-		return File{}, fmt.Errorf("%s has %d bytes, and the upstream takes at most %d: split it, or leave it out", path, info.Size(), MaxSize)
+		return File{}, fmt.Errorf("%s has %d bytes, but the API accepts at most %d: split or exclude it", path, info.Size(), MaxSize)
 	}
 	name := absolute
-	if relative, err := filepath.Rel(here, absolute); err == nil && filepath.IsLocal(relative) {
+	if relative, err := filepath.Rel(workingDir, absolute); err == nil && filepath.IsLocal(relative) {
 		name = relative
 	}
 	return File{Path: absolute, Name: filepath.ToSlash(name), Size: info.Size()}, nil

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tree makes files in a folder that becomes the working directory.
-func tree(t *testing.T, paths ...string) {
+// createFiles creates files in a new working directory.
+func createFiles(t *testing.T, paths ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for _, path := range paths {
@@ -31,23 +31,23 @@ func tree(t *testing.T, paths ...string) {
 }
 
 func TestFind(t *testing.T) {
-	tree(t, "docs/a.md", "docs/b.txt", "docs/deep/er/c.md", "docs/.git/config", "docs/.hidden.md", "docs/empty.md", "top.md", "odd[1].md")
+	createFiles(t, "docs/a.md", "docs/b.txt", "docs/deep/er/c.md", "docs/.git/config", "docs/.hidden.md", "docs/empty.md", "top.md", "odd[1].md")
 	if err := os.Symlink("../top.md", "docs/link.md"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("..", "docs/circle"); err != nil {
+	if err := os.Symlink("..", "docs/cycle"); err != nil {
 		t.Fatal(err)
 	}
 	all := []string{"docs/a.md", "docs/b.txt", "docs/deep/er/c.md", "docs/link.md"}
 	for name, test := range map[string]struct{ paths, want, skipped []string }{
-		"folder":            {[]string{"docs"}, all, []string{"docs/empty.md"}},
-		"folder and file":   {[]string{"docs/", "docs/a.md", "./docs/../docs/b.txt"}, all, []string{"docs/empty.md"}},
-		"file":              {[]string{"top.md"}, []string{"top.md"}, nil},
-		"hidden file":       {[]string{"docs/.hidden.md"}, []string{"docs/.hidden.md"}, nil},
-		"glob":              {[]string{"docs/*.txt"}, []string{"docs/b.txt"}, nil},
-		"deep glob":         {[]string{"docs/deep/**/*.md"}, []string{"docs/deep/er/c.md"}, nil},
-		"alternatives":      {[]string{"{top,other}.md"}, []string{"top.md"}, nil},
-		"a name like globs": {[]string{"odd[1].md"}, []string{"odd[1].md"}, nil},
+		"directory":          {[]string{"docs"}, all, []string{"docs/empty.md"}},
+		"directory and file": {[]string{"docs/", "docs/a.md", "./docs/../docs/b.txt"}, all, []string{"docs/empty.md"}},
+		"file":               {[]string{"top.md"}, []string{"top.md"}, nil},
+		"hidden file":        {[]string{"docs/.hidden.md"}, []string{"docs/.hidden.md"}, nil},
+		"glob":               {[]string{"docs/*.txt"}, []string{"docs/b.txt"}, nil},
+		"deep glob":          {[]string{"docs/deep/**/*.md"}, []string{"docs/deep/er/c.md"}, nil},
+		"alternatives":       {[]string{"{top,other}.md"}, []string{"top.md"}, nil},
+		"name with brackets": {[]string{"odd[1].md"}, []string{"odd[1].md"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files, skipped, err := Find(test.paths)
@@ -71,27 +71,27 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindSaysWhatIsNotThere(t *testing.T) {
-	tree(t, "a.md")
+func TestFind_InvalidPath(t *testing.T) {
+	createFiles(t, "a.md")
 	for path, want := range map[string]string{
 		"missing.md":  "PATH missing.md does not exist",
-		"*.pdf":       "PATH *.pdf matches no file",
+		"*.pdf":       "PATH *.pdf matches no files",
 		"[":           "as a glob",
 		os.DevNull:    "is not a file",
 		"a.md/inside": "PATH a.md/inside",
 	} {
 		if _, _, err := Find([]string{"a.md", path}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error is %v, want %q in it", path, err, want)
+			t.Errorf("%s: error = %v, want it to contain %q", path, err, want)
 		}
 	}
 }
 
-func TestFindRefusesWhatTheUpstreamDoesNotTake(t *testing.T) {
-	tree(t, "large.md")
+func TestFind_FileTooLarge(t *testing.T) {
+	createFiles(t, "large.md")
 	if err := os.Truncate("large.md", MaxSize+1); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := Find([]string{"."}); err == nil || !strings.Contains(err.Error(), "large.md has 536870913 bytes") {
-		t.Errorf("error is %v", err)
+		t.Errorf("error = %v, want the size of large.md", err)
 	}
 }

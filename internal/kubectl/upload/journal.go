@@ -15,57 +15,56 @@ import (
 	"time"
 )
 
-// ErrInUse says that another process has the journal.
-var ErrInUse = errors.New("another run has it")
+// ErrInUse reports that another process has the journal open.
+var ErrInUse = errors.New("in use by another process")
 
-// Journal remembers on disk what was uploaded, and what was about to be. It is a file with a line
-// of JSON for each. A line counts once it is on the disk, so nothing is forgotten when the
-// process is killed, or the machine.
+// Journal records on disk which files were uploaded and which uploads are pending. It is a file of
+// JSON lines. Each method that records something returns after the line is synced to disk, so a crash
+// of the process or the machine loses nothing.
 type Journal struct {
 	file *os.File
 
 	mu sync.Mutex
-	// uploads is what was read, and what was added since, by the file's content.
+	// uploads is the state after all lines, read and written.
 	uploads map[content]upload
-	// current is the snapshot of the newest run.
+	// current is the snapshot of the latest run.
 	current snapshot
 
-	flushed *sync.Cond
-	waiting []byte
-	// taken and written count the lines that were asked for, and those that are on the disk.
-	taken, written int
-	writing        bool
-	err            error
+	synced *sync.Cond
+	buffer []byte
+	// appended and written count the lines that were added to the buffer, and those on disk.
+	appended, written int
+	writing           bool
+	err               error
 }
 
-// content names a file on disk with what is in it.
+// content identifies a file by its path and content.
 type content struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
 
-// upload is what is known of the upload of a content.
+// upload is the state of the upload of a content.
 type upload struct {
-	// fileID is the upstream's; empty while the outcome is not known.
+	// fileID is the ID in the API; empty while the outcome is unknown.
 	fileID string
-	// snapshot is of the upstream before the upload began.
+	// snapshot was taken before the upload.
 	snapshot snapshot
 }
 
-// snapshot tells the files that the upstream had at a time from those that came later. It goes
-// by the upstream's clock alone.
+// snapshot separates files that the API had at a point in time from later ones. It depends on the
+// clock of the API only.
 type snapshot struct {
-	// Since is when the newest file was made, to a second. Zero where there was none.
+	// Since is the creation time of the newest file, in seconds. Zero if there was no file.
 	Since time.Time `json:"since"`
-	// Known are the IDs of the files that were made in that second.
+	// Known are the IDs of the files created in that second.
 	Known []string `json:"known,omitempty"`
 }
 
 // record is a line of the journal.
 type record struct {
-	// Op is run, with a Snapshot, or, of a File, begin, done or void: that it is about to be
-	// sent, that the upstream has it, or that it was not sent after all.
+	// Op is opRun, with a Snapshot, or another operation, with a File.
 	Op       string    `json:"op"`
 	File     *content  `json:"file,omitempty"`
 	FileID   string    `json:"fileID,omitempty"`
@@ -73,35 +72,35 @@ type record struct {
 }
 
 const (
-	opRun   = "run"
-	opBegin = "begin"
-	opDone  = "done"
-	opVoid  = "void"
+	opRun   = "run"   // a run starts
+	opBegin = "begin" // an upload is about to start
+	opDone  = "done"  // the API has the file
+	opVoid  = "void"  // the file is not uploaded
 )
 
-// OpenJournal opens a journal, and makes it where there is none. Only one process can have it; the
-// error is ErrInUse for any other.
+// OpenJournal opens the journal at path and creates it if it does not exist. It returns ErrInUse if
+// another process has the journal open.
 func OpenJournal(path string) (*Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("making the journal's folder: %w", err)
+		return nil, fmt.Errorf("creating the directory of the journal: %w", err)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
 	j := &Journal{file: file, uploads: map[content]upload{}}
-	j.flushed = sync.NewCond(&j.mu)
+	j.synced = sync.NewCond(&j.mu)
 	if err := j.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
 	}
 	return j, nil
 }
 
-// Close lets another process have the journal.
+// Close closes the journal, so that another process can open it.
 func (j *Journal) Close() error { return j.file.Close() }
 
 func (j *Journal) load() error {
-	// The system takes the lock away from a process that dies.
+	// The operating system releases the lock of a process that dies.
 	if err := lock(j.file); err != nil {
 		return err
 	}
@@ -109,36 +108,35 @@ func (j *Journal) load() error {
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
-	// A line that the process did not come to end was not counted on by anybody.
-	whole := text[:bytes.LastIndexByte(text, '\n')+1]
-	for number, line := range bytes.Split(bytes.TrimSuffix(whole, []byte("\n")), []byte("\n")) {
+	// No run relied on an incomplete last line: write did not return for it.
+	complete := text[:bytes.LastIndexByte(text, '\n')+1]
+	for i, line := range bytes.Split(bytes.TrimSuffix(complete, []byte("\n")), []byte("\n")) {
 		if len(line) == 0 {
 			continue
 		}
 		var r record
-		if err := json.Unmarshal(line, &r); err != nil || !r.complete() {
-			return fmt.Errorf("line %d is none that this program writes, so something else has changed it: "+
-				"mend it, or move the journal away and check for files that are uploaded twice", number+1)
+		if err := json.Unmarshal(line, &r); err != nil || !r.valid() {
+			return fmt.Errorf("line %d is not a valid record: fix it, or move the journal away and check for files that are uploaded twice", i+1)
 		}
-		j.keep(r)
+		j.apply(r)
 	}
-	if err := j.file.Truncate(int64(len(whole))); err != nil {
-		return fmt.Errorf("cutting off the unfinished line: %w", err)
+	if err := j.file.Truncate(int64(len(complete))); err != nil {
+		return fmt.Errorf("truncating the incomplete line: %w", err)
 	}
-	if _, err := j.file.Seek(int64(len(whole)), io.SeekStart); err != nil {
+	if _, err := j.file.Seek(int64(len(complete)), io.SeekStart); err != nil {
 		return fmt.Errorf("seeking: %w", err)
 	}
 	return nil
 }
 
-func (r record) complete() bool {
+func (r record) valid() bool {
 	if r.Op == opRun {
 		return r.Snapshot != nil
 	}
 	return r.File != nil && r.File.Path != "" && r.File.SHA256 != "" && (r.Op != opDone || r.FileID != "")
 }
 
-func (j *Journal) keep(r record) {
+func (j *Journal) apply(r record) {
 	switch r.Op {
 	case opRun:
 		j.current = *r.Snapshot
@@ -151,28 +149,27 @@ func (j *Journal) keep(r record) {
 	}
 }
 
-// find gives what is known of a content's upload.
-func (j *Journal) find(c content) (upload, bool) {
+// fileID returns the ID of an uploaded file, or "" if it is not known to be uploaded.
+func (j *Journal) fileID(c content) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	u, known := j.uploads[c]
-	return u, known
+	return j.uploads[c].fileID
 }
 
-// open are the uploads whose outcome is not known.
-func (j *Journal) open() map[content]upload {
+// pending returns the uploads whose outcome is unknown.
+func (j *Journal) pending() map[content]upload {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	open := map[content]upload{}
+	pending := map[content]upload{}
 	for c, u := range j.uploads {
 		if u.fileID == "" {
-			open[c] = u
+			pending[c] = u
 		}
 	}
-	return open
+	return pending
 }
 
-// claimed are the upstream's files that belong to a content.
+// claimed returns the IDs of the files that belong to an upload.
 func (j *Journal) claimed() map[string]bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -185,8 +182,8 @@ func (j *Journal) claimed() map[string]bool {
 	return claimed
 }
 
-// run begins a run; the uploads that begin after it came after its snapshot.
-func (j *Journal) run(s snapshot) error { return j.write(record{Op: opRun, Snapshot: &s}) }
+// startRun records the snapshot that precedes the uploads of a run.
+func (j *Journal) startRun(s snapshot) error { return j.write(record{Op: opRun, Snapshot: &s}) }
 
 func (j *Journal) begin(c content) error { return j.write(record{Op: opBegin, File: &c}) }
 
@@ -196,22 +193,22 @@ func (j *Journal) done(c content, fileID string) error {
 
 func (j *Journal) void(c content) error { return j.write(record{Op: opVoid, File: &c}) }
 
-// write returns when the record is on the disk. Those that come at the same time go there
-// together, since waiting for the disk is what takes the time.
+// write appends a record and returns after it is synced to disk. Concurrent records share one sync,
+// because the sync takes most of the time.
 func (j *Journal) write(r record) error {
 	line, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encoding a line of the journal: %w", err)
+		return fmt.Errorf("encoding a record of the journal: %w", err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keep(r)
-	j.waiting = append(append(j.waiting, line...), '\n')
-	j.taken++
-	mine := j.taken
-	for j.written < mine && j.err == nil {
+	j.apply(r)
+	j.buffer = append(append(j.buffer, line...), '\n')
+	j.appended++
+	number := j.appended
+	for j.written < number && j.err == nil {
 		if j.writing {
-			j.flushed.Wait()
+			j.synced.Wait()
 			continue
 		}
 		j.flush()
@@ -219,10 +216,10 @@ func (j *Journal) write(r record) error {
 	return j.err
 }
 
-// flush writes what waits, with the lock given up meanwhile.
+// flush writes the buffer to disk. It releases the lock meanwhile.
 func (j *Journal) flush() {
-	lines, last := j.waiting, j.taken
-	j.waiting, j.writing = nil, true
+	lines, last := j.buffer, j.appended
+	j.buffer, j.writing = nil, true
 	j.mu.Unlock()
 	_, err := j.file.Write(lines)
 	if err == nil {
@@ -233,5 +230,5 @@ func (j *Journal) flush() {
 	if err != nil {
 		j.err = fmt.Errorf("writing the journal %s: %w", j.file.Name(), err)
 	}
-	j.flushed.Broadcast()
+	j.synced.Broadcast()
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func open(t *testing.T, path string) *Journal {
+func mustOpen(t *testing.T, path string) *Journal {
 	t.Helper()
 	j, err := OpenJournal(path)
 	if err != nil {
@@ -23,54 +23,56 @@ func open(t *testing.T, path string) *Journal {
 	return j
 }
 
-func closed(t *testing.T, j *Journal) {
+func mustClose(t *testing.T, j *Journal) {
 	t.Helper()
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-func named(i int) content { return content{Path: fmt.Sprintf("/%d.md", i), Size: 1, SHA256: "abc"} }
+func testContent(i int) content {
+	return content{Path: fmt.Sprintf("/%d.md", i), Size: 1, SHA256: "abc"}
+}
 
-func TestJournalRemembers(t *testing.T) {
+func TestJournal_Reopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	before := snapshot{Since: time.Unix(1700000000, 0).UTC(), Known: []string{"file-old"}}
-	j := open(t, path)
-	if err := j.run(before); err != nil {
+	j := mustOpen(t, path)
+	if err := j.startRun(before); err != nil {
 		t.Fatal(err)
 	}
-	var all sync.WaitGroup
+	var writers sync.WaitGroup
 	for i := range 100 {
-		all.Go(func() {
-			if err := errors.Join(j.begin(named(i)), j.done(named(i), fmt.Sprintf("file-%d", i))); err != nil {
+		writers.Go(func() {
+			if err := errors.Join(j.begin(testContent(i)), j.done(testContent(i), fmt.Sprintf("file-%d", i))); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	all.Wait()
-	if err := errors.Join(j.begin(named(100)), j.begin(named(101)), j.void(named(101)), j.Close()); err != nil {
+	writers.Wait()
+	if err := errors.Join(j.begin(testContent(100)), j.begin(testContent(101)), j.void(testContent(101)), j.Close()); err != nil {
 		t.Fatal(err)
 	}
-	j = open(t, path)
-	defer closed(t, j)
+	j = mustOpen(t, path)
+	defer mustClose(t, j)
 	for i := range 100 {
-		if u, known := j.find(named(i)); !known || u.fileID != fmt.Sprintf("file-%d", i) {
-			t.Errorf("%d is %+v, %t", i, u, known)
+		if got, want := j.fileID(testContent(i)), fmt.Sprintf("file-%d", i); got != want {
+			t.Errorf("fileID of content %d = %q, want %q", i, got, want)
 		}
 	}
-	open := j.open()
-	if u, is := open[named(100)]; len(open) != 1 || !is || !u.snapshot.Since.Equal(before.Since) || u.snapshot.Known[0] != "file-old" {
-		t.Errorf("open are %+v", open)
+	pending := j.pending()
+	if u, exists := pending[testContent(100)]; len(pending) != 1 || !exists || !u.snapshot.Since.Equal(before.Since) || u.snapshot.Known[0] != "file-old" {
+		t.Errorf("pending = %+v, want content 100 with the snapshot of the run", pending)
 	}
 	if len(j.claimed()) != 100 {
-		t.Errorf("%d files are claimed", len(j.claimed()))
+		t.Errorf("%d files are claimed, want 100", len(j.claimed()))
 	}
 }
 
-func TestJournalForgetsALineThatWasCutOff(t *testing.T) {
+func TestJournal_IncompleteLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
-	j := open(t, path)
-	if err := errors.Join(j.done(named(1), "file-1"), j.done(named(2), "file-2"), j.Close()); err != nil {
+	j := mustOpen(t, path)
+	if err := errors.Join(j.done(testContent(1), "file-1"), j.done(testContent(2), "file-2"), j.Close()); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -80,41 +82,41 @@ func TestJournalForgetsALineThatWasCutOff(t *testing.T) {
 	if err := os.WriteFile(path, text[:len(text)-5], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j = open(t, path)
-	if err := errors.Join(j.done(named(3), "file-3"), j.Close()); err != nil {
+	j = mustOpen(t, path)
+	if err := errors.Join(j.done(testContent(3), "file-3"), j.Close()); err != nil {
 		t.Fatal(err)
 	}
-	j = open(t, path)
-	defer closed(t, j)
+	j = mustOpen(t, path)
+	defer mustClose(t, j)
 	for i, want := range map[int]bool{1: true, 2: false, 3: true} {
-		if _, known := j.find(named(i)); known != want {
-			t.Errorf("%d is known: %t, want %t", i, known, want)
+		if got := j.fileID(testContent(i)) != ""; got != want {
+			t.Errorf("content %d is recorded: %t, want %t", i, got, want)
 		}
 	}
 }
 
-func TestJournalIsForOneProcess(t *testing.T) {
+func TestJournal_InUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
-	j := open(t, path)
+	j := mustOpen(t, path)
 	if _, err := OpenJournal(path); !errors.Is(err, ErrInUse) {
-		t.Errorf("the second one gets %v", err)
+		t.Errorf("second OpenJournal: error = %v, want ErrInUse", err)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, path).Close(); err != nil {
+	if err := mustOpen(t, path).Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestJournalThatSomethingElseWroteIsRefused(t *testing.T) {
+func TestJournal_InvalidRecord(t *testing.T) {
 	for _, line := range []string{"hello", `{"op":"done"}`, `{"op":"run"}`, `{"op":"done","file":{"path":"/a","sha256":"b"}}`} {
 		path := filepath.Join(t.TempDir(), "journal")
 		if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := OpenJournal(path); err == nil || !strings.Contains(err.Error(), "line 1") {
-			t.Errorf("%s: error is %v", line, err)
+			t.Errorf("%s: error = %v, want the line number", line, err)
 		}
 	}
 }

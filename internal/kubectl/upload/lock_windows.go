@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lock takes a file for this process alone, until it is closed. A lock keeps others from reading
-// what is locked, so that is a byte far behind the end.
+// lock locks a file exclusively until it is closed. It locks a byte far behind the end, because
+// Windows prevents other processes from reading a locked range.
 func lock(file *os.File) error {
 	const exclusive = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err := windows.LockFileEx(windows.Handle(file.Fd()), exclusive, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})

@@ -19,57 +19,58 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// Uploader uploads files, and remembers in the journal which it has.
+// Uploader uploads files and records them in a journal.
 //
-// A run that was killed, and is run again, uploads nothing twice: what the journal says was
-// uploaded is not sent again as long as the upstream has it, and what was just being sent is
-// looked for in the upstream's list, by its name, its size and its having come since. Files of
-// the same name and size are therefore sent one after the other. An upload is repeated only when
-// its file has not shown up in the list within Settle.
+// A run that resumes a killed one uploads nothing twice. Files that the journal records as uploaded
+// are not sent again while the API still has them. Uploads with an unknown outcome are searched for
+// in the API's list of files, by name, size and creation after the start of the run. Files with the
+// same name and size are therefore uploaded one at a time. An upload is repeated only if its file is
+// not listed within SettleTime.
 type Uploader struct {
 	Client  upstream.Uploader
 	Journal *Journal
-	// Concurrency is how many files are sent at a time, at least 1.
+	// Concurrency is the number of parallel uploads, at least 1.
 	Concurrency int
-	// Attempts is how often a file is sent, at most, when that fails for a while.
+	// Attempts is the maximum number of attempts for each file.
 	Attempts int
-	// Settle is how long a file may take to show up in the upstream's list.
-	Settle time.Duration
-	// Uploaded is told of each file, when the upstream has it; reused says that it was there
-	// before. Note is told what goes on otherwise. Both are called by several goroutines.
-	Uploaded func(file File, reused bool)
-	Note     func(format string, args ...any)
+	// SettleTime is the time until the API lists an uploaded file.
+	SettleTime time.Duration
+	// OnUploaded is called once for each file that the API has; reused is true if an earlier run
+	// uploaded it. It must be safe for concurrent use.
+	OnUploaded func(file File, reused bool)
+	// Logf reports retries. It must be safe for concurrent use.
+	Logf func(format string, args ...any)
 
-	pause pause
+	backoff backoff
 }
 
-// Run uploads what is not there yet, and gives the upstream's ID of each file, in their order.
-// After an error, other files that were on their way have been brought to their end.
+// Run uploads the files that the API does not have and returns the file IDs in the order of files.
+// If an upload fails, Run starts no other uploads and waits for those that are in flight.
 func (u *Uploader) Run(ctx context.Context, files []File) ([]string, error) {
 	contents, err := u.hash(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	if err := u.forgetWhatIsGone(ctx, contents); err != nil {
+	if err := u.forgetDeleted(ctx, contents); err != nil {
 		return nil, err
 	}
-	if err := u.settle(ctx); err != nil {
+	if err := u.resume(ctx); err != nil {
 		return nil, err
 	}
 	before, err := u.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := u.Journal.run(before); err != nil {
+	if err := u.Journal.startRun(before); err != nil {
 		return nil, err
 	}
 	ids := make([]string, len(files))
 	var failed atomic.Bool
 	var group errgroup.Group
 	group.SetLimit(max(1, u.Concurrency))
-	for _, alike := range alike(contents) {
+	for _, indexes := range groupByNameAndSize(contents) {
 		group.Go(func() error {
-			for _, i := range alike {
+			for _, i := range indexes {
 				if failed.Load() {
 					return nil
 				}
@@ -85,21 +86,21 @@ func (u *Uploader) Run(ctx context.Context, files []File) ([]string, error) {
 	return ids, group.Wait()
 }
 
-// alike groups files that the upstream's list cannot tell apart. It gives their places.
-func alike(contents []content) [][]int {
-	type look struct {
+// groupByNameAndSize returns the indexes of contents, grouped by what the API lists of a file.
+func groupByNameAndSize(contents []content) [][]int {
+	type key struct {
 		name string
 		size int64
 	}
 	var groups [][]int
-	at := map[look]int{}
+	groupOf := map[key]int{}
 	for i, c := range contents {
-		l := look{filepath.Base(c.Path), c.Size}
-		if _, known := at[l]; !known {
-			at[l] = len(groups)
+		k := key{filepath.Base(c.Path), c.Size}
+		if _, exists := groupOf[k]; !exists {
+			groupOf[k] = len(groups)
 			groups = append(groups, nil)
 		}
-		groups[at[l]] = append(groups[at[l]], i)
+		groups[groupOf[k]] = append(groups[groupOf[k]], i)
 	}
 	return groups
 }
@@ -114,19 +115,19 @@ func (u *Uploader) hash(ctx context.Context, files []File) ([]content, error) {
 				return err
 			}
 			var err error
-			contents[i], err = hashOf(file)
+			contents[i], err = hashFile(file)
 			return err
 		})
 	}
 	return contents, group.Wait()
 }
 
-func hashOf(file File) (content, error) {
+func hashFile(file File) (content, error) {
 	reader, err := os.Open(file.Path)
 	if err != nil {
 		return content{}, fmt.Errorf("reading a file to upload: %w", err)
 	}
-	defer func() { _ = reader.Close() }() // it was only read
+	defer func() { _ = reader.Close() }() // opened for reading only
 	sum := sha256.New()
 	size, err := io.Copy(sum, reader)
 	if err != nil {
@@ -135,34 +136,32 @@ func hashOf(file File) (content, error) {
 	return content{Path: file.Path, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// upload brings one file to the upstream, unless it is there.
+// upload uploads a file, unless the journal has its ID, and returns the ID.
 func (u *Uploader) upload(ctx context.Context, file File, c content, before snapshot) (string, error) {
-	if known, is := u.Journal.find(c); is && known.fileID != "" {
-		u.Uploaded(file, true)
-		return known.fileID, nil
+	if id := u.Journal.fileID(c); id != "" {
+		u.OnUploaded(file, true)
+		return id, nil
 	}
 	for attempt := 1; ; attempt++ {
-		if err := u.pause.wait(ctx); err != nil {
+		if err := u.backoff.wait(ctx); err != nil {
 			return "", err
 		}
 		if err := u.Journal.begin(c); err != nil {
 			return "", err
 		}
 		id, err := u.send(ctx, file, c)
-		if err != nil {
-			id, err = u.afterFailure(ctx, file, c, before, attempt, err)
+		if err == nil {
+			err = u.Journal.done(c, id)
+		} else {
+			id, err = u.handleFailure(ctx, file, c, before, attempt, err)
 		}
 		if err != nil {
 			return "", fmt.Errorf("uploading %s: %w", file.Name, err)
 		}
-		if id == "" {
-			continue
+		if id != "" {
+			u.OnUploaded(file, false)
+			return id, nil
 		}
-		if err := u.Journal.done(c, id); err != nil {
-			return "", err
-		}
-		u.Uploaded(file, false)
-		return id, nil
 	}
 }
 
@@ -171,7 +170,7 @@ func (u *Uploader) send(ctx context.Context, file File, c content) (string, erro
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = reader.Close() }() // it was only read
+	defer func() { _ = reader.Close() }() // opened for reading only
 	sum := sha256.New()
 	sent, err := u.Client.Upload(ctx, upstream.UploadRequest{
 		Name:    filepath.Base(file.Path),
@@ -182,15 +181,7 @@ func (u *Uploader) send(ctx context.Context, file File, c content) (string, erro
 		return "", err
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != c.SHA256 {
-		return "", &changedError{fileID: sent.ID}
+		return "", fmt.Errorf("the file changed during the upload, so %s is not used: run again when no process writes to it", sent.ID)
 	}
 	return sent.ID, nil
-}
-
-// changedError says that a file was written to while it was uploaded.
-type changedError struct{ fileID string }
-
-// Error names the file of the upstream that nobody will use.
-func (e *changedError) Error() string {
-	return fmt.Sprintf("it changed meanwhile, so what was uploaded as %s is not used; run again when nobody writes to it", e.fileID)
 }

@@ -22,23 +22,23 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
 
-// world is an upstream, a folder with files, and a journal.
-type world struct {
+// fixture is an OpenAI emulator, a directory with files, and a journal.
+type fixture struct {
 	*testing.T
-	upstream *emulator.Server
+	emulator *emulator.Server
 	client   *openai.Client
-	folder   string
+	dir      string
 	journal  string
 
-	mu    sync.Mutex
-	notes []string
+	mu   sync.Mutex
+	logs []string
 }
 
-func newWorld(t *testing.T, files map[string]string) *world {
+func newFixture(t *testing.T, files map[string]string) *fixture {
 	t.Helper()
-	w := &world{T: t, upstream: emulator.New(emulator.Options{}), folder: t.TempDir()}
-	w.journal = filepath.Join(t.TempDir(), "state", "journal")
-	server := httptest.NewServer(w.upstream)
+	f := &fixture{T: t, emulator: emulator.New(emulator.Options{}), dir: t.TempDir()}
+	f.journal = filepath.Join(t.TempDir(), "state", "journal")
+	server := httptest.NewServer(f.emulator)
 	t.Cleanup(server.Close)
 	client, err := openai.Dial(upstream.Connection{BaseURL: server.URL + "/v1", APIKey: "sk-test"},
 		openai.Options{Endpoints: upstream.EndpointPolicy{AllowInsecure: true}})
@@ -46,73 +46,73 @@ func newWorld(t *testing.T, files map[string]string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	w.client = client
+	f.client = client
 	for name, text := range files {
-		w.write(name, text)
+		f.write(name, text)
 	}
-	return w
+	return f
 }
 
-func (w *world) write(name, text string) {
-	w.Helper()
-	path := filepath.Join(w.folder, name)
+func (f *fixture) write(name, text string) {
+	f.Helper()
+	path := filepath.Join(f.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 }
 
-// run uploads the folder, as a new process would, with a client of its own where it is given one.
-func (w *world) run(ctx context.Context, client upstream.Uploader) ([]string, error) {
-	w.Helper()
-	files, _, err := Find([]string{w.folder})
+// run uploads the directory as a new process does. A nil client selects the fixture's.
+func (f *fixture) run(ctx context.Context, client upstream.Uploader) ([]string, error) {
+	f.Helper()
+	files, _, err := Find([]string{f.dir})
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
-	journal, err := OpenJournal(w.journal)
+	journal, err := OpenJournal(f.journal)
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
-	defer closed(w.T, journal)
+	defer mustClose(f.T, journal)
 	if client == nil {
-		client = w.client
+		client = f.client
 	}
 	u := Uploader{
-		Client: client, Journal: journal, Concurrency: 4, Attempts: 3, Settle: 300 * time.Millisecond,
-		Uploaded: func(File, bool) {},
-		Note: func(format string, args ...any) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.notes = append(w.notes, fmt.Sprintf(format, args...))
+		Client: client, Journal: journal, Concurrency: 4, Attempts: 3, SettleTime: 300 * time.Millisecond,
+		OnUploaded: func(File, bool) {},
+		Logf: func(format string, args ...any) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.logs = append(f.logs, fmt.Sprintf(format, args...))
 		},
 	}
 	return u.Run(ctx, files)
 }
 
-func (w *world) mustRun() []string {
-	w.Helper()
-	ids, err := w.run(w.Context(), nil)
+func (f *fixture) mustRun() []string {
+	f.Helper()
+	ids, err := f.run(f.Context(), nil)
 	if err != nil {
-		w.Fatalf("%v; notes: %q", err, w.notes)
+		f.Fatalf("%v; log: %q", err, f.logs)
 	}
 	return ids
 }
 
-// wantUploads demands that the upstream has so many files.
-func (w *world) wantUploads(want int) {
-	w.Helper()
-	files, err := w.client.Uploads(w.Context(), time.Time{})
+// wantUploads reports an error unless the API has that number of files.
+func (f *fixture) wantUploads(want int) {
+	f.Helper()
+	files, err := f.client.Uploads(f.Context(), time.Time{})
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
 	if len(files) != want {
-		w.Errorf("the upstream has %d files, want %d; notes: %q", len(files), want, w.notes)
+		f.Errorf("the API has %d files, want %d; log: %q", len(files), want, f.logs)
 	}
 }
 
-func some(count int) map[string]string {
+func testFiles(count int) map[string]string {
 	files := map[string]string{}
 	for i := range count {
 		files[fmt.Sprintf("%02d.md", i)] = strings.Repeat("x", i+1)
@@ -120,180 +120,180 @@ func some(count int) map[string]string {
 	return files
 }
 
-func TestFilesAreUploadedOnceInTheirOrder(t *testing.T) {
-	w := newWorld(t, some(20))
-	ids := w.mustRun()
-	files, err := w.client.Uploads(t.Context(), time.Time{})
+func TestUploader_ReturnsIDsInOrder(t *testing.T) {
+	f := newFixture(t, testFiles(20))
+	ids := f.mustRun()
+	files, err := f.client.Uploads(t.Context(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
 		if i := slices.Index(ids, file.ID); i < 0 || file.Name != fmt.Sprintf("%02d.md", i) || file.Size != int64(i+1) {
-			t.Errorf("%+v is number %d of the files", file, i)
+			t.Errorf("%+v has index %d of the returned IDs", file, i)
 		}
 	}
-	w.wantUploads(20)
-	if again := w.mustRun(); !slices.Equal(ids, again) {
-		t.Errorf("the second run gives %v, and the first %v", again, ids)
+	f.wantUploads(20)
+	if again := f.mustRun(); !slices.Equal(ids, again) {
+		t.Errorf("second run returned %v, want %v", again, ids)
 	}
-	w.wantUploads(20)
+	f.wantUploads(20)
 }
 
-func TestOnlyWhatChangedIsUploadedAgain(t *testing.T) {
-	w := newWorld(t, some(5))
-	before := w.mustRun()
-	w.write("01.md", "yy") // of the same size
-	w.write("new.md", "new")
-	after := w.mustRun()
-	w.wantUploads(7)
+func TestUploader_ChangedFiles(t *testing.T) {
+	f := newFixture(t, testFiles(5))
+	before := f.mustRun()
+	f.write("01.md", "yy") // same size
+	f.write("new.md", "new")
+	after := f.mustRun()
+	f.wantUploads(7)
 	if before[0] != after[0] || before[1] == after[1] || len(after) != 6 {
-		t.Errorf("the IDs were %v, and are %v", before, after)
+		t.Errorf("IDs before = %v, after = %v", before, after)
 	}
 }
 
-func TestFilesOfTheSameNameSizeAndContentAreDifferentFiles(t *testing.T) {
-	w := newWorld(t, map[string]string{"a/index.md": "same", "b/index.md": "same", "c/index.md": "else"})
-	ids := w.mustRun()
-	w.wantUploads(3)
+func TestUploader_SameNameAndContent(t *testing.T) {
+	f := newFixture(t, map[string]string{"a/index.md": "same", "b/index.md": "same", "c/index.md": "else"})
+	ids := f.mustRun()
+	f.wantUploads(3)
 	slices.Sort(ids)
 	if len(slices.Compact(ids)) != 3 {
-		t.Errorf("the IDs are %v", ids)
+		t.Errorf("IDs = %v, want 3 different ones", ids)
 	}
 }
 
-func TestAnUploadWhoseAnswerIsLostIsFound(t *testing.T) {
+func TestUploader_LostResponse(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"server error": {Status: http.StatusInternalServerError},
-		"broken":       {Action: emulator.Drop},
+		"disconnect":   {Action: emulator.Drop},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, some(6))
+			f := newFixture(t, testFiles(6))
 			fault.Operation, fault.Times, fault.AfterEffect = emulator.Upload, 3, true
-			w.upstream.AddFault(fault)
-			w.mustRun()
-			w.wantUploads(6)
+			f.emulator.AddFault(fault)
+			f.mustRun()
+			f.wantUploads(6)
 		})
 	}
 }
 
-func TestAnUploadThatFailsForAWhileIsTriedAgain(t *testing.T) {
+func TestUploader_RetriesTransientError(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"rate limit":   {Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "1"}},
 		"server error": {Status: http.StatusBadGateway},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, some(6))
+			f := newFixture(t, testFiles(6))
 			fault.Operation, fault.Times = emulator.Upload, 2
-			w.upstream.AddFault(fault)
-			w.mustRun()
-			w.wantUploads(6)
+			f.emulator.AddFault(fault)
+			f.mustRun()
+			f.wantUploads(6)
 		})
 	}
 }
 
-func TestWhatWaitingDoesNotHelpEndsTheRun(t *testing.T) {
+func TestUploader_PermanentError(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
-		"refused":     {Status: http.StatusBadRequest, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
-		"key refused": {Status: http.StatusUnauthorized, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
-		"quota":       {Status: http.StatusTooManyRequests, Body: emulator.OpenAIError("insufficient_quota", "insufficient_quota", "No such purpose.")},
+		"rejected":     {Status: http.StatusBadRequest, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
+		"unauthorized": {Status: http.StatusUnauthorized, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
+		"quota":        {Status: http.StatusTooManyRequests, Body: emulator.OpenAIError("insufficient_quota", "insufficient_quota", "No such purpose.")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, some(30))
+			f := newFixture(t, testFiles(30))
 			fault.Operation, fault.Times = emulator.Upload, 1
-			w.upstream.AddFault(fault)
-			_, err := w.run(t.Context(), nil)
+			f.emulator.AddFault(fault)
+			_, err := f.run(t.Context(), nil)
 			if err == nil || !strings.Contains(err.Error(), ".md: No such purpose.") {
-				t.Errorf("error is %v, want the file's name and the upstream's message", err)
+				t.Errorf("error = %v, want the name of the file and the message of the API", err)
 			}
-			w.mustRun()
-			w.wantUploads(30)
+			f.mustRun()
+			f.wantUploads(30)
 		})
 	}
 }
 
-// dying takes the process's answers away: it cuts the context off after some uploads.
-type dying struct {
+// interruptingUploader cancels the context and drops the responses after a number of uploads.
+type interruptingUploader struct {
 	upstream.Uploader
-	die   context.CancelFunc
-	after int
+	cancel context.CancelFunc
+	after  int
 
 	mu    sync.Mutex
 	count int
 }
 
-func (d *dying) Upload(ctx context.Context, request upstream.UploadRequest) (upstream.UploadedFile, error) {
-	file, err := d.Uploader.Upload(ctx, request)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.count++; d.count > d.after {
-		d.die()
+func (i *interruptingUploader) Upload(ctx context.Context, request upstream.UploadRequest) (upstream.UploadedFile, error) {
+	file, err := i.Uploader.Upload(ctx, request)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.count++; i.count > i.after {
+		i.cancel()
 		return upstream.UploadedFile{}, context.Canceled
 	}
 	return file, err
 }
 
-func TestARunThatWasCutOffUploadsNothingTwice(t *testing.T) {
+func TestUploader_Interrupted(t *testing.T) {
 	for after := range 10 {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			w := newWorld(t, some(10))
-			ctx, die := context.WithCancel(t.Context())
-			if _, err := w.run(ctx, &dying{Uploader: w.client, die: die, after: after}); !errors.Is(err, context.Canceled) {
-				t.Fatalf("the run ended with %v", err)
+			f := newFixture(t, testFiles(10))
+			ctx, cancel := context.WithCancel(t.Context())
+			if _, err := f.run(ctx, &interruptingUploader{Uploader: f.client, cancel: cancel, after: after}); !errors.Is(err, context.Canceled) {
+				t.Fatalf("run returned %v, want context.Canceled", err)
 			}
-			w.mustRun()
-			w.wantUploads(10)
+			f.mustRun()
+			f.wantUploads(10)
 		})
 	}
 }
 
-func TestAFileOfSomebodyElseIsNotTaken(t *testing.T) {
-	w := newWorld(t, map[string]string{"a.md": "mine"})
-	// It is there before the run, and looks the same.
-	theirs, err := w.client.Upload(t.Context(), upstream.UploadRequest{Name: "a.md", Size: 4, Content: strings.NewReader("else")})
+func TestUploader_FileOfAnotherClient(t *testing.T) {
+	f := newFixture(t, map[string]string{"a.md": "mine"})
+	// It exists before the run, with the same name and size.
+	other, err := f.client.Upload(t.Context(), upstream.UploadRequest{Name: "a.md", Size: 4, Content: strings.NewReader("else")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.upstream.AddFault(emulator.Fault{Operation: emulator.Upload, Times: 1, Status: http.StatusInternalServerError})
-	if ids := w.mustRun(); ids[0] == theirs.ID {
-		t.Errorf("%s was there before", theirs.ID)
+	f.emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Times: 1, Status: http.StatusInternalServerError})
+	if ids := f.mustRun(); ids[0] == other.ID {
+		t.Errorf("run returned %s, which another client uploaded", other.ID)
 	}
-	w.wantUploads(2)
+	f.wantUploads(2)
 }
 
-func TestWhatIsGoneUpstreamIsUploadedAgain(t *testing.T) {
-	w := newWorld(t, some(3))
-	before := w.mustRun()
+func TestUploader_DeletedFile(t *testing.T) {
+	f := newFixture(t, testFiles(3))
+	before := f.mustRun()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/v1/files/"+before[1], nil)
 	request.Header.Set("Authorization", "Bearer sk-test")
-	answer := httptest.NewRecorder()
-	w.upstream.ServeHTTP(answer, request)
-	if answer.Code != http.StatusOK {
-		t.Fatalf("deleting answered %d", answer.Code)
+	response := httptest.NewRecorder()
+	f.emulator.ServeHTTP(response, request)
+	if response.Code != http.StatusOK {
+		t.Fatalf("DELETE returned %d", response.Code)
 	}
-	after := w.mustRun()
-	w.wantUploads(3)
+	after := f.mustRun()
+	f.wantUploads(3)
 	if after[0] != before[0] || after[1] == before[1] {
-		t.Errorf("the IDs were %v, and are %v", before, after)
+		t.Errorf("IDs before = %v, after = %v", before, after)
 	}
 }
 
-// writing changes a file while it is sent.
-type writing struct {
+// modifyingUploader modifies a file during its upload.
+type modifyingUploader struct {
 	upstream.Uploader
-	change func()
+	modify func()
 }
 
-func (c *writing) Upload(ctx context.Context, request upstream.UploadRequest) (upstream.UploadedFile, error) {
-	c.change()
-	return c.Uploader.Upload(ctx, request)
+func (m *modifyingUploader) Upload(ctx context.Context, request upstream.UploadRequest) (upstream.UploadedFile, error) {
+	m.modify()
+	return m.Uploader.Upload(ctx, request)
 }
 
-func TestAFileThatChangesMeanwhileIsNotTaken(t *testing.T) {
-	w := newWorld(t, map[string]string{"a.md": "one"})
-	_, err := w.run(t.Context(), &writing{w.client, func() { w.write("a.md", "two") }})
-	if err == nil || !strings.Contains(err.Error(), "changed meanwhile") {
-		t.Fatalf("error is %v", err)
+func TestUploader_FileChangesDuringUpload(t *testing.T) {
+	f := newFixture(t, map[string]string{"a.md": "one"})
+	_, err := f.run(t.Context(), &modifyingUploader{f.client, func() { f.write("a.md", "two") }})
+	if err == nil || !strings.Contains(err.Error(), "changed during the upload") {
+		t.Fatalf("error = %v, want that the file changed", err)
 	}
-	w.mustRun()
-	w.wantUploads(2)
+	f.mustRun()
+	f.wantUploads(2)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// BenchmarkTranslate2000Files is what it takes to make the body of the largest create.
+// BenchmarkTranslate2000Files measures the encoding of the largest create request.
 func BenchmarkTranslate2000Files(b *testing.B) {
 	plain := upstream.CreateRequest{VectorStoreID: "vs_1"}
 	detailed := plain

@@ -1,9 +1,9 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package openai is the adapter of the upstream port on OpenAI's SDK for Go, and the only
-// importer of it. It makes every call at most once, bounds what it reads, classifies what went
-// wrong, and keeps keys out of everything that it returns.
+// Package openai implements the port in package upstream with the OpenAI SDK for Go. No other package
+// imports the SDK. It sends every request at most once, limits the size of responses, classifies
+// errors, and removes keys from everything that it returns.
 package openai
 
 import (
@@ -22,33 +22,33 @@ const (
 	defaultRequestTimeout   = 30 * time.Second
 	defaultMaxResponseBytes = 8 << 20
 
-	// filesPerPage is the most that the upstream lists at once.
+	// filesPerPage is the maximum page size of the API.
 	filesPerPage = 100
-	// filesPerBatch is the most that a batch holds, so also the most that are read of a list.
+	// filesPerBatch is the maximum number of files in a batch, and so in a list of its files.
 	filesPerBatch = 2000
 )
 
-// Options are the limits under which a Client calls. The zero value has sensible ones.
+// Options configure a Client. The zero value is valid.
 type Options struct {
-	// RequestTimeout bounds each call of the port, from resolving the name to the end of the
-	// answer; FailedFiles is bounded as a whole. 30 s by default. A deadline of the caller's
-	// that is sooner stays in force.
+	// RequestTimeout is the timeout of each call, from the name resolution to the end of the
+	// response; for FailedFiles and Files, of all pages together. Defaults to 30 s. An earlier
+	// deadline of the caller's context takes precedence.
 	RequestTimeout time.Duration
-	// MaxResponseBytes bounds the body of an answer, after decompression. 8 MiB by default,
-	// which is enough for a page of 100 files with attributes of the greatest length.
+	// MaxResponseBytes is the maximum size of the body of a response, after decompression. Defaults
+	// to 8 MiB, which is sufficient for a page of 100 files with attributes of the maximum length.
 	MaxResponseBytes int64
-	// Endpoints says which endpoints may be called.
+	// Endpoints restricts the endpoints that a connection can have.
 	Endpoints upstream.EndpointPolicy
-	// CABundle is certificate authorities, in PEM, to trust beside the system's and those of a
-	// connection. Empty for none.
+	// CABundle is a bundle of CA certificates, PEM-encoded, to trust in addition to those of the
+	// system and of the connection. It can be empty.
 	CABundle string
-	// UserAgent is sent with every request; empty sends the SDK's.
+	// UserAgent is the User-Agent header. Defaults to that of the SDK.
 	UserAgent string
-	// Observer is told of every request; nil where nobody wants to know.
+	// Observer observes every request. It can be nil.
 	Observer upstream.Observer
 }
 
-// Client makes calls on one connection, over one pool of HTTP connections.
+// Client is an upstream.Client and an upstream.Uploader with one pool of HTTP connections.
 type Client struct {
 	batches   sdk.VectorStoreFileBatchService
 	files     sdk.VectorStoreFileService
@@ -57,7 +57,7 @@ type Client struct {
 	timeout   time.Duration
 	maxBytes  int64
 	host      string
-	// redact is a function and not a list, so that no way of printing a Client shows a key.
+	// redact is a function rather than a list, so that printing a Client never shows a key.
 	redact func(string) string
 	// observer is never nil.
 	observer upstream.Observer
@@ -65,11 +65,11 @@ type Client struct {
 
 var _ upstream.Client = (*Client)(nil)
 
-// Dial makes a Client. It checks the connection but does not use it: no request is made. Its
-// errors are *upstream.Error, of kind NoCredentials where there is no key and of kind
-// Unauthorized otherwise, and name the key of the Secret that has to change, never its value.
+// Dial returns a Client for a connection. It validates the connection, but sends no request. Every
+// error is an *upstream.Error: of kind NoCredentials if there is no key, and of kind Unauthorized
+// otherwise. Its message names the key of the Secret to fix, and never contains the value.
 func Dial(connection upstream.Connection, options Options) (*Client, error) {
-	settings, err := check(connection, options)
+	settings, err := validate(connection, options)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +80,13 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 		options.MaxResponseBytes = defaultMaxResponseBytes
 	}
 	if options.Observer == nil {
-		options.Observer = unobserved
+		options.Observer = noObserver
 	}
-	transport := newTransport(settings.authorities)
+	transport := newTransport(settings.rootCAs)
 	requestOptions := settings.requestOptions(transport, options.UserAgent)
 	return &Client{
-		// The services, unlike sdk.NewClient, read nothing from the environment, where another
-		// tenant's settings may stand.
+		// Unlike sdk.NewClient, the services do not read the environment, which does not belong to
+		// the tenant.
 		batches:   sdk.NewVectorStoreFileBatchService(requestOptions...),
 		files:     sdk.NewVectorStoreFileService(requestOptions...),
 		uploads:   sdk.NewFileService(requestOptions...),
@@ -99,25 +99,26 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 	}, nil
 }
 
-// Close drops the idle connections. Calls under way go on, and later ones connect anew.
+// Close closes the idle connections. It does not affect calls in progress. Later calls open new
+// connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// String names the host and nothing else.
-func (c *Client) String() string { return "openai client of " + c.host }
+// String returns a description that contains the host, but no credentials.
+func (c *Client) String() string { return "OpenAI client for " + c.host }
 
-// GoString is String, for %#v.
+// GoString implements fmt.GoStringer, so that %#v shows no credentials either.
 func (c *Client) GoString() string { return c.String() }
 
 // Create implements upstream.Client.
 func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (upstream.Batch, error) {
-	if err := checkStoreID(request.VectorStoreID); err != nil {
-		return upstream.Batch{}, c.refusal(err)
+	if err := validateStoreID(request.VectorStoreID); err != nil {
+		return upstream.Batch{}, c.rejected(err)
 	}
 	params, err := createParams(request)
 	if err != nil {
-		return upstream.Batch{}, c.refusal(err)
+		return upstream.Batch{}, c.rejected(err)
 	}
-	x := &exchange{operation: upstream.OperationCreate, creates: true}
+	x := &exchange{operation: upstream.OperationCreate, notIdempotent: true}
 	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.batches.New(ctx, request.VectorStoreID, params, options...)
 		return err
@@ -125,24 +126,24 @@ func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (up
 	if err != nil {
 		return upstream.Batch{}, err
 	}
-	return c.batch(x, upstream.BatchRef{VectorStoreID: request.VectorStoreID})
+	return c.decodeBatch(x, upstream.BatchRef{VectorStoreID: request.VectorStoreID})
 }
 
 // Retrieve implements upstream.Client.
 func (c *Client) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.onBatch(ctx, upstream.OperationRetrieve, ref, c.batches.Get)
+	return c.callBatch(ctx, upstream.OperationRetrieve, ref, c.batches.Get)
 }
 
 // Cancel implements upstream.Client.
 func (c *Client) Cancel(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.onBatch(ctx, upstream.OperationCancel, ref, c.batches.Cancel)
+	return c.callBatch(ctx, upstream.OperationCancel, ref, c.batches.Cancel)
 }
 
 type batchCall func(ctx context.Context, storeID, batchID string, options ...option.RequestOption) (*sdk.VectorStoreFileBatch, error)
 
-func (c *Client) onBatch(ctx context.Context, operation upstream.Operation, ref upstream.BatchRef, call batchCall) (upstream.Batch, error) {
-	if err := checkRef(ref); err != nil {
-		return upstream.Batch{}, c.refusal(err)
+func (c *Client) callBatch(ctx context.Context, operation upstream.Operation, ref upstream.BatchRef, call batchCall) (upstream.Batch, error) {
+	if err := validateRef(ref); err != nil {
+		return upstream.Batch{}, c.rejected(err)
 	}
 	x := &exchange{operation: operation}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
@@ -152,13 +153,13 @@ func (c *Client) onBatch(ctx context.Context, operation upstream.Operation, ref 
 	if err != nil {
 		return upstream.Batch{}, err
 	}
-	return c.batch(x, ref)
+	return c.decodeBatch(x, ref)
 }
 
-func (c *Client) batch(x *exchange, ref upstream.BatchRef) (upstream.Batch, error) {
+func (c *Client) decodeBatch(x *exchange, ref upstream.BatchRef) (upstream.Batch, error) {
 	batch, err := decodeBatch(x.body, ref)
 	if err != nil {
-		return upstream.Batch{}, c.badAnswer(x, err)
+		return upstream.Batch{}, c.invalidResponse(x, err)
 	}
 	batch.PollAfter = pollAfter(x.header)
 	return batch, nil
@@ -197,11 +198,11 @@ func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, er
 	return ids, nil
 }
 
-// eachFile shows the files of a batch, each of them once, until it has shown all of them or is
-// told that it is enough. The request timeout bounds the whole of it.
-func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk.VectorStoreFileBatchListFilesParamsFilter, more func(sdk.VectorStoreFile) bool) error {
-	if err := checkRef(ref); err != nil {
-		return c.refusal(err)
+// eachFile calls yield for each file of a batch, once per file, until yield returns false. The request
+// timeout applies to all pages together.
+func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk.VectorStoreFileBatchListFilesParamsFilter, yield func(sdk.VectorStoreFile) bool) error {
+	if err := validateRef(ref); err != nil {
+		return c.rejected(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -219,11 +220,11 @@ func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk
 				continue
 			}
 			seen[file.ID] = true
-			if !more(file) {
+			if !yield(file) {
 				return nil
 			}
 		}
-		// A page of nothing new comes from a server that ignores the cursor.
+		// A server that ignores the cursor returns a page without new files.
 		if page.last || len(seen) == before {
 			return nil
 		}
@@ -233,7 +234,7 @@ func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk
 }
 
 func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.VectorStoreFileBatchListFilesParams) (filePage, error) {
-	x := &exchange{operation: listing(query.Filter)}
+	x := &exchange{operation: listOperation(query.Filter)}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.batches.ListFiles(ctx, ref.VectorStoreID, ref.BatchID, query, options...)
 		return err
@@ -243,13 +244,13 @@ func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.Vect
 	}
 	page, err := decodePage(x.body)
 	if err != nil {
-		return filePage{}, c.badAnswer(x, err)
+		return filePage{}, c.invalidResponse(x, err)
 	}
 	return page, nil
 }
 
-// listing is what a list of files with that filter is for.
-func listing(filter sdk.VectorStoreFileBatchListFilesParamsFilter) upstream.Operation {
+// listOperation returns the operation of a list request with the given filter.
+func listOperation(filter sdk.VectorStoreFileBatchListFilesParamsFilter) upstream.Operation {
 	if filter == "" {
 		return upstream.OperationListFiles
 	}
@@ -259,18 +260,18 @@ func listing(filter sdk.VectorStoreFileBatchListFilesParamsFilter) upstream.Oper
 func (c *Client) failedFile(file sdk.VectorStoreFile) upstream.FailedFile {
 	return upstream.FailedFile{
 		FileID:  file.ID,
-		Code:    c.text(file.LastError.Code, maxCode),
-		Message: c.text(file.LastError.Message, maxMessage),
+		Code:    c.sanitize(file.LastError.Code, maxCode),
+		Message: c.sanitize(file.LastError.Message, maxMessage),
 	}
 }
 
 // File implements upstream.Client.
 func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstream.File, error) {
-	if err := checkStoreID(vectorStoreID); err != nil {
-		return upstream.File{}, c.refusal(err)
+	if err := validateStoreID(vectorStoreID); err != nil {
+		return upstream.File{}, c.rejected(err)
 	}
-	if err := checkObjectID("file", fileID); err != nil {
-		return upstream.File{}, c.refusal(err)
+	if err := validateObjectID("file", fileID); err != nil {
+		return upstream.File{}, c.rejected(err)
 	}
 	x := &exchange{operation: upstream.OperationReadFile}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
@@ -282,20 +283,20 @@ func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstre
 	}
 	file, err := decodeFile(x.body, vectorStoreID, fileID)
 	if err != nil {
-		return upstream.File{}, c.badAnswer(x, err)
+		return upstream.File{}, c.invalidResponse(x, err)
 	}
 	return file, nil
 }
 
 // Detach implements upstream.Client.
 func (c *Client) Detach(ctx context.Context, vectorStoreID, fileID string) error {
-	if err := checkStoreID(vectorStoreID); err != nil {
-		return c.refusal(err)
+	if err := validateStoreID(vectorStoreID); err != nil {
+		return c.rejected(err)
 	}
-	if err := checkObjectID("file", fileID); err != nil {
-		return c.refusal(err)
+	if err := validateObjectID("file", fileID); err != nil {
+		return c.rejected(err)
 	}
-	// What the answer says beside its status is of no interest: it is safe to repeat.
+	// Ignore the body of the response: the request is safe to repeat.
 	return c.do(ctx, &exchange{operation: upstream.OperationDetachFile}, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.files.Delete(ctx, vectorStoreID, fileID, options...)
 		return err

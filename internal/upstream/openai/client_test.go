@@ -26,11 +26,11 @@ import (
 func emulate(t *testing.T, settings emulator.Settings) (*Client, *emulator.Server) {
 	t.Helper()
 	server := emulator.New(emulator.Options{APIKeys: []string{testKey}, VectorStores: []string{testStore}, Settings: settings})
-	e := listen(t, server.ServeHTTP, plain)
+	e := listen(t, server.ServeHTTP, start)
 	return dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{}), server
 }
 
-func TestBatchIsCreatedReadAndCancelled(t *testing.T) {
+func TestClient_CreateRetrieveCancel(t *testing.T) {
 	ctx := t.Context()
 	client, server := emulate(t, emulator.Settings{Pace: time.Hour, ExtraFields: true})
 
@@ -68,13 +68,13 @@ func TestBatchIsCreatedReadAndCancelled(t *testing.T) {
 		t.Errorf("Retrieve after Cancel (-want +got):\n%s", diff)
 	}
 	if server.CreateCount() != 1 {
-		t.Errorf("the upstream made %d batches, want 1", server.CreateCount())
+		t.Errorf("the server created %d batches, want 1", server.CreateCount())
 	}
 }
 
-func TestFileTellsWhenItWasAttached(t *testing.T) {
+func TestFile(t *testing.T) {
 	client, _ := emulate(t, emulator.Settings{})
-	if _, err := client.File(t.Context(), testStore, testFile); known(t, err).Kind != upstream.NotFound {
+	if _, err := client.File(t.Context(), testStore, testFile); classified(t, err).Kind != upstream.NotFound {
 		t.Errorf("File before it is attached: %v, want not found", err)
 	}
 	created, err := client.Create(t.Context(), testCreate)
@@ -90,7 +90,7 @@ func TestFileTellsWhenItWasAttached(t *testing.T) {
 	}
 }
 
-func TestFailedFilesAreReadOverPagesUpToTheLimit(t *testing.T) {
+func TestFailedFiles_Pagination(t *testing.T) {
 	client, server := emulate(t, emulator.Settings{})
 	request := upstream.CreateRequest{VectorStoreID: testStore, FileIDs: []string{"file-good"}}
 	for i := range 250 {
@@ -123,7 +123,7 @@ func TestFailedFilesAreReadOverPagesUpToTheLimit(t *testing.T) {
 	}
 }
 
-// page gives a page of a list of files, in which every file has the given status.
+// page returns a page of a list of files, all with the given status.
 func page(status string, hasMore bool, ids ...string) string {
 	files := make([]string, 0, len(ids))
 	for _, id := range ids {
@@ -132,9 +132,9 @@ func page(status string, hasMore bool, ids ...string) string {
 	return fmt.Sprintf(`{"object":"list","data":[%s],"has_more":%t}`, strings.Join(files, ","), hasMore)
 }
 
-func TestFailedFilesEndsWithAServerThatNeverDoes(t *testing.T) {
-	t.Run("the same page over and over", func(t *testing.T) {
-		client, e := serve(t, answerJSON(200, page("failed", true, "file-a", "file-b")), Options{})
+func TestFailedFiles_EndlessList(t *testing.T) {
+	t.Run("always the same page", func(t *testing.T) {
+		client, e := serve(t, respondJSON(200, page("failed", true, "file-a", "file-b")), Options{})
 		failed, err := client.FailedFiles(t.Context(), testRef, 100)
 		want := []upstream.FailedFile{
 			{FileID: "file-a", Code: "server_error", Message: "broke"},
@@ -147,14 +147,14 @@ func TestFailedFilesEndsWithAServerThatNeverDoes(t *testing.T) {
 			t.Errorf("%d requests, want 2", e.requests.Load())
 		}
 	})
-	t.Run("new files for ever, none of them failed", func(t *testing.T) {
+	t.Run("endless pages of completed files", func(t *testing.T) {
 		var number atomic.Int64
 		client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			ids := make([]string, filesPerPage)
 			for i := range ids {
 				ids[i] = fmt.Sprintf("file-%d", number.Add(1))
 			}
-			answerJSON(200, page("completed", true, ids...))(w, r)
+			respondJSON(200, page("completed", true, ids...))(w, r)
 		}, Options{})
 		failed, err := client.FailedFiles(t.Context(), testRef, 100)
 		if err != nil || len(failed) != 0 {
@@ -166,7 +166,7 @@ func TestFailedFilesEndsWithAServerThatNeverDoes(t *testing.T) {
 	})
 }
 
-func TestFailedFilesUnderstandsSparseLists(t *testing.T) {
+func TestFailedFiles_SparseLists(t *testing.T) {
 	for name, test := range map[string]struct {
 		body string
 		want []upstream.FailedFile
@@ -185,7 +185,7 @@ func TestFailedFilesUnderstandsSparseLists(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := serve(t, answerJSON(200, test.body), Options{})
+			client, _ := serve(t, respondJSON(200, test.body), Options{})
 			got, err := client.FailedFiles(t.Context(), testRef, 100)
 			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
 				t.Errorf("FailedFiles: %v (-want +got):\n%s", err, diff)
@@ -194,11 +194,11 @@ func TestFailedFilesUnderstandsSparseLists(t *testing.T) {
 	}
 }
 
-func TestPollHintIsPassedOn(t *testing.T) {
+func TestClient_PollAfter(t *testing.T) {
 	for hint, want := range map[string]time.Duration{
 		"": 0, "5000": 5 * time.Second, "-1": 0, "soon": 0, "86400000": time.Hour, "1e300": time.Hour, "NaN": 0,
 	} {
-		client, _ := serve(t, answerJSON(200, batchJSON, "openai-poll-after-ms", hint), Options{})
+		client, _ := serve(t, respondJSON(200, batchJSON, "openai-poll-after-ms", hint), Options{})
 		for name, call := range map[string]func() (upstream.Batch, error){
 			"create":   func() (upstream.Batch, error) { return client.Create(t.Context(), testCreate) },
 			"retrieve": func() (upstream.Batch, error) { return client.Retrieve(t.Context(), testRef) },
@@ -211,7 +211,7 @@ func TestPollHintIsPassedOn(t *testing.T) {
 	}
 }
 
-func TestRequestsAreWhatTheAPIDocuments(t *testing.T) {
+func TestClient_Requests(t *testing.T) {
 	chunking := &upstream.StaticChunking{MaxChunkSizeTokens: 800, ChunkOverlapTokens: 0}
 	attributes := map[string]any{"s": "<ü>", "yes": true, "no": false, "empty": "", "zero": int64(0)}
 	for name, test := range map[string]struct {
@@ -220,7 +220,7 @@ func TestRequestsAreWhatTheAPIDocuments(t *testing.T) {
 		requestURI string
 		body       string
 	}{
-		"create of bare IDs": {
+		"create with IDs only": {
 			call:       func(c *Client) error { return calls["create"](t.Context(), c) },
 			method:     "POST",
 			requestURI: "/v1/vector_stores/vs_abc123/file_batches",
@@ -277,10 +277,10 @@ func TestRequestsAreWhatTheAPIDocuments(t *testing.T) {
 			client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				requests <- request{r.Method, r.RequestURI, string(body)}
-				answerJSON(400, "")(w, r)
+				respondJSON(400, "")(w, r)
 			}, Options{})
-			if err := test.call(client); known(t, err).Kind != upstream.Rejected {
-				t.Fatalf("error is %v, want it rejected", err)
+			if err := test.call(client); classified(t, err).Kind != upstream.Rejected {
+				t.Fatalf("error is %v, want rejected", err)
 			}
 			got := <-requests
 			if got.method != test.method || got.uri != test.requestURI {
@@ -307,7 +307,7 @@ func sameJSON(t *testing.T, a, b string) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-func TestAttributeNumbersAreSentExactly(t *testing.T) {
+func TestCreate_AttributeNumbersAreExact(t *testing.T) {
 	for _, test := range []struct {
 		value any
 		want  string
@@ -332,7 +332,7 @@ func TestAttributeNumbersAreSentExactly(t *testing.T) {
 			client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				bodies <- string(body)
-				answerJSON(200, batchJSON)(w, r)
+				respondJSON(200, batchJSON)(w, r)
 			}, Options{})
 			if _, err := client.Create(t.Context(), request); err != nil {
 				t.Fatalf("Create: %v", err)
@@ -344,10 +344,10 @@ func TestAttributeNumbersAreSentExactly(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsRefusedBeforehand(t *testing.T) {
+func TestCreate_InvalidRequests(t *testing.T) {
 	for name, call := range map[string]func(*Client) error{
 		"no files": createWith(upstream.CreateRequest{VectorStoreID: testStore}),
-		"both forms of files": createWith(upstream.CreateRequest{
+		"both IDs and files": createWith(upstream.CreateRequest{
 			VectorStoreID: testStore, FileIDs: []string{testFile}, Files: []upstream.FileToAttach{{FileID: testFile}},
 		}),
 		"a null attribute": createAttribute(nil),
@@ -356,12 +356,12 @@ func TestWhatCannotBeSentIsRefusedBeforehand(t *testing.T) {
 		"infinity":         createAttribute(math.Inf(1)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, e := serve(t, answerJSON(200, batchJSON), Options{})
-			if failure := known(t, call(client)); failure.Kind != upstream.Rejected || failure.Message == "" {
-				t.Errorf("error is %v (%v), want it rejected with a message", failure, failure.Kind)
+			client, e := serve(t, respondJSON(200, batchJSON), Options{})
+			if failure := classified(t, call(client)); failure.Kind != upstream.Rejected || failure.Message == "" {
+				t.Errorf("error is %v (%v), want rejected with a message", failure, failure.Kind)
 			}
 			if e.requests.Load() != 0 {
-				t.Errorf("%d requests were made, want none", e.requests.Load())
+				t.Errorf("%d requests were sent, want none", e.requests.Load())
 			}
 		})
 	}
@@ -380,8 +380,8 @@ func createAttribute(value any) func(*Client) error {
 	})
 }
 
-func TestIDsCannotAlterThePath(t *testing.T) {
-	client, e := serve(t, answerJSON(200, batchJSON), Options{})
+func TestClient_InvalidIDs(t *testing.T) {
+	client, e := serve(t, respondJSON(200, batchJSON), Options{})
 	bad := []string{
 		"", ".", "..", "../x", "a/b", "a\\b", "a%2Fb", "a?b", "a#b", "a b", "a\nb", "ä", "a\x00", strings.Repeat("a", 129),
 		"vs_abc123\n", ";", "a&b",
@@ -412,32 +412,32 @@ func TestIDsCannotAlterThePath(t *testing.T) {
 			"file":            func() error { _, err := client.File(ctx, testStore, id); return err },
 			"file of a store": func() error { _, err := client.File(ctx, id, testFile); return err },
 		} {
-			if err := call(); known(t, err).Kind != upstream.Rejected {
-				t.Errorf("%s with ID %q: %v, want it rejected", name, id, err)
+			if err := call(); classified(t, err).Kind != upstream.Rejected {
+				t.Errorf("%s with ID %q: %v, want rejected", name, id, err)
 			}
 		}
 	}
 	if e.requests.Load() != 0 {
-		t.Errorf("%d requests were made, want none", e.requests.Load())
+		t.Errorf("%d requests were sent, want none", e.requests.Load())
 	}
 }
 
-func TestIDsOfCompatibleServersWork(t *testing.T) {
+func TestRetrieve_IDsOfCompatibleServers(t *testing.T) {
 	const batchID = "batch:6f1c2a1e-0b64-4a53.v2"
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if want := "/v1/vector_stores/" + testStore + "/file_batches/" + batchID; r.URL.Path != want {
 			t.Errorf("path is %s, want %s", r.URL.Path, want)
 		}
-		answerJSON(200, strings.ReplaceAll(batchJSON, testBatch, batchID))(w, r)
+		respondJSON(200, strings.ReplaceAll(batchJSON, testBatch, batchID))(w, r)
 	}, Options{})
 	if _, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: testStore, BatchID: batchID}); err != nil {
 		t.Errorf("Retrieve: %v", err)
 	}
 }
 
-func TestConnectionsAreReused(t *testing.T) {
+func TestClient_ReusesConnections(t *testing.T) {
 	for name, start := range map[string]func(*httptest.Server){
-		"HTTP/1": plain,
+		"HTTP/1": start,
 		"HTTP/2": func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -447,17 +447,17 @@ func TestConnectionsAreReused(t *testing.T) {
 				protocol.Store(r.Proto)
 				switch {
 				case strings.HasSuffix(r.URL.Path, "/"+testFile):
-					answerJSON(404, `{"error":{"message":"no such file"}}`)(w, r)
+					respondJSON(404, `{"error":{"message":"no such file"}}`)(w, r)
 				case strings.HasSuffix(r.URL.Path, "/files"):
-					answerJSON(200, page("failed", false, "file-a"))(w, r)
+					respondJSON(200, page("failed", false, "file-a"))(w, r)
 				default:
-					answerJSON(200, batchJSON)(w, r)
+					respondJSON(200, batchJSON)(w, r)
 				}
 			}, func(s *httptest.Server) {
 				s.Config.ConnState = countNew(&accepted)
 				start(s)
 			})
-			client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+			client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: caBundle(e)}, Options{})
 			for range 20 {
 				for name, call := range calls {
 					if err := call(t.Context(), client); (err != nil) != (name == "file") {

@@ -20,29 +20,29 @@ import (
 )
 
 const (
-	// maxStatus bounds a status, in bytes. The documented ones have at most 11.
+	// maxStatus is the maximum length of a status, in bytes. The documented ones have at most 11.
 	maxStatus = 64
-	// maxTime is the last second of the year 9999, the last that Kubernetes can store.
+	// maxTime is the last second of the year 9999, the latest time that Kubernetes can store.
 	maxTime = 253402300799
 )
 
-// decodeBatch reads a batch. An empty ref.BatchID is that of a batch which was just created and
-// may have any ID; its other fields may then be missing, since nothing must make us lose the ID.
+// decodeBatch decodes a batch. If ref.BatchID is empty, the batch is new: decodeBatch accepts any ID,
+// and ignores invalid values of other fields, so that the ID is not lost.
 func decodeBatch(body []byte, ref upstream.BatchRef) (upstream.Batch, error) {
-	var answer sdk.VectorStoreFileBatch
-	if err := decode(body, &answer); err != nil {
+	var response sdk.VectorStoreFileBatch
+	if err := decode(body, &response); err != nil {
 		return upstream.Batch{}, err
 	}
-	if err := checkIdentity(answer, ref); err != nil {
+	if err := validateIdentity(response, ref); err != nil {
 		return upstream.Batch{}, err
 	}
 	batch := upstream.Batch{
-		ID:         answer.ID,
-		CreatedAt:  timeOf(answer.CreatedAt),
-		Status:     upstream.Status(answer.Status),
-		FileCounts: countsOf(answer.FileCounts),
+		ID:         response.ID,
+		CreatedAt:  timeOf(response.CreatedAt),
+		Status:     upstream.Status(response.Status),
+		FileCounts: countsOf(response.FileCounts),
 	}
-	if err := checkState(answer); err != nil {
+	if err := validateState(response); err != nil {
 		if ref.BatchID != "" {
 			return upstream.Batch{}, err
 		}
@@ -51,41 +51,42 @@ func decodeBatch(body []byte, ref upstream.BatchRef) (upstream.Batch, error) {
 	return batch, nil
 }
 
-// checkIdentity keeps answers about another object away. A known fault of the upstream is to
-// answer with the vector store in place of the batch.
-func checkIdentity(answer sdk.VectorStoreFileBatch, ref upstream.BatchRef) error {
+// validateIdentity returns an error if the response is another object. OpenAI has returned the vector
+// store in place of the batch.
+func validateIdentity(response sdk.VectorStoreFileBatch, ref upstream.BatchRef) error {
 	switch {
-	case answer.ID == "":
+	case response.ID == "":
 		return errors.New("it has no ID")
-	case answer.ID == ref.VectorStoreID:
-		return errors.New("it has the ID of the vector store")
-	case ref.BatchID != "" && answer.ID != ref.BatchID:
-		return errors.New("it has another ID than the batch asked for")
-	case answer.VectorStoreID != "" && answer.VectorStoreID != ref.VectorStoreID:
-		return errors.New("it is about another vector store")
+	case response.ID == ref.VectorStoreID:
+		return errors.New("its ID is that of the vector store")
+	case ref.BatchID != "" && response.ID != ref.BatchID:
+		return errors.New("its ID is not that of the requested batch")
+	case response.VectorStoreID != "" && response.VectorStoreID != ref.VectorStoreID:
+		return errors.New("it belongs to another vector store")
 	}
-	return checkObjectID("batch", answer.ID)
+	return validateObjectID("batch", response.ID)
 }
 
-// checkState finds values that must not be mirrored: the SDK makes zeros of what it can't read.
-func checkState(answer sdk.VectorStoreFileBatch) error {
-	if !answer.JSON.FileCounts.Valid() {
+// validateState returns an error if the values must not be copied to the status. The SDK decodes an
+// invalid value as zero.
+func validateState(response sdk.VectorStoreFileBatch) error {
+	if !response.JSON.FileCounts.Valid() {
 		return errors.New("it has no file_counts")
 	}
-	counts := countsOf(answer.FileCounts)
+	counts := countsOf(response.FileCounts)
 	for _, count := range []int64{counts.InProgress, counts.Completed, counts.Failed, counts.Cancelled, counts.Total} {
 		if count < 0 || count > math.MaxInt32 {
 			return errors.New("its file_counts are out of range")
 		}
 	}
-	return checkStatus(string(answer.Status))
+	return validateStatus(string(response.Status))
 }
 
-// checkStatus leaves the set of values open.
-func checkStatus(status string) error {
-	unfit := func(r rune) bool { return !unicode.IsPrint(r) }
-	if status == "" || len(status) > maxStatus || !utf8.ValidString(status) || strings.ContainsFunc(status, unfit) {
-		return fmt.Errorf("its status is not a word of 1 to %d bytes", maxStatus)
+// validateStatus accepts every printable status, because servers can add values.
+func validateStatus(status string) error {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	if status == "" || len(status) > maxStatus || !utf8.ValidString(status) || strings.ContainsFunc(status, unprintable) {
+		return fmt.Errorf("its status is not a printable string of 1 to %d bytes", maxStatus)
 	}
 	return nil
 }
@@ -101,57 +102,57 @@ func countsOf(counts sdk.VectorStoreFileBatchFileCounts) upstream.FileCounts {
 }
 
 func decodeFile(body []byte, vectorStoreID, fileID string) (upstream.File, error) {
-	var answer sdk.VectorStoreFile
-	if err := decode(body, &answer); err != nil {
+	var response sdk.VectorStoreFile
+	if err := decode(body, &response); err != nil {
 		return upstream.File{}, err
 	}
-	if answer.ID != fileID {
-		return upstream.File{}, errors.New("it has another ID than the file asked for")
+	if response.ID != fileID {
+		return upstream.File{}, errors.New("its ID is not that of the requested file")
 	}
-	if answer.VectorStoreID != "" && answer.VectorStoreID != vectorStoreID {
-		return upstream.File{}, errors.New("it is about another vector store")
+	if response.VectorStoreID != "" && response.VectorStoreID != vectorStoreID {
+		return upstream.File{}, errors.New("it belongs to another vector store")
 	}
-	if err := checkStatus(string(answer.Status)); err != nil {
+	if err := validateStatus(string(response.Status)); err != nil {
 		return upstream.File{}, err
 	}
-	return upstream.File{ID: answer.ID, CreatedAt: timeOf(answer.CreatedAt), Status: upstream.Status(answer.Status)}, nil
+	return upstream.File{ID: response.ID, CreatedAt: timeOf(response.CreatedAt), Status: upstream.Status(response.Status)}, nil
 }
 
-// filePage is a part of a list; last says that nothing follows it.
+// filePage is a page of a list of files.
 type filePage struct {
 	files []sdk.VectorStoreFile
 	last  bool
 }
 
 func decodePage(body []byte) (filePage, error) {
-	var answer pagination.CursorPage[sdk.VectorStoreFile]
-	if err := decode(body, &answer); err != nil {
+	var response pagination.CursorPage[sdk.VectorStoreFile]
+	if err := decode(body, &response); err != nil {
 		return filePage{}, err
 	}
-	// A list that the SDK can't read looks like an empty one, and null is what some servers make
-	// of an empty one.
-	if !answer.JSON.Data.Valid() && answer.JSON.Data.Raw() != "null" {
-		return filePage{}, errors.New("it has no list of files")
+	// The SDK decodes an invalid list as an empty one. Some servers return null for an empty list.
+	if !response.JSON.Data.Valid() && response.JSON.Data.Raw() != "null" {
+		return filePage{}, errors.New("it contains no list of files")
 	}
-	for _, file := range answer.Data {
-		if err := checkObjectID("file", file.ID); err != nil {
+	for _, file := range response.Data {
+		if err := validateObjectID("file", file.ID); err != nil {
 			return filePage{}, err
 		}
 	}
-	finished := answer.JSON.HasMore.Valid() && !answer.HasMore
-	return filePage{files: answer.Data, last: finished || len(answer.Data) == 0}, nil
+	finished := response.JSON.HasMore.Valid() && !response.HasMore
+	return filePage{files: response.Data, last: finished || len(response.Data) == 0}, nil
 }
 
-// decode demands that the whole body is one JSON object.
-func decode(body []byte, answer any) error {
+// decode decodes a body, which must be a single JSON object.
+func decode(body []byte, into any) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {
 		return errors.New("it is not a JSON object")
 	}
-	return json.Unmarshal(body, answer)
+	return json.Unmarshal(body, into)
 }
 
-// timeOf gives the zero time for a timestamp that is missing or absurd.
+// timeOf returns the time of a Unix timestamp. It returns the zero time if the timestamp is missing or
+// out of range.
 func timeOf(seconds int64) time.Time {
 	if seconds <= 0 || seconds > maxTime {
 		return time.Time{}

@@ -17,12 +17,9 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// kindOf says what follows from an answer that is not a success.
-func kindOf(status int, creates bool) upstream.ErrorKind {
-	ambiguous := upstream.Transient
-	if creates {
-		ambiguous = upstream.UnknownOutcome
-	}
+// kindOf returns the kind of an error for a status code other than 2xx.
+func kindOf(status int, notIdempotent bool) upstream.ErrorKind {
+	ambiguous := ambiguousKind(notIdempotent)
 	switch {
 	case status == http.StatusTooManyRequests:
 		return upstream.RateLimited
@@ -40,79 +37,82 @@ func kindOf(status int, creates bool) upstream.ErrorKind {
 	return ambiguous
 }
 
-// failure makes an error of a call that got no answer, none that is a success, or none that
-// could be read to its end. It does not wrap err, since the errors below hold the request, and
-// so the key.
-func (c *Client) failure(x *exchange, err error) *upstream.Error {
+// ambiguousKind returns the kind of an error for a request that may have taken effect.
+func ambiguousKind(notIdempotent bool) upstream.ErrorKind {
+	if notIdempotent {
+		return upstream.UnknownOutcome
+	}
+	return upstream.Transient
+}
+
+// classify returns the error for a request that failed: without a response, with a status code other
+// than 2xx, or with an incomplete response. It does not wrap err, whose causes contain the request,
+// and so the key.
+func (c *Client) classify(x *exchange, err error) *upstream.Error {
 	if x.status != 0 && !x.succeeded() {
-		return c.notOK(x)
+		return c.statusError(x)
 	}
-	failure := c.errorOf(x, upstream.Transient, c.explain(x, err))
-	if x.creates && x.sent.Load() {
-		failure.Kind = upstream.UnknownOutcome
-	}
-	failure.Err = &cause{text: c.text(err.Error(), maxMessage), sentinel: sentinelOf(err)}
-	return failure
+	classified := c.newError(x, ambiguousKind(x.notIdempotent && x.sent.Load()), c.transportMessage(x, err))
+	classified.Err = &cause{text: c.sanitize(err.Error(), maxMessage), sentinel: sentinelOf(err)}
+	return classified
 }
 
-// notOK makes an error of an answer that is not a success.
-func (c *Client) notOK(x *exchange) *upstream.Error {
-	code, message := describe(x)
-	failure := c.errorOf(x, kindOf(x.status, x.creates), message)
-	failure.Code = c.text(code, maxCode)
-	failure.RetryAfter = retryAfter(x.header)
-	return failure
+// statusError returns the error for a response with a status code other than 2xx.
+func (c *Client) statusError(x *exchange) *upstream.Error {
+	code, message := c.responseMessage(x)
+	classified := c.newError(x, kindOf(x.status, x.notIdempotent), message)
+	classified.Code = c.sanitize(code, maxCode)
+	classified.RetryAfter = retryAfter(x.header)
+	return classified
 }
 
-// badAnswer makes an error of a success that says nothing usable.
-func (c *Client) badAnswer(x *exchange, err error) *upstream.Error {
-	kind := upstream.Transient
-	if x.creates {
-		kind = upstream.UnknownOutcome
-	}
+// invalidResponse returns the error for a response with a status code of 2xx that cannot be decoded.
+func (c *Client) invalidResponse(x *exchange, err error) *upstream.Error {
+	message := fmt.Sprintf("%s returned an invalid response: %v", c.host, err)
 	if isHTML(x.body) {
-		return c.errorOf(x, kind, "the upstream answered with an HTML page; OPENAI_BASE_URL may not be the root of an API")
+		message = c.host + " returned an HTML page; check that OPENAI_BASE_URL is the base URL of an API"
 	}
-	return c.errorOf(x, kind, "the upstream's answer cannot be used: "+err.Error())
+	return c.newError(x, ambiguousKind(x.notIdempotent), message)
 }
 
-// refusal makes an error of a call that is not made.
-func (c *Client) refusal(err error) *upstream.Error {
-	return &upstream.Error{Kind: upstream.Rejected, Message: c.text(err.Error(), maxMessage)}
+// rejected returns the error for an invalid call, for which no request is sent.
+func (c *Client) rejected(err error) *upstream.Error {
+	return &upstream.Error{Kind: upstream.Rejected, Message: c.sanitize(err.Error(), maxMessage)}
 }
 
-func (c *Client) errorOf(x *exchange, kind upstream.ErrorKind, message string) *upstream.Error {
+func (c *Client) newError(x *exchange, kind upstream.ErrorKind, message string) *upstream.Error {
 	return &upstream.Error{
 		Kind:       kind,
+		Host:       c.host,
 		StatusCode: x.status,
-		Message:    c.text(message, maxMessage),
+		Message:    c.sanitize(message, maxMessage),
 		RequestID:  c.requestID(x),
 	}
 }
 
-// requestID is the upstream's name for the request; empty where it gave none.
+// requestID returns the request ID in the response, or an empty string if there is none.
 func (c *Client) requestID(x *exchange) string {
-	return c.text(x.header.Get("X-Request-Id"), maxCode)
+	return c.sanitize(x.header.Get("X-Request-Id"), maxCode)
 }
 
-// explain says why there is no whole answer.
-func (c *Client) explain(x *exchange, err error) string {
+// transportMessage returns the message for a request without a complete response.
+func (c *Client) transportMessage(x *exchange, err error) string {
 	var tooLong *http.MaxBytesError
 	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &tooLong):
-		return fmt.Sprintf("the upstream's answer is longer than %d bytes", tooLong.Limit)
+		return fmt.Sprintf("the response of %s is longer than %d bytes", c.host, tooLong.Limit)
 	case errors.As(err, &untrusted):
-		return fmt.Sprintf("the TLS certificate of %s, which OPENAI_BASE_URL names, is not trusted: %v; "+
-			"the certificate of a private authority belongs into the Secret's ca.crt", c.host, untrusted.Err)
+		return fmt.Sprintf("the TLS certificate of %s (see OPENAI_BASE_URL) is not trusted: %v; "+
+			"add the certificate of a private CA to the Secret as ca.crt", c.host, untrusted.Err)
 	case errors.Is(err, context.Canceled):
-		return "the call was interrupted"
+		return "the request was canceled"
 	case !x.sent.Load():
-		return fmt.Sprintf("cannot connect to %s, which OPENAI_BASE_URL names: %v", c.host, withoutURL(err))
+		return fmt.Sprintf("cannot connect to %s (see OPENAI_BASE_URL): %v", c.host, withoutURL(err))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("%s did not answer in time", c.host)
+		return c.host + " did not respond in time"
 	}
-	return fmt.Sprintf("the connection to %s broke: %v", c.host, withoutURL(err))
+	return fmt.Sprintf("the connection to %s was lost: %v", c.host, withoutURL(err))
 }
 
 func withoutURL(err error) error {
@@ -123,29 +123,29 @@ func withoutURL(err error) error {
 	return err
 }
 
-// describe reads what an answer says about its error. Compatible servers and the proxies before
-// them have their own forms for that.
-func describe(x *exchange) (code, message string) {
-	status := strings.TrimSpace(fmt.Sprintf("%d %s", x.status, http.StatusText(x.status)))
+// responseMessage returns the error code and the message in a response with a status code other than
+// 2xx. Compatible servers, and proxies before them, have formats of their own.
+func (c *Client) responseMessage(x *exchange) (code, message string) {
+	status := strings.TrimSpace(fmt.Sprintf("%s returned %d %s", c.host, x.status, http.StatusText(x.status)))
 	if x.status >= 300 && x.status <= 399 {
-		return "", "the upstream answered " + status + redirectTarget(x.header) +
-			", and redirects are not followed there; OPENAI_BASE_URL must name the API itself"
+		return "", status + ", a redirect" + redirectTarget(x.header) +
+			" that is not followed; set OPENAI_BASE_URL to the base URL of the API"
 	}
 	if isHTML(x.body) {
-		return "", "the upstream answered " + status + " with an HTML page"
+		return "", status + " with an HTML page"
 	}
 	code, message = jsonError(x.body)
 	if message == "" && strings.HasPrefix(x.header.Get("Content-Type"), "text/plain") {
 		message = string(x.body)
 	}
 	if strings.TrimSpace(message) == "" {
-		message = "the upstream answered " + status
+		message = status
 	}
 	return code, message
 }
 
-// jsonError understands OpenAI's {"error": {"message", "code", "type"}} and the common
-// {"error": "text"}, {"message": "text"} and {"detail": "text"}.
+// jsonError parses the error object of OpenAI, {"error": {"message", "code", "type"}}, and the common
+// forms {"error": "text"}, {"message": "text"} and {"detail": "text"}.
 func jsonError(body []byte) (code, message string) {
 	var outer struct {
 		Error           json.RawMessage
@@ -159,11 +159,11 @@ func jsonError(body []byte) (code, message string) {
 		return firstText(inner.Code, inner.Type), firstText(inner.Message)
 	}
 	var text any
-	_ = json.Unmarshal(outer.Error, &text) // an absent or malformed error is no text
+	_ = json.Unmarshal(outer.Error, &text) // text stays nil if the error is absent or malformed
 	return "", firstText(text, outer.Message, outer.Detail)
 }
 
-// firstText gives the first value that is a text or, as some servers have for a code, a number.
+// firstText returns the first value that is a string or, as the code of some servers, a number.
 func firstText(values ...any) string {
 	for _, value := range values {
 		switch value := value.(type) {
@@ -178,7 +178,8 @@ func firstText(values ...any) string {
 	return ""
 }
 
-// redirectTarget leaves out path and query, which may hold secrets.
+// redirectTarget returns the origin that a redirect leads to. It omits the path and the query, which
+// can contain secrets.
 func redirectTarget(header http.Header) string {
 	target, err := url.Parse(header.Get("Location"))
 	if err != nil || target.Host == "" {
@@ -189,8 +190,8 @@ func redirectTarget(header http.Header) string {
 
 func isHTML(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
-// cause is what is kept of an error below: its text without secrets, and whether it is an
-// expired or a canceled context.
+// cause is the cause of an error: its text without secrets, and the context error that it wraps, if
+// any.
 type cause struct {
 	text     string
 	sentinel error

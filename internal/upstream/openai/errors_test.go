@@ -21,8 +21,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// hasNo fails when printing err, or an error that it wraps, in any way shows a secret.
-func hasNo(t *testing.T, err error, secrets ...string) {
+// expectNoSecrets fails the test if printing err, or an error that it wraps, shows a secret.
+func expectNoSecrets(t *testing.T, err error, secrets ...string) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
@@ -43,7 +43,7 @@ func hasNo(t *testing.T, err error, secrets ...string) {
 	}
 }
 
-func TestStatusesAreClassifiedByConsequence(t *testing.T) {
+func TestClient_ErrorKindByStatusCode(t *testing.T) {
 	const unclear = upstream.ErrorKind(-1) // an unknown outcome for a create, transient for the rest
 	for status, want := range map[int]upstream.ErrorKind{
 		300: upstream.Rejected, 304: upstream.Rejected, 305: upstream.Rejected,
@@ -54,19 +54,19 @@ func TestStatusesAreClassifiedByConsequence(t *testing.T) {
 		408: unclear, 500: unclear, 501: unclear, 502: unclear, 503: unclear, 504: unclear, 520: unclear, 599: unclear, 700: unclear,
 	} {
 		body := `{"error":{"message":"because","type":"a_type","code":"a_code","param":null}}`
-		client, e := serve(t, answerJSON(status, body, "X-Request-Id", "req_1"), Options{})
+		client, e := serve(t, respondJSON(status, body, "X-Request-Id", "req_1"), Options{})
 		for name, call := range calls {
 			kind := want
 			if kind == unclear {
 				kind = ambiguous(name)
 			}
 			e.requests.Store(0)
-			failure := known(t, call(t.Context(), client))
+			failure := classified(t, call(t.Context(), client))
 			if failure.Kind != kind {
 				t.Errorf("%s, %d: %v, want %v", name, status, failure.Kind, kind)
 			}
 			if status >= 400 {
-				want := upstream.Error{Kind: kind, StatusCode: status, Code: "a_code", Message: "because", RequestID: "req_1"}
+				want := upstream.Error{Kind: kind, Host: client.host, StatusCode: status, Code: "a_code", Message: "because", RequestID: "req_1"}
 				if diff := cmp.Diff(want, *failure); diff != "" {
 					t.Errorf("%s, %d (-want +got):\n%s", name, status, diff)
 				}
@@ -78,44 +78,44 @@ func TestStatusesAreClassifiedByConsequence(t *testing.T) {
 	}
 }
 
-func TestUnusableSuccessesAreClassifiedByConsequence(t *testing.T) {
-	ended := func(handle http.HandlerFunc) http.HandlerFunc {
+func TestClient_InvalidResponses(t *testing.T) {
+	aborted := func(handle http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			handle(w, r)
 			panic(http.ErrAbortHandler)
 		}
 	}
 	for name, handle := range map[string]http.HandlerFunc{
-		"connection broken":     hangUp,
-		"empty body":            answerJSON(200, ""),
-		"no content":            answerJSON(204, ""),
-		"HTML":                  answer(200, "text/html", "<html>log in</html>"),
-		"not JSON":              answerJSON(200, "ok"),
-		"null":                  answerJSON(200, "null"),
-		"a list":                answerJSON(200, "[]"),
-		"cut off":               answerJSON(200, batchJSON[:40]),
-		"followed by garbage":   answerJSON(200, batchJSON+"}"),
-		"no ID":                 answerJSON(200, `{"status":"completed","file_counts":{}}`),
-		"empty ID":              answerJSON(200, strings.ReplaceAll(batchJSON, testBatch, "")),
-		"null ID":               answerJSON(200, strings.ReplaceAll(batchJSON, `"`+testBatch+`"`, "null")),
-		"ID that is a path":     answerJSON(200, strings.ReplaceAll(batchJSON, testBatch, "../x")),
-		"the vector store":      answerJSON(200, `{"id":"`+testStore+`","object":"vector_store","status":"completed","file_counts":{"total":9}}`),
-		"another vector store":  answerJSON(200, strings.ReplaceAll(batchJSON, testStore, "vs_other")),
-		"fewer bytes than said": answerJSON(200, batchJSON[:40], "Content-Length", "400"),
-		"broken while sent":     ended(answerJSON(200, batchJSON[:40])),
-		"broken after an error": ended(answerJSON(500, "", "Content-Length", "400")),
-		"wrong compression":     answerJSON(200, batchJSON, "Content-Encoding", "gzip"),
-		"longer than the bound": answerJSON(200, `{"id":"`+strings.Repeat("a", 2000)+`"}`),
+		"no response":           dropConnection,
+		"empty body":            respondJSON(200, ""),
+		"no content":            respondJSON(204, ""),
+		"HTML":                  respond(200, "text/html", "<html>log in</html>"),
+		"not JSON":              respondJSON(200, "ok"),
+		"null":                  respondJSON(200, "null"),
+		"a list":                respondJSON(200, "[]"),
+		"truncated":             respondJSON(200, batchJSON[:40]),
+		"followed by garbage":   respondJSON(200, batchJSON+"}"),
+		"no ID":                 respondJSON(200, `{"status":"completed","file_counts":{}}`),
+		"empty ID":              respondJSON(200, strings.ReplaceAll(batchJSON, testBatch, "")),
+		"null ID":               respondJSON(200, strings.ReplaceAll(batchJSON, `"`+testBatch+`"`, "null")),
+		"ID that is a path":     respondJSON(200, strings.ReplaceAll(batchJSON, testBatch, "../x")),
+		"the vector store":      respondJSON(200, `{"id":"`+testStore+`","object":"vector_store","status":"completed","file_counts":{"total":9}}`),
+		"another vector store":  respondJSON(200, strings.ReplaceAll(batchJSON, testStore, "vs_other")),
+		"incomplete body":       respondJSON(200, batchJSON[:40], "Content-Length", "400"),
+		"connection lost":       aborted(respondJSON(200, batchJSON[:40])),
+		"error, incomplete":     aborted(respondJSON(500, "", "Content-Length", "400")),
+		"wrong compression":     respondJSON(200, batchJSON, "Content-Encoding", "gzip"),
+		"longer than the limit": respondJSON(200, `{"id":"`+strings.Repeat("a", 2000)+`"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, e := serve(t, handle, Options{MaxResponseBytes: 1000})
 			for name, call := range calls {
 				e.requests.Store(0)
-				failure := known(t, call(t.Context(), client))
+				failure := classified(t, call(t.Context(), client))
 				if failure.Kind != ambiguous(name) || failure.Message == "" {
 					t.Errorf("%s: %v: %v, want %v and a message", name, failure.Kind, failure, ambiguous(name))
 				}
-				// A read may be repeated by the transport on a connection that was kept; a create never.
+				// The transport can repeat a read on a reused connection, but never a create.
 				if e.requests.Load() != 1 && name == "create" {
 					t.Errorf("%s: %d requests, want 1", name, e.requests.Load())
 				}
@@ -124,48 +124,48 @@ func TestUnusableSuccessesAreClassifiedByConsequence(t *testing.T) {
 	}
 }
 
-func TestAnswersAboutAnotherObjectAreNeverTaken(t *testing.T) {
+func TestClient_ResponseIsAnotherObject(t *testing.T) {
 	for name, test := range map[string]struct {
 		body string
 		call string
 	}{
-		"another batch":        {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "retrieve"},
-		"another after all":    {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "cancel"},
-		"another file":         {strings.ReplaceAll(fileJSON, testFile, "file-other"), "file"},
-		"file elsewhere":       {strings.ReplaceAll(fileJSON, testStore, "vs_other"), "file"},
-		"no status":            {strings.ReplaceAll(batchJSON, "in_progress\",", "\","), "retrieve"},
-		"status of no word":    {strings.ReplaceAll(batchJSON, "in_progress\",", `a\u0000b",`), "retrieve"},
-		"status without end":   {strings.ReplaceAll(batchJSON, "in_progress\",", strings.Repeat("a", 65)+`",`), "retrieve"},
-		"no counts":            {`{"id":"` + testBatch + `","status":"completed"}`, "retrieve"},
-		"negative counts":      {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":-3`), "retrieve"},
-		"absurd counts":        {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":1e30`), "retrieve"},
-		"files without a list": {`{"object":"list"}`, "failed files"},
-		"files of no form":     {`{"data":[5,null]}`, "failed files"},
-		"file without an ID":   {`{"data":[{"status":"failed"}]}`, "failed files"},
+		"another batch":         {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "retrieve"},
+		"another batch, cancel": {strings.ReplaceAll(batchJSON, testBatch, "vsfb_other"), "cancel"},
+		"another file":          {strings.ReplaceAll(fileJSON, testFile, "file-other"), "file"},
+		"file other":            {strings.ReplaceAll(fileJSON, testStore, "vs_other"), "file"},
+		"no status":             {strings.ReplaceAll(batchJSON, "in_progress\",", "\","), "retrieve"},
+		"unprintable status":    {strings.ReplaceAll(batchJSON, "in_progress\",", `a\u0000b",`), "retrieve"},
+		"long status":           {strings.ReplaceAll(batchJSON, "in_progress\",", strings.Repeat("a", 65)+`",`), "retrieve"},
+		"no counts":             {`{"id":"` + testBatch + `","status":"completed"}`, "retrieve"},
+		"negative counts":       {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":-3`), "retrieve"},
+		"huge counts":           {strings.ReplaceAll(batchJSON, `"failed":3`, `"failed":1e30`), "retrieve"},
+		"files without a list":  {`{"object":"list"}`, "failed files"},
+		"invalid files":         {`{"data":[5,null]}`, "failed files"},
+		"file without an ID":    {`{"data":[{"status":"failed"}]}`, "failed files"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := serve(t, answerJSON(200, test.body), Options{})
-			if failure := known(t, calls[test.call](t.Context(), client)); failure.Kind != upstream.Transient || failure.StatusCode != http.StatusOK {
-				t.Errorf("%s: %v: %v, want it transient", test.call, failure.Kind, failure)
+			client, _ := serve(t, respondJSON(200, test.body), Options{})
+			if failure := classified(t, calls[test.call](t.Context(), client)); failure.Kind != upstream.Transient || failure.StatusCode != http.StatusOK {
+				t.Errorf("%s: %v: %v, want transient", test.call, failure.Kind, failure)
 			}
 		})
 	}
 }
 
-func TestCreateKeepsAnIDWhateverElseIsWrong(t *testing.T) {
+func TestCreate_KeepsIDOfInvalidResponse(t *testing.T) {
 	for name, body := range map[string]string{
-		"nothing else":     `{"id":"` + testBatch + `"}`,
-		"strange types":    `{"id":"` + testBatch + `","created_at":{},"status":[],"file_counts":7,"vector_store_id":null}`,
-		"negative counts":  `{"id":"` + testBatch + `","created_at":-5,"status":"completed","file_counts":{"total":-1}}`,
-		"labelled as text": batchJSON,
-		"a later year":     `{"id":"` + testBatch + `","created_at":1e18,"status":"","file_counts":{}}`,
+		"nothing else":    `{"id":"` + testBatch + `"}`,
+		"strange types":   `{"id":"` + testBatch + `","created_at":{},"status":[],"file_counts":7,"vector_store_id":null}`,
+		"negative counts": `{"id":"` + testBatch + `","created_at":-5,"status":"completed","file_counts":{"total":-1}}`,
+		"text/plain":      batchJSON,
+		"a later year":    `{"id":"` + testBatch + `","created_at":1e18,"status":"","file_counts":{}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			contentType := "application/json"
-			if name == "labelled as text" {
+			if name == "text/plain" {
 				contentType = "text/plain"
 			}
-			client, _ := serve(t, answer(200, contentType, body), Options{})
+			client, _ := serve(t, respond(200, contentType, body), Options{})
 			batch, err := client.Create(t.Context(), testCreate)
 			if err != nil || batch.ID != testBatch || batch.Status != upstream.InProgress {
 				t.Errorf("Create = %+v, %v; want %s in progress", batch, err, testBatch)
@@ -174,10 +174,10 @@ func TestCreateKeepsAnIDWhateverElseIsWrong(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsAndStatusesArePassedOn(t *testing.T) {
+func TestRetrieve_UnknownFieldsAndStatuses(t *testing.T) {
 	body := `{"id":"` + testBatch + `","object":"something.new","status":"validating","created_at":1700000000,"new":{"a":[1]},` +
 		`"file_counts":{"in_progress":1,"completed":2,"failed":3,"cancelled":4,"total":10,"skipped":5}}`
-	client, _ := serve(t, answerJSON(200, body), Options{})
+	client, _ := serve(t, respondJSON(200, body), Options{})
 	got, err := client.Retrieve(t.Context(), testRef)
 	want := upstream.Batch{
 		ID:         testBatch,
@@ -190,41 +190,41 @@ func TestUnknownFieldsAndStatusesArePassedOn(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheEmulatorMakeAtMostOneBatch(t *testing.T) {
+func TestCreate_AtMostOneBatch(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault emulator.Fault
 		kind  upstream.ErrorKind
 		made  int
 	}{
-		"500":                    {emulator.Fault{Status: 500}, upstream.UnknownOutcome, 0},
-		"500 after the effect":   {emulator.Fault{Status: 500, AfterEffect: true}, upstream.UnknownOutcome, 1},
-		"502 after the effect":   {emulator.Fault{Status: 502, AfterEffect: true, Body: "<html>"}, upstream.UnknownOutcome, 1},
-		"409":                    {emulator.Fault{Status: 409}, upstream.Transient, 0},
-		"dropped":                {emulator.Fault{Action: emulator.Drop}, upstream.UnknownOutcome, 0},
-		"dropped after it":       {emulator.Fault{Action: emulator.Drop, AfterEffect: true}, upstream.UnknownOutcome, 1},
-		"truncated":              {emulator.Fault{Action: emulator.Truncate}, upstream.UnknownOutcome, 1},
-		"wrong object":           {emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, upstream.UnknownOutcome, 1},
-		"told to retry, and 500": {emulator.Fault{Status: 500, Header: map[string]string{"X-Should-Retry": "true"}}, upstream.UnknownOutcome, 0},
+		"500":                     {emulator.Fault{Status: 500}, upstream.UnknownOutcome, 0},
+		"500 after the effect":    {emulator.Fault{Status: 500, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"502 after the effect":    {emulator.Fault{Status: 502, AfterEffect: true, Body: "<html>"}, upstream.UnknownOutcome, 1},
+		"409":                     {emulator.Fault{Status: 409}, upstream.Transient, 0},
+		"dropped":                 {emulator.Fault{Action: emulator.Drop}, upstream.UnknownOutcome, 0},
+		"dropped after it":        {emulator.Fault{Action: emulator.Drop, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"truncated":               {emulator.Fault{Action: emulator.Truncate}, upstream.UnknownOutcome, 1},
+		"wrong object":            {emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, upstream.UnknownOutcome, 1},
+		"500 with X-Should-Retry": {emulator.Fault{Status: 500, Header: map[string]string{"X-Should-Retry": "true"}}, upstream.UnknownOutcome, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := emulate(t, emulator.Settings{})
-			if _, err := client.Retrieve(t.Context(), testRef); known(t, err).Kind != upstream.NotFound { // a connection that is reused
+			if _, err := client.Retrieve(t.Context(), testRef); classified(t, err).Kind != upstream.NotFound { // so that the connection is reused
 				t.Fatalf("Retrieve: %v, want not found", err)
 			}
 			test.fault.Operation = emulator.Create
 			server.AddFault(test.fault)
 			_, err := client.Create(t.Context(), testCreate)
-			if failure := known(t, err); failure.Kind != test.kind {
+			if failure := classified(t, err); failure.Kind != test.kind {
 				t.Errorf("%v: %v, want %v", failure.Kind, failure, test.kind)
 			}
 			if calls := server.Calls(emulator.Create); len(calls) != 1 || server.CreateCount() != test.made {
-				t.Errorf("%d requests made %d batches, want 1 and %d", len(calls), server.CreateCount(), test.made)
+				t.Errorf("%d requests created %d batches, want 1 and %d", len(calls), server.CreateCount(), test.made)
 			}
 		})
 	}
 }
 
-func TestNothingIsSentToAnEndpointThatIsDown(t *testing.T) {
+func TestClient_ServerDown(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -235,23 +235,23 @@ func TestNothingIsSentToAnEndpointThatIsDown(t *testing.T) {
 	}
 	client := dial(t, upstream.Connection{BaseURL: "http://" + address + "/v1"}, Options{})
 	for name, call := range calls {
-		failure := known(t, call(t.Context(), client))
+		failure := classified(t, call(t.Context(), client))
 		if failure.Kind != upstream.Transient || !strings.Contains(failure.Message, address) || !strings.Contains(failure.Message, "OPENAI_BASE_URL") {
-			t.Errorf("%s: %v: %v, want it transient with the host and OPENAI_BASE_URL named", name, failure.Kind, failure)
+			t.Errorf("%s: %v: %v, want transient, and the host and OPENAI_BASE_URL in the message", name, failure.Kind, failure)
 		}
 	}
 }
 
-func TestHandshakeThatFailsSendsNothing(t *testing.T) {
-	e := listen(t, answerJSON(200, batchJSON), plain)
+func TestCreate_TLSHandshakeFails(t *testing.T) {
+	e := listen(t, respondJSON(200, batchJSON), start)
 	client := dial(t, upstream.Connection{BaseURL: strings.Replace(e.URL, "http:", "https:", 1) + "/v1"}, Options{})
-	if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient {
-		t.Errorf("%v: %v, want it transient", failure.Kind, failure)
+	if failure := classified(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient {
+		t.Errorf("%v: %v, want transient", failure.Kind, failure)
 	}
 }
 
-func TestCallsEndInTime(t *testing.T) {
-	drip := func(status int) http.HandlerFunc {
+func TestClient_RequestTimeout(t *testing.T) {
+	trickle := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/json")
@@ -270,80 +270,80 @@ func TestCallsEndInTime(t *testing.T) {
 		handle http.HandlerFunc
 		status int
 	}{
-		"no answer":                {hold, 0},
-		"an answer in drips":       {drip(200), 200},
-		"an error answer in drips": {drip(503), 503},
+		"no response":           {hang, 0},
+		"a slow response":       {trickle(200), 200},
+		"a slow error response": {trickle(503), 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for name, call := range calls {
 				var e *endpoint
 				var failure *upstream.Error
-				patiently(t, func(timeout time.Duration) bool {
+				withIncreasingTimeout(t, func(timeout time.Duration) bool {
 					var client *Client
 					client, e = serve(t, test.handle, Options{RequestTimeout: timeout})
-					failure = known(t, call(t.Context(), client))
+					failure = classified(t, call(t.Context(), client))
 					return e.requests.Load() > 0 && failure.StatusCode == test.status
 				})
 				if failure.Kind != ambiguous(name) || e.requests.Load() != 1 {
 					t.Errorf("%s: %v: %v after %d requests, want %v after 1", name, failure.Kind, failure, e.requests.Load(), ambiguous(name))
 				}
 				if test.status < 400 && !errors.Is(failure, context.DeadlineExceeded) {
-					t.Errorf("%s: %v, want it to be context.DeadlineExceeded", name, failure)
+					t.Errorf("%s: %v, want context.DeadlineExceeded", name, failure)
 				}
 			}
 		})
 	}
 }
 
-// patiently tries with longer and longer timeouts until one sufficed to get as far as the test
-// needs, however slow the machine is.
-func patiently(t *testing.T, try func(timeout time.Duration) (farEnough bool)) {
+// withIncreasingTimeout calls try with increasing timeouts until it returns true, so that the test
+// works on slow machines.
+func withIncreasingTimeout(t *testing.T, try func(timeout time.Duration) (sufficient bool)) {
 	t.Helper()
 	for timeout := 20 * time.Millisecond; timeout < time.Minute; timeout *= 4 {
 		if try(timeout) {
 			return
 		}
 	}
-	t.Fatal("no timeout sufficed")
+	t.Fatal("no timeout was sufficient")
 }
 
-func TestDeadlineOfTheCallerStaysInForce(t *testing.T) {
+func TestClient_DeadlineOfCaller(t *testing.T) {
 	for name, call := range calls {
 		var err error
-		patiently(t, func(timeout time.Duration) bool {
-			client, e := serve(t, hold, Options{RequestTimeout: time.Hour})
+		withIncreasingTimeout(t, func(timeout time.Duration) bool {
+			client, e := serve(t, hang, Options{RequestTimeout: time.Hour})
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			err = call(ctx, client)
 			return e.requests.Load() > 0
 		})
-		if !errors.Is(err, context.DeadlineExceeded) || known(t, err).Kind != ambiguous(name) {
+		if !errors.Is(err, context.DeadlineExceeded) || classified(t, err).Kind != ambiguous(name) {
 			t.Errorf("%s: %v, want %v and context.DeadlineExceeded", name, err, ambiguous(name))
 		}
 	}
 }
 
-func TestCancelledCallsAreClassifiedByWhetherTheyWereSent(t *testing.T) {
+func TestClient_CanceledContext(t *testing.T) {
 	for name, call := range calls {
 		ctx, cancel := context.WithCancel(t.Context())
 		client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			cancel()
-			hold(w, r)
+			hang(w, r)
 		}, Options{})
 		err := call(ctx, client)
-		if known(t, err).Kind != ambiguous(name) || !errors.Is(err, context.Canceled) {
-			t.Errorf("%s, cancelled after it was sent: %v: %v, want %v", name, known(t, err).Kind, err, ambiguous(name))
+		if classified(t, err).Kind != ambiguous(name) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled after it was sent: %v: %v, want %v", name, classified(t, err).Kind, err, ambiguous(name))
 		}
 		e.requests.Store(0)
 		err = call(ctx, client)
-		if known(t, err).Kind != upstream.Transient || !errors.Is(err, context.Canceled) || e.requests.Load() != 0 {
-			t.Errorf("%s, cancelled before: %v: %v after %d requests, want it transient after none", name, known(t, err).Kind, err, e.requests.Load())
+		if classified(t, err).Kind != upstream.Transient || !errors.Is(err, context.Canceled) || e.requests.Load() != 0 {
+			t.Errorf("%s, cancelled before: %v: %v after %d requests, want transient after none", name, classified(t, err).Kind, err, e.requests.Load())
 		}
 	}
 }
 
-func TestLongAnswersAreNotReadToTheEnd(t *testing.T) {
-	const length = 64 << 20 // far more than the bound and than what sockets hold
+func TestClient_LongResponses(t *testing.T) {
+	const length = 64 << 20 // far more than the limit and the socket buffers
 	for _, status := range []int{200, 500} {
 		written := make(chan int, 1)
 		client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -356,41 +356,41 @@ func TestLongAnswersAreNotReadToTheEnd(t *testing.T) {
 			written <- total
 		}, Options{MaxResponseBytes: 1 << 20})
 		for name, call := range calls {
-			failure := known(t, call(t.Context(), client))
+			failure := classified(t, call(t.Context(), client))
 			if failure.Kind != ambiguous(name) || failure.StatusCode != status {
 				t.Errorf("%s, %d: %v: %v, want %v", name, status, failure.Kind, failure, ambiguous(name))
 			}
 			if status == 200 && !strings.Contains(failure.Message, "longer than 1048576 bytes") {
-				t.Errorf("%s: message %q, want the bound in it", name, failure.Message)
+				t.Errorf("%s: message %q, want the limit in it", name, failure.Message)
 			}
 			if got := <-written; got >= length {
-				t.Errorf("%s, %d: the client took all %d bytes", name, status, got)
+				t.Errorf("%s, %d: the client read all %d bytes", name, status, got)
 			}
 		}
 	}
 }
 
-func TestRateLimitsSayHowLongToWait(t *testing.T) {
+func TestClient_RetryAfter(t *testing.T) {
 	for name, test := range map[string]struct {
 		header []string
 		want   time.Duration
 	}{
-		"nothing":      {nil, 0},
+		"no header":    {nil, 0},
 		"seconds":      {[]string{"Retry-After", "7"}, 7 * time.Second},
 		"milliseconds": {[]string{"Retry-After-Ms", "1500", "Retry-After", "7"}, 1500 * time.Millisecond},
 		"far date":     {[]string{"Retry-After", time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat)}, time.Hour},
 		"past date":    {[]string{"Retry-After", "Mon, 02 Jan 2006 15:04:05 GMT"}, 0},
 		"negative":     {[]string{"Retry-After", "-7"}, 0},
-		"absurd":       {[]string{"Retry-After", "99999999999999999999999"}, time.Hour},
+		"huge":         {[]string{"Retry-After", "99999999999999999999999"}, time.Hour},
 		"overflow":     {[]string{"Retry-After", "1e999"}, time.Hour},
-		"no number":    {[]string{"Retry-After", "NaN"}, 0},
-		"no sense":     {[]string{"Retry-After", "soon"}, 0},
+		"not a number": {[]string{"Retry-After", "NaN"}, 0},
+		"invalid":      {[]string{"Retry-After", "soon"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`
-			client, _ := serve(t, answerJSON(429, body, test.header...), Options{})
+			client, _ := serve(t, respondJSON(429, body, test.header...), Options{})
 			for name, call := range calls {
-				failure := known(t, call(t.Context(), client))
+				failure := classified(t, call(t.Context(), client))
 				if failure.Kind != upstream.RateLimited || failure.RetryAfter != test.want || failure.Code != "insufficient_quota" {
 					t.Errorf("%s: %v: %v, code %q, retry after %v; want %v", name, failure.Kind, failure, failure.Code, failure.RetryAfter, test.want)
 				}
@@ -399,15 +399,15 @@ func TestRateLimitsSayHowLongToWait(t *testing.T) {
 	}
 }
 
-func TestRetryAfterReadsADate(t *testing.T) {
+func TestRetryAfter_Date(t *testing.T) {
 	when := time.Now().Add(10 * time.Minute)
 	got := retryAfter(http.Header{"Retry-After": {when.UTC().Format(http.TimeFormat)}})
 	if got <= 0 || got > 10*time.Minute {
-		t.Errorf("retryAfter = %v, want what is left of 10 minutes", got)
+		t.Errorf("retryAfter = %v, want at most 10 minutes", got)
 	}
 }
 
-func TestMessagesOfEveryForm(t *testing.T) {
+func TestClient_ErrorMessages(t *testing.T) {
 	for name, test := range map[string]struct {
 		contentType, body string
 		code, message     string
@@ -415,17 +415,17 @@ func TestMessagesOfEveryForm(t *testing.T) {
 		"OpenAI's":         {"application/json", `{"error":{"message":"m","code":"c","type":"t"}}`, "c", "m"},
 		"no code":          {"application/json", `{"error":{"message":"m","code":null,"type":"t"}}`, "t", "m"},
 		"number for code":  {"application/json", `{"error":{"message":"m","code":400}}`, "400", "m"},
-		"no message":       {"application/json", `{"error":{"code":"c"}}`, "c", "the upstream answered 400 Bad Request"},
+		"no message":       {"application/json", `{"error":{"code":"c"}}`, "c", "HOST returned 400 Bad Request"},
 		"text":             {"application/json", `{"error":"m"}`, "", "m"},
 		"top-level":        {"application/json", `{"message":"m"}`, "", "m"},
 		"detail":           {"application/json", `{"detail":"m"}`, "", "m"},
-		"odd detail":       {"application/json", `{"detail":[{"loc":["body"]}]}`, "", "the upstream answered 400 Bad Request"},
-		"null":             {"application/json", `{"error":null}`, "", "the upstream answered 400 Bad Request"},
-		"no JSON":          {"application/json", `{"error":`, "", "the upstream answered 400 Bad Request"},
+		"odd detail":       {"application/json", `{"detail":[{"loc":["body"]}]}`, "", "HOST returned 400 Bad Request"},
+		"null":             {"application/json", `{"error":null}`, "", "HOST returned 400 Bad Request"},
+		"no JSON":          {"application/json", `{"error":`, "", "HOST returned 400 Bad Request"},
 		"plain text":       {"text/plain; charset=utf-8", "no healthy upstream\n", "", "no healthy upstream"},
-		"HTML":             {"text/html", "\n<html><body>Bad gateway</body></html>", "", "the upstream answered 400 Bad Request with an HTML page"},
-		"empty":            {"text/plain", "", "", "the upstream answered 400 Bad Request"},
-		"bytes":            {"application/octet-stream", "\x00\xff", "", "the upstream answered 400 Bad Request"},
+		"HTML":             {"text/html", "\n<html><body>Bad gateway</body></html>", "", "HOST returned 400 Bad Request with an HTML page"},
+		"empty":            {"text/plain", "", "", "HOST returned 400 Bad Request"},
+		"bytes":            {"application/octet-stream", "\x00\xff", "", "HOST returned 400 Bad Request"},
 		"control":          {"application/json", `{"error":{"message":"a\u0000\u001b[31m\nb\u202ec\u2028d"}}`, "", "a [31m b c d"},
 		"invalid UTF-8":    {"text/plain", "a\xffb", "", "a\uFFFDb"},
 		"too long":         {"text/plain", strings.Repeat("ä", 3000), "", strings.Repeat("ä", maxMessage-1) + "…"},
@@ -436,9 +436,10 @@ func TestMessagesOfEveryForm(t *testing.T) {
 		"a key at the cut": {"text/plain", strings.Repeat("a ", 508) + testKey, "", strings.Repeat("a ", 508) + "[redact…"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := serve(t, answer(400, test.contentType, test.body), Options{})
-			failure := known(t, calls["create"](t.Context(), client))
-			want := upstream.Error{Kind: upstream.Rejected, StatusCode: 400, Code: test.code, Message: test.message}
+			client, _ := serve(t, respond(400, test.contentType, test.body), Options{})
+			failure := classified(t, calls["create"](t.Context(), client))
+			message := strings.Replace(test.message, "HOST", client.host, 1)
+			want := upstream.Error{Kind: upstream.Rejected, Host: client.host, StatusCode: 400, Code: test.code, Message: message}
 			if diff := cmp.Diff(want, *failure); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -449,9 +450,9 @@ func TestMessagesOfEveryForm(t *testing.T) {
 	}
 }
 
-// TestNoErrorShowsAKey plays an upstream that sends back all that it was sent, in every place
-// that an error takes something from.
-func TestNoErrorShowsAKey(t *testing.T) {
+// TestClient_ErrorsContainNoKey uses a server that returns the credentials in every place that errors
+// are built from.
+func TestClient_ErrorsContainNoKey(t *testing.T) {
 	const opaque, organization, project = "opaque+key/0123=", "org-Xy12", "proj_Zw34"
 	echo := func(status int, format, contentType string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -461,10 +462,10 @@ func TestNoErrorShowsAKey(t *testing.T) {
 				w.Header().Set(name, secrets)
 			}
 			w.Header().Set("Location", "https://"+organization+".example/"+opaque)
-			answer(status, contentType, strings.ReplaceAll(format, "%", secrets))(w, r)
+			respond(status, contentType, strings.ReplaceAll(format, "%", secrets))(w, r)
 		}
 	}
-	handlers := map[string]http.HandlerFunc{"broken": hangUp, "silent": hold, "not HTTP": babble}
+	handlers := map[string]http.HandlerFunc{"broken": dropConnection, "silent": hang, "not HTTP": respondGarbage}
 	for _, status := range []int{200, 201, 302, 400, 401, 403, 404, 408, 409, 429, 500, 503} {
 		for name, format := range map[string]string{
 			"OpenAI's":  `{"error":{"message":"%","code":"%","type":"%","param":"%"}}`,
@@ -478,7 +479,7 @@ func TestNoErrorShowsAKey(t *testing.T) {
 		}
 	}
 	for name, handle := range handlers {
-		e := listen(t, handle, plain)
+		e := listen(t, handle, start)
 		for _, key := range []string{testKey, opaque} {
 			client := dial(t, upstream.Connection{
 				BaseURL: e.URL + "/v1", APIKey: key, Organization: organization, Project: project,
@@ -488,17 +489,17 @@ func TestNoErrorShowsAKey(t *testing.T) {
 				if err == nil {
 					t.Errorf("%s, %s: no error", name, operation)
 				}
-				hasNo(t, err, key, organization, project)
+				expectNoSecrets(t, err, key, organization, project)
 			}
 			if printed := fmt.Sprintf("%v %+v %#v %s", client, client, client, client); strings.Contains(printed, key) {
-				t.Errorf("a client shows its key: %s", printed)
+				t.Errorf("printing a client shows its key: %s", printed)
 			}
 		}
 	}
 }
 
-// babble answers with what is not HTTP, and with the key in the place that the error quotes.
-func babble(w http.ResponseWriter, r *http.Request) {
+// respondGarbage responds with invalid HTTP that contains the key where net/http quotes it.
+func respondGarbage(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -508,8 +509,8 @@ func babble(w http.ResponseWriter, r *http.Request) {
 	_ = connection.Close()
 }
 
-func TestKeyPassedForAnIDIsNotShown(t *testing.T) {
-	client, _ := serve(t, hangUp, Options{})
+func TestRetrieve_KeyAsID(t *testing.T) {
+	client, _ := serve(t, dropConnection, Options{})
 	_, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: testKey + "/", BatchID: testBatch})
-	hasNo(t, err, testKey)
+	expectNoSecrets(t, err, testKey)
 }

@@ -17,79 +17,79 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// maxErrorBytes bounds what is read of the body of an answer that is an error.
+// maxErrorBytes is the maximum number of bytes that are read from the body of an error response.
 const maxErrorBytes = 64 << 10
 
 var (
-	errNotOK       = errors.New("the answer is not a success")
-	errAlreadySent = errors.New("the request was sent before, and is not sent again")
+	errStatus      = errors.New("the status code is not 2xx")
+	errAlreadySent = errors.New("the request was already sent and must not be repeated")
 )
 
-// exchange is one request and what became of it: whether it may have been sent, which decides
-// about the outcome, and the whole of the answer, of which the SDK would keep only some.
+// exchange is a request and its response. It records whether the request may have been sent, which
+// determines the outcome of a failed one, and the complete response, which the SDK does not expose.
 type exchange struct {
 	operation upstream.Operation
-	// creates says that the request must not take effect twice.
-	creates bool
+	// notIdempotent is true if the request must not take effect twice.
+	notIdempotent bool
 
-	// The transport's goroutines set these.
+	// Set by the goroutines of the transport.
 	sent    atomic.Bool
 	written atomic.Bool
 	http2   atomic.Bool
 
-	status int // 0 without an answer
+	status int // 0 if there is no response
 	header http.Header
 	body   []byte
 }
 
-type sender func(ctx context.Context, options ...option.RequestOption) error
+type sendFunc func(ctx context.Context, options ...option.RequestOption) error
 
-// do makes one call. With a nil error x holds an answer with a status of 2xx; any other error
+// do sends a request. If it returns nil, x contains a response with a status code of 2xx. Every error
 // is an *upstream.Error.
-func (c *Client) do(ctx context.Context, x *exchange, send sender) error {
+func (c *Client) do(ctx context.Context, x *exchange, send sendFunc) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, done := c.observer(ctx, x.operation)
-	err := send(httptrace.WithClientTrace(ctx, x.trace()),
+	err := send(httptrace.WithClientTrace(ctx, x.clientTrace()),
 		option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 			return x.roundTrip(request, next, c.maxBytes)
 		}),
-		// The bytes, since the SDK would turn down a JSON body that is labelled as something
-		// else, and overlook one that is followed by garbage.
+		// Get the bytes: the SDK rejects JSON with another content type, and ignores garbage after
+		// it.
 		option.WithResponseBodyInto(&x.body))
 	if err == nil {
 		done(upstream.Outcome{StatusCode: x.status, RequestID: c.requestID(x)})
 		return nil
 	}
-	failure := c.failure(x, err)
-	done(outcome(x, failure, err))
-	return failure
+	classified := c.classify(x, err)
+	done(outcome(x, classified, err))
+	return classified
 }
 
-// outcome is what an observer is told of a request that failed. Where an answer began well and
-// then broke off, its status says nothing.
-func outcome(x *exchange, failure *upstream.Error, err error) upstream.Outcome {
+// outcome returns the outcome of a failed request. It omits the status code of a successful response
+// that is incomplete.
+func outcome(x *exchange, classified *upstream.Error, err error) upstream.Outcome {
 	status := x.status
 	if x.succeeded() {
 		status = 0
 	}
 	return upstream.Outcome{
 		StatusCode: status,
-		RequestID:  failure.RequestID,
+		RequestID:  classified.RequestID,
 		Canceled:   status == 0 && errors.Is(err, context.Canceled),
-		Error:      failure.Message,
+		Error:      classified.Message,
 	}
 }
 
-// unobserved observes nothing.
-func unobserved(ctx context.Context, _ upstream.Operation) (context.Context, func(upstream.Outcome)) {
+// noObserver is an upstream.Observer that does nothing.
+func noObserver(ctx context.Context, _ upstream.Operation) (context.Context, func(upstream.Outcome)) {
 	return ctx, func(upstream.Outcome) {}
 }
 
-// trace sees whether a request may have been sent, which errors do not say reliably. Having a
-// connection counts as sent: writing goes on in the background, even when the call was given up
-// meanwhile.
-func (x *exchange) trace() *httptrace.ClientTrace {
+// clientTrace records whether the request may have been sent, which errors do not show reliably. A
+// request counts as sent once it has a connection: the transport writes it in the background, even if
+// the caller has given up.
+func (x *exchange) clientTrace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			connection, secure := info.Conn.(*tls.Conn)
@@ -100,9 +100,10 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 	}
 }
 
-// roundTrip records the answer, bounds its body, and makes an error of all but a success.
+// roundTrip records the response and limits its body. It returns errStatus for a response that is not a
+// success.
 func (x *exchange) roundTrip(request *http.Request, next option.MiddlewareNext, maxBytes int64) (*http.Response, error) {
-	if x.creates {
+	if x.notIdempotent {
 		x.sendOnce(request)
 	}
 	response, err := next(request)
@@ -114,26 +115,26 @@ func (x *exchange) roundTrip(request *http.Request, next option.MiddlewareNext, 
 		response.Body = http.MaxBytesReader(nil, response.Body, maxBytes)
 		return response, nil
 	}
-	// The status says enough, so a body that breaks off or is too long does no harm.
+	// The status code is sufficient, so ignore an incomplete body.
 	x.body, _ = io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
 	_ = response.Body.Close()
-	return nil, errNotOK
+	return nil, errStatus
 }
 
-// sendOnce keeps the transport from repeating a request over HTTP/2 once it was written, as it
-// does after some resets of a stream. Those promise that nothing was processed, but gateways
-// send them for answers that they don't like, too. Over HTTP/1 the transport repeats a POST only
-// if no byte of it was written.
+// sendOnce prevents the transport from repeating a request over HTTP/2 that is already written, which
+// it does after some resets of a stream. They promise that the server did not process the request,
+// but gateways also send them for invalid responses. Over HTTP/1, the transport repeats a POST
+// request only if it wrote no byte of it.
 func (x *exchange) sendOnce(request *http.Request) {
-	again := request.GetBody
-	if again == nil {
+	getBody := request.GetBody
+	if getBody == nil {
 		return
 	}
 	request.GetBody = func() (io.ReadCloser, error) {
 		if x.http2.Load() && x.written.Load() {
 			return nil, errAlreadySent
 		}
-		return again()
+		return getBody()
 	}
 }
 

@@ -30,7 +30,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// bodies are seeds for what an upstream may answer.
+// bodies adds seeds for the body of a response.
 func bodies(f *testing.F) {
 	for _, seed := range []string{
 		batchJSON, fileJSON, page("failed", true, testFile), "", "null", "[]", `{"id":null}`, `{"id":"` + testStore + `"}`,
@@ -42,35 +42,35 @@ func bodies(f *testing.F) {
 	}
 }
 
-// FuzzDecodeBatch holds that no body makes us panic, take another object for ours, or mirror
-// what Kubernetes can't store.
+// FuzzDecodeBatch verifies that no body causes a panic, is decoded as another object than the requested
+// one, or results in values that Kubernetes cannot store.
 func FuzzDecodeBatch(f *testing.F) {
 	bodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		created, err := decodeBatch(body, upstream.BatchRef{VectorStoreID: testStore})
 		if err == nil {
-			if created.ID == testStore || checkObjectID("batch", created.ID) != nil {
+			if created.ID == testStore || validateObjectID("batch", created.ID) != nil {
 				t.Errorf("created with the ID %q", created.ID)
 			}
-			checkMirrored(t, created)
+			checkBatch(t, created)
 		}
 		if read, err := decodeBatch(body, testRef); err == nil {
 			if read.ID != testBatch {
-				t.Errorf("took %q for %q", read.ID, testBatch)
+				t.Errorf("decoded %q as %q", read.ID, testBatch)
 			}
-			checkMirrored(t, read)
+			checkBatch(t, read)
 		}
 		if file, err := decodeFile(body, testStore, testFile); err == nil && file.ID != testFile {
-			t.Errorf("took %q for %q", file.ID, testFile)
+			t.Errorf("decoded %q as %q", file.ID, testFile)
 		}
 	})
 }
 
-// FuzzDescribeAnswer holds that no body makes us panic, or gives a message that is not fit to be
-// shown.
-func FuzzDescribeAnswer(f *testing.F) {
+// FuzzResponseMessage verifies that no body causes a panic, or results in a message that cannot be shown
+// to users.
+func FuzzResponseMessage(f *testing.F) {
 	bodies(f)
-	client := &Client{redact: redactor(testKey)}
+	client := &Client{host: "api.example", redact: redactor(testKey)}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var texts []string
 		if page, err := decodePage(body); err == nil {
@@ -80,7 +80,7 @@ func FuzzDescribeAnswer(f *testing.F) {
 			}
 		}
 		for _, status := range []int{302, 400, 429, 500} {
-			failure := client.notOK(&exchange{creates: true, status: status, body: body})
+			failure := client.statusError(&exchange{notIdempotent: true, status: status, body: body})
 			if failure.Message == "" {
 				t.Errorf("%d: no message", status)
 			}
@@ -95,7 +95,7 @@ func FuzzDescribeAnswer(f *testing.F) {
 	})
 }
 
-func checkMirrored(t *testing.T, batch upstream.Batch) {
+func checkBatch(t *testing.T, batch upstream.Batch) {
 	t.Helper()
 	counts := batch.FileCounts
 	if min(counts.InProgress, counts.Completed, counts.Failed, counts.Cancelled, counts.Total) < 0 {

@@ -27,7 +27,7 @@ var testRef = upstream.BatchRef{VectorStoreID: testStore, BatchID: testBatch}
 
 var testCreate = upstream.CreateRequest{VectorStoreID: testStore, FileIDs: []string{testFile}}
 
-// calls are the calls of the port, each on the objects named above.
+// calls are the calls of the port, on the objects above.
 var calls = map[string]func(context.Context, *Client) error{
 	"create": func(ctx context.Context, c *Client) error {
 		_, err := c.Create(ctx, testCreate)
@@ -51,7 +51,7 @@ var calls = map[string]func(context.Context, *Client) error{
 	},
 }
 
-// ambiguous is the kind of an error after which a call may have taken effect.
+// ambiguous returns the kind of the error of a call that may have taken effect.
 func ambiguous(call string) upstream.ErrorKind {
 	if call == "create" {
 		return upstream.UnknownOutcome
@@ -59,14 +59,14 @@ func ambiguous(call string) upstream.ErrorKind {
 	return upstream.Transient
 }
 
-// endpoint is a server on the loopback interface that counts the requests it receives.
+// endpoint is a server on the loopback interface that counts its requests.
 type endpoint struct {
 	*httptest.Server
 	requests atomic.Int64
 }
 
-// listen starts an endpoint; a change may set it up before it starts, and then starts it too.
-func listen(t *testing.T, handle http.HandlerFunc, start func(*httptest.Server)) *endpoint {
+// listen returns an endpoint that run has started.
+func listen(t *testing.T, handle http.HandlerFunc, run func(*httptest.Server)) *endpoint {
 	t.Helper()
 	e := &endpoint{}
 	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,14 +74,14 @@ func listen(t *testing.T, handle http.HandlerFunc, start func(*httptest.Server))
 		handle(w, r)
 	}))
 	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	start(e.Server)
+	run(e.Server)
 	t.Cleanup(e.Close)
 	return e
 }
 
-func plain(s *httptest.Server) { s.Start() }
+func start(s *httptest.Server) { s.Start() }
 
-// dial gives a client of a base URL, with the limits of options.
+// dial returns a client for a connection. It permits http:// endpoints.
 func dial(t *testing.T, connection upstream.Connection, options Options) *Client {
 	t.Helper()
 	options.Endpoints.AllowInsecure = true
@@ -96,15 +96,15 @@ func dial(t *testing.T, connection upstream.Connection, options Options) *Client
 	return client
 }
 
-// serve gives a client of a server with that handler.
+// serve returns a client and its server, which has the given handler.
 func serve(t *testing.T, handle http.HandlerFunc, options Options) (*Client, *endpoint) {
 	t.Helper()
-	e := listen(t, handle, plain)
+	e := listen(t, handle, start)
 	return dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, options), e
 }
 
-// answer is a handler that always answers alike.
-func answer(status int, contentType, body string, header ...string) http.HandlerFunc {
+// respond returns a handler that always sends the same response.
+func respond(status int, contentType, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", contentType)
@@ -116,25 +116,25 @@ func answer(status int, contentType, body string, header ...string) http.Handler
 	}
 }
 
-func answerJSON(status int, body string, header ...string) http.HandlerFunc {
-	return answer(status, "application/json", body, header...)
+func respondJSON(status int, body string, header ...string) http.HandlerFunc {
+	return respond(status, "application/json", body, header...)
 }
 
-// hangUp breaks the connection once the request was read.
-func hangUp(_ http.ResponseWriter, r *http.Request) {
+// dropConnection closes the connection after it read the request.
+func dropConnection(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	panic(http.ErrAbortHandler)
 }
 
-// hold leaves a request without an answer until the client gives up. Only a server that has read
-// the whole request notices that.
-func hold(_ http.ResponseWriter, r *http.Request) {
+// hang sends no response until the client gives up. A server notices that only after it read the
+// whole request.
+func hang(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 }
 
-// known gives err as the *upstream.Error that every error of the port must be.
-func known(t *testing.T, err error) *upstream.Error {
+// classified returns err as an *upstream.Error, which every error of the port must be.
+func classified(t *testing.T, err error) *upstream.Error {
 	t.Helper()
 	var failure *upstream.Error
 	if !errors.As(err, &failure) {

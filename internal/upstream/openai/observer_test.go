@@ -16,24 +16,24 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// observed is what an observer was told of one request.
-type observed struct {
+// observation is an observed request.
+type observation struct {
 	Operation upstream.Operation
 	Outcome   upstream.Outcome
 }
 
-// witness is an observer that writes down what it is told.
-func witness(into *[]observed) upstream.Observer {
+// record returns an observer that appends each request to a list.
+func record(into *[]observation) upstream.Observer {
 	return func(ctx context.Context, operation upstream.Operation) (context.Context, func(upstream.Outcome)) {
-		return ctx, func(outcome upstream.Outcome) { *into = append(*into, observed{operation, outcome}) }
+		return ctx, func(outcome upstream.Outcome) { *into = append(*into, observation{operation, outcome}) }
 	}
 }
 
-func TestEveryRequestIsObserved(t *testing.T) {
+func TestObserver_AllRequests(t *testing.T) {
 	server := emulator.New(emulator.Options{APIKeys: []string{testKey}, VectorStores: []string{testStore}})
-	e := listen(t, server.ServeHTTP, plain)
-	var told []observed
-	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{Observer: witness(&told)})
+	e := listen(t, server.ServeHTTP, start)
+	var observed []observation
+	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{Observer: record(&observed)})
 
 	created, err := client.Create(t.Context(), testCreate)
 	if err != nil {
@@ -51,46 +51,46 @@ func TestEveryRequestIsObserved(t *testing.T) {
 		{upstream.OperationReadFile, func() error { _, err := client.File(t.Context(), testStore, testFile); return err }},
 		{upstream.OperationDetachFile, func() error { return client.Detach(t.Context(), testStore, testFile) }},
 	} {
-		before := len(told)
+		before := len(observed)
 		if err := step.call(); err != nil {
 			t.Fatalf("%s: %v", step.operation, err)
 		}
-		if len(told) != before+1 || told[before].Operation != step.operation {
-			t.Errorf("%s: the observer was told %+v", step.operation, told[before:])
+		if len(observed) != before+1 || observed[before].Operation != step.operation {
+			t.Errorf("%s: the observer saw %+v", step.operation, observed[before:])
 		}
 	}
 	calls := server.Calls()
-	if len(calls) != len(told) {
-		t.Fatalf("the upstream had %d requests, and the observer was told of %d", len(calls), len(told))
+	if len(calls) != len(observed) {
+		t.Fatalf("the server received %d requests, the observer saw %d", len(calls), len(observed))
 	}
 	for i, call := range calls {
 		want := upstream.Outcome{StatusCode: http.StatusOK, RequestID: call.RequestID}
-		if diff := cmp.Diff(want, told[i].Outcome); diff != "" {
-			t.Errorf("%s (-want +told):\n%s", told[i].Operation, diff)
+		if diff := cmp.Diff(want, observed[i].Outcome); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", observed[i].Operation, diff)
 		}
 	}
-	// One that is never sent is no request.
-	if _, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: "../x", BatchID: "b"}); err == nil || len(told) != len(calls) {
-		t.Errorf("a call that was refused gives %v, and the observer was told %+v", err, told[len(calls):])
+	// A rejected call sends no request.
+	if _, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: "../x", BatchID: "b"}); err == nil || len(observed) != len(calls) {
+		t.Errorf("a rejected call: error %v, and the observer saw %+v", err, observed[len(calls):])
 	}
 }
 
-func TestFailuresAreObserved(t *testing.T) {
+func TestObserver_Failures(t *testing.T) {
 	for name, test := range map[string]struct {
 		handle http.HandlerFunc
 		cancel bool
 		want   upstream.Outcome
-		says   string
+		error  string
 	}{
-		"an error":               {answerJSON(500, `{"error":{"message":"it broke with `+testKey+`"}}`, "X-Request-Id", "req_1"), false, upstream.Outcome{StatusCode: 500, RequestID: "req_1"}, "it broke"},
-		"too many requests":      {answerJSON(429, `{}`, "X-Request-Id", "req_2"), false, upstream.Outcome{StatusCode: 429, RequestID: "req_2"}, "429"},
-		"no answer":              {hangUp, false, upstream.Outcome{}, "broke"},
-		"an answer that is late": {hold, false, upstream.Outcome{}, "in time"},
-		"a call broken off":      {hold, true, upstream.Outcome{Canceled: true}, "interrupted"},
+		"an error":          {respondJSON(500, `{"error":{"message":"it broke with `+testKey+`"}}`, "X-Request-Id", "req_1"), false, upstream.Outcome{StatusCode: 500, RequestID: "req_1"}, "it broke"},
+		"too many requests": {respondJSON(429, `{}`, "X-Request-Id", "req_2"), false, upstream.Outcome{StatusCode: 429, RequestID: "req_2"}, "429"},
+		"no response":       {dropConnection, false, upstream.Outcome{}, "was lost"},
+		"a late response":   {hang, false, upstream.Outcome{}, "in time"},
+		"a canceled call":   {hang, true, upstream.Outcome{Canceled: true}, "canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var told []observed
-			client, _ := serve(t, test.handle, Options{Observer: witness(&told), RequestTimeout: 200 * time.Millisecond})
+			var observed []observation
+			client, _ := serve(t, test.handle, Options{Observer: record(&observed), RequestTimeout: 200 * time.Millisecond})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if test.cancel {
@@ -99,16 +99,16 @@ func TestFailuresAreObserved(t *testing.T) {
 			if _, err := client.Retrieve(ctx, testRef); err == nil {
 				t.Fatal("no error")
 			}
-			if len(told) != 1 {
-				t.Fatalf("the observer was told %+v", told)
+			if len(observed) != 1 {
+				t.Fatalf("the observer saw %+v", observed)
 			}
-			got := told[0].Outcome
-			if !strings.Contains(got.Error, test.says) || strings.Contains(got.Error, testKey) {
-				t.Errorf("it says %q, want %q in it, and no key", got.Error, test.says)
+			got := observed[0].Outcome
+			if !strings.Contains(got.Error, test.error) || strings.Contains(got.Error, testKey) {
+				t.Errorf("the error is %q, want it to contain %q, and no key", got.Error, test.error)
 			}
 			got.Error = ""
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("(-want +told):\n%s", diff)
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -14,17 +14,18 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// settings are a Connection that was checked.
+// settings are a validated Connection.
 type settings struct {
 	baseURL      *url.URL
 	key          string
 	organization string
 	project      string
-	authorities  *x509.CertPool // nil for the system's alone
+	rootCAs      *x509.CertPool // nil for the system's CAs
 }
 
-// check also trims the values: what is pasted into a Secret often ends with a newline.
-func check(connection upstream.Connection, options Options) (settings, error) {
+// validate validates a connection. It trims the values, because values pasted into a Secret often end
+// with a newline.
+func validate(connection upstream.Connection, options Options) (settings, error) {
 	s := settings{
 		key:          strings.TrimSpace(connection.APIKey),
 		organization: strings.TrimSpace(connection.Organization),
@@ -36,8 +37,8 @@ func check(connection upstream.Connection, options Options) (settings, error) {
 	for _, value := range []struct{ name, text string }{
 		{"OPENAI_API_KEY", s.key}, {"OPENAI_ORG_ID", s.organization}, {"OPENAI_PROJECT_ID", s.project},
 	} {
-		if strings.ContainsFunc(value.text, unfitForHeader) {
-			return settings{}, unusable(value.name + " contains a space, a line break or another character that cannot be sent")
+		if strings.ContainsFunc(value.text, invalidInHeader) {
+			return settings{}, unauthorized(value.name + " contains a space, a line break or another character that is not allowed in a header")
 		}
 	}
 	baseURL := strings.TrimSpace(connection.BaseURL)
@@ -45,30 +46,30 @@ func check(connection upstream.Connection, options Options) (settings, error) {
 		baseURL = upstream.DefaultBaseURL
 	}
 	if err := options.Endpoints.Check(baseURL); err != nil {
-		return settings{}, unusable(err.Error())
+		return settings{}, unauthorized(err.Error())
 	}
 	var err error
 	if s.baseURL, err = url.Parse(baseURL); err != nil {
-		return settings{}, unusable("OPENAI_BASE_URL is not a valid URL") // err may repeat a password
+		return settings{}, unauthorized("OPENAI_BASE_URL is not a valid URL") // err can contain a password
 	}
-	s.authorities, err = authorities(connection.CABundle, options.CABundle)
+	s.rootCAs, err = rootCAs(connection.CABundle, options.CABundle)
 	return s, err
 }
 
-// authorities are the system's, a connection's and the operator's; nil where that is the system's
-// alone.
-func authorities(ofConnection, ofOperator string) (*x509.CertPool, error) {
-	ofConnection = strings.TrimSpace(ofConnection)
-	if ofConnection == "" && ofOperator == "" {
+// rootCAs returns the CAs of the system, a connection and the operator; nil if there are only those of
+// the system.
+func rootCAs(connectionBundle, operatorBundle string) (*x509.CertPool, error) {
+	connectionBundle = strings.TrimSpace(connectionBundle)
+	if connectionBundle == "" && operatorBundle == "" {
 		return nil, nil
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // an image without any is no reason to refuse the others
+		pool = x509.NewCertPool() // an image without CAs still uses the bundles
 	}
-	pool.AppendCertsFromPEM([]byte(ofOperator))
-	if ofConnection != "" && !pool.AppendCertsFromPEM([]byte(ofConnection)) {
-		return nil, unusable("ca.crt contains no PEM-encoded certificate")
+	pool.AppendCertsFromPEM([]byte(operatorBundle))
+	if connectionBundle != "" && !pool.AppendCertsFromPEM([]byte(connectionBundle)) {
+		return nil, unauthorized("ca.crt contains no PEM-encoded certificate")
 	}
 	return pool, nil
 }
@@ -78,7 +79,7 @@ func (s settings) requestOptions(transport http.RoundTripper, userAgent string) 
 		option.WithBaseURL(s.baseURL.String()),
 		option.WithAPIKey(s.key),
 		option.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: checkRedirect}),
-		// Retrying belongs to the work queue. The SDK would retry even a create.
+		// The work queue retries. The SDK would retry even a create request.
 		option.WithMaxRetries(0),
 	}
 	if s.organization != "" {
@@ -93,8 +94,8 @@ func (s settings) requestOptions(transport http.RoundTripper, userAgent string) 
 	return options
 }
 
-func unusable(message string) *upstream.Error {
+func unauthorized(message string) *upstream.Error {
 	return &upstream.Error{Kind: upstream.Unauthorized, Message: message}
 }
 
-func unfitForHeader(r rune) bool { return r <= ' ' || r > '~' }
+func invalidInHeader(r rune) bool { return r <= ' ' || r > '~' }

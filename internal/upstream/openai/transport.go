@@ -15,33 +15,33 @@ import (
 
 const maxRedirects = 3
 
-// newTransport makes the pool of one Client. A nil pool of authorities is the system's.
-func newTransport(authorities *x509.CertPool) *http.Transport {
+// newTransport returns the transport of a Client. If rootCAs is nil, it trusts the system's CAs.
+func newTransport(rootCAs *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
-		// HTTPS_PROXY, HTTP_PROXY and NO_PROXY belong to the cluster's network, not to a tenant,
-		// and are how operators reach the outside from behind a company's proxy. Nothing that is
-		// named OPENAI_* is read.
+		// HTTPS_PROXY, HTTP_PROXY and NO_PROXY describe the network of the cluster, not a tenant.
+		// OPENAI_* variables are not read.
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: dialer.DialContext,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
-			RootCAs:    authorities,
+			RootCAs:    rootCAs,
 		},
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
-		// Without a ping, a connection that a firewall forgot costs every call on it a timeout.
+		// Without pings, each call on a connection that a firewall dropped would time out.
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		MaxIdleConnsPerHost: 32,
-		// Less than the idle timeouts of common load balancers: a create on a connection that the
-		// other side is just closing has an unknown outcome.
+		// Shorter than the idle timeouts of common load balancers: a create request on a connection
+		// that the server is closing has an unknown outcome.
 		IdleConnTimeout:        50 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
 }
 
-// checkRedirect follows a few redirects of a GET within the endpoint. Elsewhere the key must
-// not go, and a POST must not be made twice. What is not followed comes back as the answer.
+// checkRedirect follows up to maxRedirects redirects of a GET request within the endpoint. It follows
+// no others: the key must not be sent to another endpoint, and a POST request must not be repeated.
+// The response of a redirect that is not followed is returned to the caller.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || len(via) > maxRedirects || !sameOrigin(first.URL, next.URL) {

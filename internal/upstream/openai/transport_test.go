@@ -32,17 +32,17 @@ func countNew(accepted *atomic.Int64) func(net.Conn, http.ConnState) {
 	}
 }
 
-func overTLS(s *httptest.Server) { s.StartTLS() }
+func startTLS(s *httptest.Server) { s.StartTLS() }
 
-// authority gives the certificate of a server as ca.crt would have it; empty without TLS.
-func authority(e *endpoint) string {
+// caBundle returns the certificate of a server as a value for ca.crt; empty without TLS.
+func caBundle(e *endpoint) string {
 	if e.Certificate() == nil {
 		return ""
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.Certificate().Raw}))
 }
 
-func TestDialNamesTheKeyOfTheSecretThatIsWrong(t *testing.T) {
+func TestDial_InvalidConnection(t *testing.T) {
 	for name, test := range map[string]struct {
 		connection upstream.Connection
 		options    Options
@@ -67,21 +67,21 @@ func TestDialNamesTheKeyOfTheSecretThatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Dial(test.connection, test.options)
-			failure := known(t, err)
+			failure := classified(t, err)
 			if failure.Kind != test.kind || !strings.Contains(failure.Message, test.names) {
-				t.Errorf("Dial: %v: %v, want %v and a message that names %s", failure.Kind, failure, test.kind, test.names)
+				t.Errorf("Dial: %v: %v, want %v and a message that contains %s", failure.Kind, failure, test.kind, test.names)
 			}
-			hasNo(t, err, testKey)
+			expectNoSecrets(t, err, testKey)
 		})
 	}
 }
 
-func TestPastedWhitespaceIsDropped(t *testing.T) {
+func TestDial_TrimsWhitespace(t *testing.T) {
 	headers := make(chan http.Header, 1)
 	e := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		headers <- r.Header
-		answerJSON(200, batchJSON)(w, r)
-	}, plain)
+		respondJSON(200, batchJSON)(w, r)
+	}, start)
 	client := dial(t, upstream.Connection{
 		BaseURL: e.URL + "/v1/\n", APIKey: testKey + "\r\n", Organization: "org-a\n", Project: " proj_b", CABundle: "\n",
 	}, Options{})
@@ -98,12 +98,12 @@ func TestPastedWhitespaceIsDropped(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentHasNoInfluence(t *testing.T) {
-	elsewhere := listen(t, answerJSON(200, batchJSON), plain)
+func TestClient_IgnoresEnvironment(t *testing.T) {
+	other := listen(t, respondJSON(200, batchJSON), start)
 	for name, value := range map[string]string{
 		"OPENAI_API_KEY": "sk-of-another-tenant", "OPENAI_ADMIN_KEY": "sk-admin-of-another-tenant",
 		"OPENAI_ORG_ID": "org-of-another-tenant", "OPENAI_PROJECT_ID": "proj-of-another-tenant",
-		"OPENAI_BASE_URL": elsewhere.URL, "OPENAI_CUSTOM_HEADERS": "X-Custom: of-another-tenant",
+		"OPENAI_BASE_URL": other.URL, "OPENAI_CUSTOM_HEADERS": "X-Custom: of-another-tenant",
 		"OPENAI_WEBHOOK_SECRET": "of-another-tenant",
 	} {
 		t.Setenv(name, value)
@@ -125,96 +125,96 @@ func TestTheEnvironmentHasNoInfluence(t *testing.T) {
 		if got := r.Header.Get("User-Agent"); got != "vector-store-operator/test" {
 			t.Errorf("User-Agent is %q", got)
 		}
-		answerJSON(200, batchJSON)(w, r)
+		respondJSON(200, batchJSON)(w, r)
 	}, Options{UserAgent: "vector-store-operator/test"})
 	for _, call := range calls {
-		_ = call(t.Context(), client) // the answer does not fit all of them
+		_ = call(t.Context(), client) // the response is not valid for all of them
 	}
-	if e.requests.Load() != int64(len(calls)) || elsewhere.requests.Load() != 0 {
-		t.Errorf("%d requests here and %d elsewhere, want %d here", e.requests.Load(), elsewhere.requests.Load(), len(calls))
+	if e.requests.Load() != int64(len(calls)) || other.requests.Load() != 0 {
+		t.Errorf("%d requests here and %d to the other server, want %d here", e.requests.Load(), other.requests.Load(), len(calls))
 	}
 	if client := dial(t, upstream.Connection{}, Options{}); client.host != "api.openai.com" {
 		t.Errorf("a connection without a base URL calls %s, want api.openai.com", client.host)
 	}
 }
 
-func TestPrivateAuthorityIsTrustedOnceGiven(t *testing.T) {
-	e := listen(t, answerJSON(200, batchJSON), overTLS)
-	trusting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
+func TestClient_PrivateCA(t *testing.T) {
+	e := listen(t, respondJSON(200, batchJSON), startTLS)
+	trusting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: caBundle(e)}, Options{})
 	if _, err := trusting.Create(t.Context(), testCreate); err != nil {
-		t.Errorf("Create with the authority: %v", err)
+		t.Errorf("Create with the CA of the connection: %v", err)
 	}
-	byTheOperator := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{CABundle: authority(e)})
-	if _, err := byTheOperator.Create(t.Context(), testCreate); err != nil {
-		t.Errorf("Create with the operator's authority: %v", err)
+	withOperatorCA := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{CABundle: caBundle(e)})
+	if _, err := withOperatorCA.Create(t.Context(), testCreate); err != nil {
+		t.Errorf("Create with the CA of the operator: %v", err)
 	}
 	e.requests.Store(0)
-	doubting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{})
+	untrusting := dial(t, upstream.Connection{BaseURL: e.URL + "/v1"}, Options{})
 	for name, call := range calls {
-		failure := known(t, call(t.Context(), doubting))
+		failure := classified(t, call(t.Context(), untrusting))
 		if failure.Kind != upstream.Transient || !strings.Contains(failure.Message, "ca.crt") {
-			t.Errorf("%s without the authority: %v: %v, want it transient and ca.crt named", name, failure.Kind, failure)
+			t.Errorf("%s without the CA: %v: %v, want transient, and ca.crt in the message", name, failure.Kind, failure)
 		}
 	}
 	wrongName := dial(t, upstream.Connection{
-		BaseURL: strings.Replace(e.URL, "127.0.0.1", "localhost", 1) + "/v1", CABundle: authority(e),
+		BaseURL: strings.Replace(e.URL, "127.0.0.1", "localhost", 1) + "/v1", CABundle: caBundle(e),
 	}, Options{})
-	if failure := known(t, calls["create"](t.Context(), wrongName)); failure.Kind != upstream.Transient {
-		t.Errorf("certificate for another name: %v: %v, want it transient", failure.Kind, failure)
+	if failure := classified(t, calls["create"](t.Context(), wrongName)); failure.Kind != upstream.Transient {
+		t.Errorf("certificate for another name: %v: %v, want transient", failure.Kind, failure)
 	}
 	if e.requests.Load() != 0 {
-		t.Errorf("%d requests reached a server that was not trusted", e.requests.Load())
+		t.Errorf("%d requests reached an untrusted server", e.requests.Load())
 	}
 }
 
-func TestOldTLSIsRefused(t *testing.T) {
-	e := listen(t, answerJSON(200, batchJSON), func(s *httptest.Server) {
+func TestClient_OldTLS(t *testing.T) {
+	e := listen(t, respondJSON(200, batchJSON), func(s *httptest.Server) {
 		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 		s.StartTLS()
 	})
-	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
-	if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient || e.requests.Load() != 0 {
-		t.Errorf("%v: %v, %d requests; want it transient and none", failure.Kind, failure, e.requests.Load())
+	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: caBundle(e)}, Options{})
+	if failure := classified(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Transient || e.requests.Load() != 0 {
+		t.Errorf("%v: %v, %d requests; want transient and none", failure.Kind, failure, e.requests.Load())
 	}
 }
 
-func TestRedirectsElsewhereAreRefused(t *testing.T) {
-	elsewhere := listen(t, answerJSON(200, batchJSON), plain)
+func TestClient_RedirectToOtherOrigin(t *testing.T) {
+	other := listen(t, respondJSON(200, batchJSON), start)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for name, call := range calls {
-			client, e := serve(t, answerJSON(status, "", "Location", elsewhere.URL+"/v1/stolen?token=secret-path"), Options{})
-			failure := known(t, call(t.Context(), client))
+			client, e := serve(t, respondJSON(status, "", "Location", other.URL+"/v1/stolen?token=secret-path"), Options{})
+			failure := classified(t, call(t.Context(), client))
 			if failure.Kind != upstream.Rejected || failure.StatusCode != status {
-				t.Errorf("%s, %d: %v: %v, want it rejected", name, status, failure.Kind, failure)
+				t.Errorf("%s, %d: %v: %v, want rejected", name, status, failure.Kind, failure)
 			}
-			if !strings.Contains(failure.Message, elsewhere.URL) || strings.Contains(failure.Message, "secret-path") {
-				t.Errorf("%s, %d: message %q, want the other host and no more in it", name, status, failure.Message)
+			if !strings.Contains(failure.Message, other.URL) || strings.Contains(failure.Message, "secret-path") {
+				t.Errorf("%s, %d: message %q, want the origin of the other server, and no more", name, status, failure.Message)
 			}
 			if e.requests.Load() != 1 {
 				t.Errorf("%s, %d: %d requests, want 1", name, status, e.requests.Load())
 			}
 		}
 	}
-	if elsewhere.requests.Load() != 0 {
-		t.Errorf("%d requests went elsewhere", elsewhere.requests.Load())
+	if other.requests.Load() != 0 {
+		t.Errorf("%d requests reached the other server", other.requests.Load())
 	}
 }
 
-func TestRedirectToPlainHTTPIsRefused(t *testing.T) {
+func TestClient_RedirectToHTTP(t *testing.T) {
 	e := listen(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://"+r.Host+"/v1/plain", http.StatusFound)
-	}, overTLS)
-	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
-	if failure := known(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1 {
-		t.Errorf("%v: %v after %d requests, want it rejected after 1", failure.Kind, failure, e.requests.Load())
+	}, startTLS)
+	client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: caBundle(e)}, Options{})
+	if failure := classified(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1 {
+		t.Errorf("%v: %v after %d requests, want rejected after 1", failure.Kind, failure, e.requests.Load())
 	}
 }
 
-func TestRedirectsWithinTheEndpointAreFollowedForReadsOnly(t *testing.T) {
+func TestClient_RedirectWithinOrigin(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		handle := func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/moved") {
-				answerJSON(200, batchJSON)(w, r)
+				respondJSON(200, batchJSON)(w, r)
 				return
 			}
 			http.Redirect(w, r, "/moved"+r.URL.Path, status)
@@ -225,23 +225,23 @@ func TestRedirectsWithinTheEndpointAreFollowedForReadsOnly(t *testing.T) {
 		}
 		for _, name := range []string{"create", "cancel"} {
 			e.requests.Store(0)
-			if err := calls[name](t.Context(), client); known(t, err).Kind != upstream.Rejected || e.requests.Load() != 1 {
-				t.Errorf("%d, %s: %v after %d requests; want it rejected after 1", status, name, err, e.requests.Load())
+			if err := calls[name](t.Context(), client); classified(t, err).Kind != upstream.Rejected || e.requests.Load() != 1 {
+				t.Errorf("%d, %s: %v after %d requests; want rejected after 1", status, name, err, e.requests.Load())
 			}
 		}
 	}
 }
 
-func TestEndlessRedirectsEnd(t *testing.T) {
+func TestClient_RedirectLoop(t *testing.T) {
 	client, e := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, Options{})
-	if failure := known(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1+maxRedirects {
-		t.Errorf("%v: %v after %d requests, want it rejected after %d", failure.Kind, failure, e.requests.Load(), 1+maxRedirects)
+	if failure := classified(t, calls["retrieve"](t.Context(), client)); failure.Kind != upstream.Rejected || e.requests.Load() != 1+maxRedirects {
+		t.Errorf("%v: %v after %d requests, want rejected after %d", failure.Kind, failure, e.requests.Load(), 1+maxRedirects)
 	}
 }
 
-// TestCreateIsNotRepeatedOverHTTP2 covers resets of a stream that the transport of net/http
-// answers by sending the request again.
-func TestCreateIsNotRepeatedOverHTTP2(t *testing.T) {
+// TestCreate_NotRepeatedOverHTTP2 covers resets of a stream that the transport of net/http
+// handles by repeating the request.
+func TestCreate_NotRepeatedOverHTTP2(t *testing.T) {
 	for _, code := range []http2.ErrCode{http2.ErrCodeProtocol, http2.ErrCodeRefusedStream, http2.ErrCodeInternal} {
 		t.Run(code.String(), func(t *testing.T) {
 			var posts atomic.Int64
@@ -252,8 +252,8 @@ func TestCreateIsNotRepeatedOverHTTP2(t *testing.T) {
 				}
 				s.StartTLS()
 			})
-			client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: authority(e)}, Options{})
-			if failure := known(t, calls["create"](t.Context(), client)); failure.Kind != upstream.UnknownOutcome {
+			client := dial(t, upstream.Connection{BaseURL: e.URL + "/v1", CABundle: caBundle(e)}, Options{})
+			if failure := classified(t, calls["create"](t.Context(), client)); failure.Kind != upstream.UnknownOutcome {
 				t.Errorf("%v: %v, want an unknown outcome", failure.Kind, failure)
 			}
 			if posts.Load() != 1 {
@@ -263,7 +263,7 @@ func TestCreateIsNotRepeatedOverHTTP2(t *testing.T) {
 	}
 }
 
-// resetStreams reads requests to their end and answers each by resetting its stream.
+// resetStreams reads complete requests and resets the stream of each.
 func resetStreams(connection *tls.Conn, code http2.ErrCode, requests *atomic.Int64) {
 	if _, err := io.ReadFull(connection, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
@@ -289,17 +289,17 @@ func resetStreams(connection *tls.Conn, code http2.ErrCode, requests *atomic.Int
 	}
 }
 
-func TestNoCloudVendorIsLinked(t *testing.T) {
+func TestDependencies_NoCloudSDKs(t *testing.T) {
 	packages, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		t.Skip("the go command, which lists what is linked, is not installed")
+		t.Skip("the go command is not installed")
 	}
 	if err != nil || !bytes.Contains(packages, []byte("github.com/openai/openai-go/v3\n")) {
-		t.Fatalf("listing what is linked: %v:\n%s", err, packages)
+		t.Fatalf("listing the dependencies: %v:\n%s", err, packages)
 	}
 	for name := range strings.Lines(strings.ToLower(string(packages))) {
 		if strings.HasPrefix(name, "github.com/azure/") || strings.HasPrefix(name, "github.com/aws/") {
-			t.Errorf("%s is linked", strings.TrimSpace(name))
+			t.Errorf("the package %s is linked", strings.TrimSpace(name))
 		}
 	}
 }

@@ -22,30 +22,30 @@ import (
 )
 
 const (
-	// purpose is the one that vector stores take files of.
+	// purpose is the purpose of files for vector stores.
 	purpose = sdk.FilePurposeAssistants
-	// uploadsPerPage is a tenth of what the upstream lists at once, so that a page stays far
-	// below what is read of an answer.
+	// uploadsPerPage is a tenth of the API's maximum, so that a page stays far below
+	// Options.MaxResponseBytes.
 	uploadsPerPage = 1000
-	// maxUploadPages bounds a list that a server never ends.
+	// maxUploadPages limits the pages that are read from a server that never returns the last one.
 	maxUploadPages = 1000
 )
 
 var _ upstream.Uploader = (*Client)(nil)
 
-// Upload implements upstream.Uploader. It streams the content: the SDK's own way would hold the
-// whole of a file in memory, which may be of 512 MB.
+// Upload implements upstream.Uploader. It streams the content, because the SDK would keep the whole
+// file in memory, which can be 512 MB.
 func (c *Client) Upload(ctx context.Context, request upstream.UploadRequest) (upstream.UploadedFile, error) {
-	body, err := formOf(request)
+	body, err := newForm(request)
 	if err != nil {
-		return upstream.UploadedFile{}, c.refusal(err)
+		return upstream.UploadedFile{}, c.rejected(err)
 	}
-	x := &exchange{creates: true}
+	x := &exchange{notIdempotent: true}
 	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.uploads.New(ctx, sdk.FileNewParams{}, append(options,
 			option.WithRequestBody(body.contentType, body.content),
 			option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-				// Many servers refuse a body of unknown length.
+				// Many servers reject a body of unknown length.
 				request.ContentLength = body.length
 				return next(request)
 			}))...)
@@ -56,25 +56,25 @@ func (c *Client) Upload(ctx context.Context, request upstream.UploadRequest) (up
 	}
 	file, err := decodeUpload(x.body, "")
 	if err != nil {
-		return upstream.UploadedFile{}, c.badAnswer(x, err)
+		return upstream.UploadedFile{}, c.invalidResponse(x, err)
 	}
 	return file, nil
 }
 
-// form is the body of an upload.
+// form is the multipart body of an upload.
 type form struct {
 	contentType string
 	content     io.Reader
 	length      int64
 }
 
-func formOf(request upstream.UploadRequest) (form, error) {
+func newForm(request upstream.UploadRequest) (form, error) {
 	if request.Name == "" {
-		return form{}, errors.New("a file without a name cannot be uploaded")
+		return form{}, errors.New("the file has no name")
 	}
 	var frame bytes.Buffer
 	writer := multipart.NewWriter(&frame)
-	// A buffer takes everything.
+	// Writes to a buffer never fail.
 	_ = writer.WriteField("purpose", string(purpose))
 	_, _ = writer.CreateFormFile("file", request.Name)
 	head := bytes.Clone(frame.Bytes())
@@ -108,17 +108,17 @@ func (c *Client) Uploads(ctx context.Context, since time.Time) ([]upstream.Uploa
 				files = append(files, file)
 			}
 		}
-		// A page of nothing new comes from a server that ignores the cursor.
+		// A server that ignores the cursor returns a page without new files.
 		if last || len(files) == before || olderThan(page, since) {
 			return files, nil
 		}
 		query.After = param.NewOpt(page[len(page)-1].ID)
 	}
-	return nil, c.refusal(fmt.Errorf("the list of uploaded files has more than %d pages", maxUploadPages))
+	return nil, c.rejected(fmt.Errorf("the list of uploaded files has more than %d pages", maxUploadPages))
 }
 
-// olderThan says that nothing after this page is as young as since. A page that is not in the
-// order asked for says nothing.
+// olderThan reports whether all files on later pages are older than since. It returns false if the
+// page is not ordered by age.
 func olderThan(page []upstream.UploadedFile, since time.Time) bool {
 	newest, oldest := page[0].CreatedAt, page[len(page)-1].CreatedAt
 	return newest.After(oldest) && oldest.Before(since)
@@ -135,15 +135,15 @@ func (c *Client) uploadPage(ctx context.Context, query sdk.FileListParams) ([]up
 	}
 	files, last, err := decodeUploadPage(x.body)
 	if err != nil {
-		return nil, false, c.badAnswer(x, err)
+		return nil, false, c.invalidResponse(x, err)
 	}
 	return files, last, nil
 }
 
 // UploadedFile implements upstream.Uploader.
 func (c *Client) UploadedFile(ctx context.Context, fileID string) (upstream.UploadedFile, error) {
-	if err := checkObjectID("file", fileID); err != nil {
-		return upstream.UploadedFile{}, c.refusal(err)
+	if err := validateObjectID("file", fileID); err != nil {
+		return upstream.UploadedFile{}, c.rejected(err)
 	}
 	x := &exchange{}
 	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
@@ -155,42 +155,41 @@ func (c *Client) UploadedFile(ctx context.Context, fileID string) (upstream.Uplo
 	}
 	file, err := decodeUpload(x.body, fileID)
 	if err != nil {
-		return upstream.UploadedFile{}, c.badAnswer(x, err)
+		return upstream.UploadedFile{}, c.invalidResponse(x, err)
 	}
 	return file, nil
 }
 
-// decodeUpload reads an uploaded file. An empty ID is that of a file which was just uploaded,
-// and may have any.
+// decodeUpload decodes an uploaded file. If fileID is empty, it accepts any ID, as for a new file.
 func decodeUpload(body []byte, fileID string) (upstream.UploadedFile, error) {
-	var answer sdk.FileObject
-	if err := decode(body, &answer); err != nil {
+	var response sdk.FileObject
+	if err := decode(body, &response); err != nil {
 		return upstream.UploadedFile{}, err
 	}
-	if fileID != "" && answer.ID != fileID {
-		return upstream.UploadedFile{}, errors.New("it has another ID than the file asked for")
+	if fileID != "" && response.ID != fileID {
+		return upstream.UploadedFile{}, errors.New("its ID is not that of the requested file")
 	}
-	if err := checkObjectID("file", answer.ID); err != nil {
+	if err := validateObjectID("file", response.ID); err != nil {
 		return upstream.UploadedFile{}, err
 	}
-	return uploadOf(answer), nil
+	return uploadOf(response), nil
 }
 
 func decodeUploadPage(body []byte) (files []upstream.UploadedFile, last bool, err error) {
-	var answer pagination.CursorPage[sdk.FileObject]
-	if err := decode(body, &answer); err != nil {
+	var response pagination.CursorPage[sdk.FileObject]
+	if err := decode(body, &response); err != nil {
 		return nil, false, err
 	}
-	if !answer.JSON.Data.Valid() && answer.JSON.Data.Raw() != "null" {
-		return nil, false, errors.New("it has no list of files")
+	if !response.JSON.Data.Valid() && response.JSON.Data.Raw() != "null" {
+		return nil, false, errors.New("it contains no list of files")
 	}
-	for _, file := range answer.Data {
-		if err := checkObjectID("file", file.ID); err != nil {
+	for _, file := range response.Data {
+		if err := validateObjectID("file", file.ID); err != nil {
 			return nil, false, err
 		}
 		files = append(files, uploadOf(file))
 	}
-	finished := answer.JSON.HasMore.Valid() && !answer.HasMore
+	finished := response.JSON.HasMore.Valid() && !response.HasMore
 	return files, finished || len(files) == 0, nil
 }
 

@@ -25,7 +25,7 @@ func uploadRequest() upstream.UploadRequest {
 	return upstream.UploadRequest{Name: `a "b".md`, Size: 11, Content: strings.NewReader("Hello there")}
 }
 
-func TestUploadSendsTheFileAndItsPurpose(t *testing.T) {
+func TestUpload(t *testing.T) {
 	var got struct{ path, purpose, name, content string }
 	var length int64
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +40,7 @@ func TestUploadSendsTheFileAndItsPurpose(t *testing.T) {
 			t.Error(err)
 		}
 		got.path, got.purpose, got.name, got.content = r.URL.Path, r.FormValue("purpose"), header.Filename, string(content)
-		answerJSON(http.StatusOK, uploadJSON)(w, r)
+		respondJSON(http.StatusOK, uploadJSON)(w, r)
 	}, Options{})
 	file, err := client.Upload(t.Context(), uploadRequest())
 	if err != nil {
@@ -51,31 +51,31 @@ func TestUploadSendsTheFileAndItsPurpose(t *testing.T) {
 	}
 	want := struct{ path, purpose, name, content string }{"/v1/files", "assistants", `a "b".md`, "Hello there"}
 	if got != want {
-		t.Errorf("the upstream got %+v, want %+v", got, want)
+		t.Errorf("the server received %+v, want %+v", got, want)
 	}
 	if length <= 0 {
-		t.Errorf("the request's length is %d, which some servers refuse", length)
+		t.Errorf("the Content-Length is %d, want it to be set", length)
 	}
 }
 
-func TestUploadIsSentOnceAndItsErrorsTellTheOutcome(t *testing.T) {
+func TestUpload_ErrorKinds(t *testing.T) {
 	for name, test := range map[string]struct {
 		handle http.HandlerFunc
 		kind   upstream.ErrorKind
 	}{
-		"server error":   {answerJSON(http.StatusInternalServerError, `{}`), upstream.UnknownOutcome},
-		"broken":         {hangUp, upstream.UnknownOutcome},
-		"no ID":          {answerJSON(http.StatusOK, `{"object":"file"}`), upstream.UnknownOutcome},
-		"too many":       {answerJSON(http.StatusTooManyRequests, `{}`), upstream.RateLimited},
-		"refused":        {answerJSON(http.StatusBadRequest, `{}`), upstream.Rejected},
-		"key refused":    {answerJSON(http.StatusUnauthorized, `{}`), upstream.Unauthorized},
-		"too large":      {answerJSON(http.StatusRequestEntityTooLarge, `{}`), upstream.Rejected},
-		"HTML of a page": {answer(http.StatusOK, "text/html", "<html>"), upstream.UnknownOutcome},
+		"server error": {respondJSON(http.StatusInternalServerError, `{}`), upstream.UnknownOutcome},
+		"broken":       {dropConnection, upstream.UnknownOutcome},
+		"no ID":        {respondJSON(http.StatusOK, `{"object":"file"}`), upstream.UnknownOutcome},
+		"too many":     {respondJSON(http.StatusTooManyRequests, `{}`), upstream.RateLimited},
+		"rejected":     {respondJSON(http.StatusBadRequest, `{}`), upstream.Rejected},
+		"unauthorized": {respondJSON(http.StatusUnauthorized, `{}`), upstream.Unauthorized},
+		"too large":    {respondJSON(http.StatusRequestEntityTooLarge, `{}`), upstream.Rejected},
+		"HTML page":    {respond(http.StatusOK, "text/html", "<html>"), upstream.UnknownOutcome},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, endpoint := serve(t, test.handle, Options{})
 			_, err := client.Upload(t.Context(), uploadRequest())
-			if got := known(t, err).Kind; got != test.kind {
+			if got := classified(t, err).Kind; got != test.kind {
 				t.Errorf("kind is %v (%v), want %v", got, err, test.kind)
 			}
 			if n := endpoint.requests.Load(); n != 1 {
@@ -85,23 +85,23 @@ func TestUploadIsSentOnceAndItsErrorsTellTheOutcome(t *testing.T) {
 	}
 }
 
-func TestUploadThatCannotConnectHadNoEffect(t *testing.T) {
-	client, endpoint := serve(t, answerJSON(http.StatusOK, uploadJSON), Options{})
+func TestUpload_CannotConnect(t *testing.T) {
+	client, endpoint := serve(t, respondJSON(http.StatusOK, uploadJSON), Options{})
 	endpoint.Close()
 	_, err := client.Upload(t.Context(), uploadRequest())
-	if got := known(t, err).Kind; got != upstream.Transient {
+	if got := classified(t, err).Kind; got != upstream.Transient {
 		t.Errorf("kind is %v, want transient", got)
 	}
 }
 
-// pages serves a list of count files, of which the newest is number 0 and each is a second
-// older than the one before.
-func pages(t *testing.T, count, size int, asked *int) http.HandlerFunc {
+// pages returns a handler that serves a list of count files. File 0 is the newest; each file is one
+// second older than the previous one.
+func pages(t *testing.T, count, size int, requests *int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		*asked++
+		*requests++
 		query := r.URL.Query()
 		if query.Get("purpose") != "assistants" || query.Get("order") != "desc" {
-			t.Errorf("asked for %v", query)
+			t.Errorf("unexpected query: %v", query)
 		}
 		from := 0
 		if after := query.Get("after"); after != "" {
@@ -114,63 +114,63 @@ func pages(t *testing.T, count, size int, asked *int) http.HandlerFunc {
 		for i := from; i < min(from+size, count); i++ {
 			items = append(items, fmt.Sprintf(`{"id":"file-%d","filename":"f","bytes":1,"created_at":%d}`, i, 1700000000-i))
 		}
-		answerJSON(http.StatusOK, fmt.Sprintf(`{"object":"list","data":[%s],"has_more":%t}`, strings.Join(items, ","), from+size < count))(w, r)
+		respondJSON(http.StatusOK, fmt.Sprintf(`{"object":"list","data":[%s],"has_more":%t}`, strings.Join(items, ","), from+size < count))(w, r)
 	}
 }
 
-func TestUploadsReadsAllPagesAsFarBackAsAsked(t *testing.T) {
+func TestUploads_Pagination(t *testing.T) {
 	for name, test := range map[string]struct {
-		since        time.Time
-		files, asked int
+		since           time.Time
+		files, requests int
 	}{
 		"all":          {time.Time{}, 25, 3},
 		"some":         {time.Unix(1700000000-5, 0), 10, 1},
 		"across pages": {time.Unix(1700000000-12, 0), 20, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asked := 0
-			client, _ := serve(t, pages(t, 25, 10, &asked), Options{})
+			requests := 0
+			client, _ := serve(t, pages(t, 25, 10, &requests), Options{})
 			files, err := client.Uploads(t.Context(), test.since)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(files) != test.files || asked != test.asked {
-				t.Errorf("%d files of %d pages, want %d of %d", len(files), asked, test.files, test.asked)
+			if len(files) != test.files || requests != test.requests {
+				t.Errorf("%d files of %d pages, want %d of %d", len(files), requests, test.files, test.requests)
 			}
 		})
 	}
 }
 
-func TestUploadsEndsWhereAServerIgnoresTheCursor(t *testing.T) {
+func TestUploads_CursorIgnored(t *testing.T) {
 	page := `{"data":[` + uploadJSON + `],"has_more":true}`
-	client, endpoint := serve(t, answerJSON(http.StatusOK, page), Options{})
+	client, endpoint := serve(t, respondJSON(http.StatusOK, page), Options{})
 	files, err := client.Uploads(t.Context(), time.Time{})
 	if err != nil || len(files) != 1 || endpoint.requests.Load() != 2 {
 		t.Errorf("%d files of %d requests: %v", len(files), endpoint.requests.Load(), err)
 	}
 }
 
-func TestUploadsTellsNoListFromAnEmptyOne(t *testing.T) {
+func TestUploads_InvalidLists(t *testing.T) {
 	for body, works := range map[string]bool{`{"data":[]}`: true, `{"data":null}`: true, `{}`: false, `[]`: false, `{"data":[{"id":"a/b"}]}`: false} {
-		client, _ := serve(t, answerJSON(http.StatusOK, body), Options{})
+		client, _ := serve(t, respondJSON(http.StatusOK, body), Options{})
 		if _, err := client.Uploads(t.Context(), time.Time{}); (err == nil) != works {
 			t.Errorf("%s: error is %v", body, err)
 		}
 	}
 }
 
-func TestUploadedFileTellsAFileThatIsGone(t *testing.T) {
-	client, _ := serve(t, answerJSON(http.StatusNotFound, `{}`), Options{})
+func TestUploadedFile(t *testing.T) {
+	client, _ := serve(t, respondJSON(http.StatusNotFound, `{}`), Options{})
 	_, err := client.UploadedFile(t.Context(), "file-abc")
-	if got := known(t, err).Kind; got != upstream.NotFound {
+	if got := classified(t, err).Kind; got != upstream.NotFound {
 		t.Errorf("kind is %v, want not_found", got)
 	}
-	client, _ = serve(t, answerJSON(http.StatusOK, uploadJSON), Options{})
+	client, _ = serve(t, respondJSON(http.StatusOK, uploadJSON), Options{})
 	if file, err := client.UploadedFile(t.Context(), "file-abc"); err != nil || file != uploaded {
-		t.Errorf("UploadedFile gives %+v, %v", file, err)
+		t.Errorf("UploadedFile = %+v, %v", file, err)
 	}
 	if _, err := client.UploadedFile(t.Context(), "file-other"); err == nil {
-		t.Error("an answer about another file is taken for the one asked for")
+		t.Error("another file than the requested one was accepted")
 	}
 	if _, err := client.UploadedFile(t.Context(), "a/b"); !errors.As(err, new(*upstream.Error)) {
 		t.Errorf("error is %v", err)

@@ -132,6 +132,26 @@ var simple = map[string]map[string]string{
 
 // special lists the samples that need a change.
 var special = map[string]func(t *testing.T, u *user){
+	"kustomization.yaml": func(t *testing.T, u *user) {
+		folder := filepath.Join(framework.Root(), "config", "samples")
+		content, err := os.ReadFile(filepath.Join(folder, "kustomization.yaml"))
+		u.must(err)
+		var kustomization struct {
+			Resources []string `json:"resources"`
+		}
+		u.must(yaml.Unmarshal(content, &kustomization))
+		samples, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+		u.must(err)
+		var want []string
+		for _, sample := range samples {
+			if name := filepath.Base(sample); name != "kustomization.yaml" {
+				want = append(want, name)
+			}
+		}
+		if diff := cmp.Diff(want, kustomization.Resources); diff != "" {
+			t.Errorf("resources (-want +got):\n%s", diff)
+		}
+	},
 	"adopt.yaml": func(t *testing.T, u *user) {
 		id := u.batchFor("file-one", "file-two")
 		u.apply("adopt.yaml", u.adopting(id))

@@ -54,7 +54,7 @@ func TestInstaller_EqualsKustomize(t *testing.T) {
 	want := withoutTool(parse(t, kustomize(t, "config/default")))
 	got := withoutTool(parse(t, framework.ReadFile(t, "dist/install.yaml")))
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("objects (-config/default +dist/install.yaml):\n%s\n`make dist` writes the file", diff)
+		t.Errorf("objects (-config/default +dist/install.yaml):\n%s\n`make build-installer` writes the file", diff)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 	}{
 		"no CRD":            {values: "crds: {install: false}", less: []string{"CustomResourceDefinition vectorstorefilebatches.vector-store-operator.dev"}},
 		"no budget":         {values: "podDisruptionBudget: {enabled: false}", less: []string{"PodDisruptionBudget manager"}},
-		"a network policy":  {values: "networkPolicy: {enabled: true}", more: []string{"NetworkPolicy manager"}},
+		"a network policy":  {values: "networkPolicy: {enabled: true}", more: []string{"NetworkPolicy allow-egress-traffic", "NetworkPolicy allow-metrics-traffic"}},
 		"another's account": {values: "serviceAccount: {create: false, name: mine}", less: []string{"ServiceAccount manager"}},
 		"a monitor":         {values: "metrics: {serviceMonitor: {enabled: true}}", more: []string{"ServiceMonitor metrics"}},
 		"alerts":            {values: "metrics: {prometheusRule: {enabled: true}}", more: []string{"PrometheusRule alerts"}},
@@ -197,11 +197,11 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 		"readers":           {values: "metrics: {readers: [{namespace: monitoring, name: prometheus}]}", more: []string{"ClusterRoleBinding metrics-reader"}},
 		"no monitor without metrics": {
 			values: "metrics: {enabled: false, serviceMonitor: {enabled: true}}",
-			less:   []string{"ClusterRole metrics-auth", "ClusterRole metrics-reader", "ClusterRoleBinding metrics-auth", "Service metrics"},
+			less:   []string{"ClusterRole metrics-auth-role", "ClusterRole metrics-reader", "ClusterRoleBinding metrics-auth-rolebinding", "Service metrics"},
 		},
 		"open metrics": {
 			values: "metrics: {secure: false}",
-			less:   []string{"ClusterRole metrics-auth", "ClusterRole metrics-reader", "ClusterRoleBinding metrics-auth"},
+			less:   []string{"ClusterRole metrics-auth-role", "ClusterRole metrics-reader", "ClusterRoleBinding metrics-auth-rolebinding"},
 		},
 		"no policy of admission": {
 			values: "admissionPolicy: {enabled: false}",
@@ -212,23 +212,23 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 		},
 		"no roles for people": {
 			values: "rbac: {userRoles: false}",
-			less:   []string{"ClusterRole vectorstorefilebatch-admin", "ClusterRole vectorstorefilebatch-editor", "ClusterRole vectorstorefilebatch-viewer"},
+			less:   []string{"ClusterRole vectorstorefilebatch-admin-role", "ClusterRole vectorstorefilebatch-editor-role", "ClusterRole vectorstorefilebatch-viewer-role"},
 		},
 		"no rights": {
 			values: "rbac: {create: false}",
 			less: []string{
-				"ClusterRole manager", "ClusterRoleBinding manager", "ClusterRole metrics-auth", "ClusterRole metrics-reader",
-				"ClusterRoleBinding metrics-auth", "Role leader-election", "RoleBinding leader-election",
+				"ClusterRole manager-role", "ClusterRoleBinding manager-rolebinding", "ClusterRole metrics-auth-role", "ClusterRole metrics-reader",
+				"ClusterRoleBinding metrics-auth-rolebinding", "Role leader-election-role", "RoleBinding leader-election-rolebinding",
 			},
 		},
 		"no leader": {
 			values: "{replicas: 1, leaderElection: {enabled: false}}",
-			less:   []string{"Role leader-election", "RoleBinding leader-election"},
+			less:   []string{"Role leader-election-role", "RoleBinding leader-election-rolebinding"},
 		},
 		"some namespaces": {
 			values: "watchNamespaces: [team-a, team-b]",
-			less:   []string{"ClusterRole manager", "ClusterRoleBinding manager"},
-			more:   []string{"Role manager", "Role manager", "RoleBinding manager", "RoleBinding manager"},
+			less:   []string{"ClusterRole manager-role", "ClusterRoleBinding manager-rolebinding"},
+			more:   []string{"Role manager-role", "Role manager-role", "RoleBinding manager-rolebinding", "RoleBinding manager-rolebinding"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,15 +264,15 @@ func TestChart_AlertsAndDashboardEqualKustomize(t *testing.T) {
 func TestChart_RolesEqualTheClusterRole(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
-	want := parse(t, h.template(t, "")).find(t, "ClusterRole", "", release+"-manager").Object["rules"]
+	want := parse(t, h.template(t, "")).find(t, "ClusterRole", "", release+"-manager-role").Object["rules"]
 	got := parse(t, h.template(t, "watchNamespaces: [team-a, team-b]"))
 	for _, namespace := range []string{"team-a", "team-b"} {
-		if diff := cmp.Diff(want, got.find(t, "Role", namespace, release+"-manager").Object["rules"]); diff != "" {
+		if diff := cmp.Diff(want, got.find(t, "Role", namespace, release+"-manager-role").Object["rules"]); diff != "" {
 			t.Errorf("permissions in %s (-ClusterRole +Role):\n%s", namespace, diff)
 		}
-		binding := got.find(t, "RoleBinding", namespace, release+"-manager")
+		binding := got.find(t, "RoleBinding", namespace, release+"-manager-rolebinding")
 		wantBinding := map[string]any{
-			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": release + "-manager"},
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": release + "-manager-role"},
 			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": release + "-manager", "namespace": systemNamespace}},
 		}
 		if diff := cmp.Diff(wantBinding, map[string]any{"roleRef": binding.Object["roleRef"], "subjects": binding.Object["subjects"]}); diff != "" {
@@ -280,7 +280,7 @@ func TestChart_RolesEqualTheClusterRole(t *testing.T) {
 		}
 	}
 	for key, object := range got {
-		if object.GetKind() == "ClusterRoleBinding" && !strings.HasSuffix(key, "-metrics-auth") {
+		if object.GetKind() == "ClusterRoleBinding" && !strings.HasSuffix(key, "-metrics-auth-rolebinding") {
 			t.Errorf("the chart renders %s", key)
 		}
 	}

@@ -180,8 +180,8 @@ func TestNotes_Warn(t *testing.T) {
 	for name, test := range map[string]struct{ values, want string }{
 		"where it watches":       {"watchNamespaces: [team-a, team-b]", "the namespaces team-a, team-b."},
 		"insecure endpoints":     {"allowInsecureEndpoints: true", "its key crosses\nthe network unencrypted"},
-		"no CRD":                 {"crds: {install: false}", "somebody else has to install the CRD"},
-		"no policy of admission": {"admissionPolicy: {enabled: false}", "found by the operator, and not\nwhen an object is applied"},
+		"no CRD":                 {"crds: {install: false}", "install the CRD separately"},
+		"no policy of admission": {"admissionPolicy: {enabled: false}", "the operator reports attributes of a wrong type"},
 		"a proxy behind a wall":  {"{proxy: {https: 'http://proxy.example:3128'}, networkPolicy: {enabled: true}}", "allow it in networkPolicy.extraEgress"},
 	} {
 		t.Run(name, func(t *testing.T) {

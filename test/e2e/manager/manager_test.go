@@ -53,8 +53,8 @@ func TestManager_Help(t *testing.T) {
 	want := []string{
 		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
 		"files-per-minute", "finalize-timeout", "health-probe-bind-address", "leader-elect", "leader-election-namespace",
-		"limits-minute", "metrics-bind-address", "metrics-cert-dir", "metrics-secure", "poll-interval-max",
-		"poll-interval-min", "pprof-bind-address", "request-timeout", "requests-per-second", "watch-label-selector",
+		"metrics-bind-address", "metrics-cert-dir", "metrics-secure", "poll-interval-max",
+		"poll-interval-min", "pprof-bind-address", "rate-limit-window", "request-timeout", "requests-per-second", "watch-label-selector",
 		"watch-namespaces",
 	}
 	if diff := cmp.Diff(want, flags); diff != "" {
@@ -88,7 +88,7 @@ func TestManager_RejectsFlags(t *testing.T) {
 		{[]string{"--metrics-bind-address=:65536"}, `--metrics-bind-address is ":65536"`},
 		{[]string{"--health-probe-bind-address=nowhere"}, `--health-probe-bind-address is "nowhere"`},
 		{[]string{"--metrics-cert-dir=/nonexistent"}, "--metrics-cert-dir: stat /nonexistent/tls.crt"},
-		{[]string{"--metrics-cert-dir=/nonexistent", "--metrics-secure=false"}, "--metrics-cert-dir is given, and --metrics-secure is off"},
+		{[]string{"--metrics-cert-dir=/nonexistent", "--metrics-secure=false"}, "--metrics-cert-dir is set, but --metrics-secure is false"},
 		{[]string{"--watch-namespaces=default,No_Namespace"}, `--watch-namespaces has "No_Namespace"`},
 		{[]string{"--watch-label-selector=team in"}, `invalid value "team in" for flag -watch-label-selector`},
 		{[]string{"--leader-elect", "--leader-election-namespace=No_Namespace"}, `--leader-election-namespace is "No_Namespace"`},

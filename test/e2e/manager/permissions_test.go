@@ -79,7 +79,7 @@ func TestRBAC_UserRoles(t *testing.T) {
 		"admin": {"get": "yes", "list": "yes", "watch": "yes", "create": "yes", "patch": "yes", "delete": "yes"},
 	} {
 		f.Apply(t, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"`+role+`"},
-			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"vector-store-operator-vectorstorefilebatch-`+map[string]string{"view": "viewer", "edit": "editor", "admin": "admin"}[role]+`"},
+			"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"vector-store-operator-vectorstorefilebatch-`+map[string]string{"view": "viewer", "edit": "editor", "admin": "admin"}[role]+`-role"},
 			"subjects":[{"kind":"User","name":"`+role+`","apiGroup":"rbac.authorization.k8s.io"}]}`)
 		for verb, want := range permissions {
 			output, _, _ := f.Try(t.Context(), "", "auth", "can-i", verb, "vectorstorefilebatches.vector-store-operator.dev", "--as="+role)

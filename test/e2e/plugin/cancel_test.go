@@ -116,7 +116,7 @@ func TestCancel_Selector(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
-	if output := w.vsfb("cancel", "done"); output != "vectorstorefilebatch.vector-store-operator.dev/done is over already\n" {
+	if output := w.vsfb("cancel", "done"); output != "vectorstorefilebatch.vector-store-operator.dev/done already finished\n" {
 		t.Errorf("it printed %s", output)
 	}
 }
@@ -126,7 +126,7 @@ func TestCancel_WaitTimesOut(t *testing.T) {
 	w := newWorkspace(t, emulator.Options{Settings: emulator.Settings{Pace: time.Hour, CancelDelay: time.Hour}})
 	w.apply("git", manifest("handbook", []string{"file-a"}))
 	w.await("handbook", v1alpha1.ReasonInProgress)
-	if complaint := w.refused("cancel", "handbook", "--wait", "--timeout=2s"); !strings.Contains(complaint, "handbook is not over after 2s") {
+	if complaint := w.refused("cancel", "handbook", "--wait", "--timeout=2s"); !strings.Contains(complaint, "handbook is not finished after 2s") {
 		t.Errorf("it prints %s", complaint)
 	}
 }
@@ -135,10 +135,10 @@ func TestCancel_RejectsArguments(t *testing.T) {
 	t.Parallel()
 	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	for want, args := range map[string][]string{
-		"say which batches":          {},
-		"exclude each other":         {"a", "-l", "team=docs"},
-		"--timeout goes with --wait": {"a", "--timeout=1s"},
-		`"missing" not found`:        {"missing"},
+		"no batches selected":       {},
+		"mutually exclusive":        {"a", "-l", "team=docs"},
+		"--timeout requires --wait": {"a", "--timeout=1s"},
+		`"missing" not found`:       {"missing"},
 	} {
 		if complaint := w.refused(append([]string{"cancel"}, args...)...); !strings.Contains(complaint, want) {
 			t.Errorf("%q: it prints %s, want %q in it", args, complaint, want)

@@ -147,7 +147,7 @@ func TestCreate_Interrupted(t *testing.T) {
 	if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != 130 {
 		t.Errorf("it exited with %v", command.ProcessState)
 	}
-	if said := complaints.String(); !strings.Contains(said, "error: interrupted\n") || !strings.Contains(said, "of 1000 files are uploaded; run the same command again to go on") {
+	if said := complaints.String(); !strings.Contains(said, "error: interrupted\n") || !strings.Contains(said, "of 1000 files uploaded; run the same command again to continue") {
 		t.Errorf("it printed\n%s", said)
 	}
 	w.vsfb("create", "handbook", "--vector-store", store, "docs")
@@ -208,13 +208,13 @@ func TestCreate_ReportsTheKeyInUse(t *testing.T) {
 	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	w.write(1)
 	args := []string{"create", "handbook", "--vector-store", store, "docs"}
-	if complaint := w.refused(args...); !strings.Contains(complaint, "reading Secret openai in namespace "+w.Namespace) ||
+	if complaint := w.refused(args...); !strings.Contains(complaint, "reading Secret "+w.Namespace+"/openai") ||
 		!strings.Contains(complaint, "or export OPENAI_API_KEY") {
 		t.Errorf("without a key it prints %s", complaint)
 	}
 	w.withKey()
 	_, complaint, err := w.try(args...)
-	if err != nil || !strings.Contains(complaint, "Using OPENAI_API_KEY of the environment, since reading Secret openai") {
+	if err != nil || !strings.Contains(complaint, "Using OPENAI_API_KEY from the environment: reading Secret "+w.Namespace+"/openai") {
 		t.Errorf("%v: %s", err, complaint)
 	}
 	if strings.Contains(complaint, apiKey) {
@@ -236,7 +236,7 @@ func TestCreate_ValidatesBeforeUpload(t *testing.T) {
 		"path":      {[]string{"handbook", "--vector-store", store, "missing"}, "PATH missing does not exist"},
 		"attribute": {[]string{"handbook", "--vector-store", store, "docs", "--attribute", "team"}, `--attribute "team" is not KEY=VALUE`},
 		"dry run":   {[]string{"handbook", "--vector-store", store, "docs", "--dry-run=maybe"}, "--dry-run must be"},
-		"secret":    {[]string{"handbook", "--vector-store", store, "docs", "--secret", "other"}, "Secret other"},
+		"secret":    {[]string{"handbook", "--vector-store", store, "docs", "--secret", "other"}, "/other: secrets"},
 	} {
 		if complaint := w.refused(append([]string{"create"}, test.args...)...); !strings.Contains(complaint, test.want) {
 			t.Errorf("%s: it prints %s, want %q in it", name, complaint, test.want)
@@ -246,7 +246,7 @@ func TestCreate_ValidatesBeforeUpload(t *testing.T) {
 	if got := len(w.uploads()); got != 0 {
 		t.Errorf("%d files were uploaded", got)
 	}
-	if complaint := w.refused("create", "taken", "--vector-store", store, "docs"); !strings.Contains(complaint, "taken exists already, with other files") {
+	if complaint := w.refused("create", "taken", "--vector-store", store, "docs"); !strings.Contains(complaint, "taken already exists with other files") {
 		t.Errorf("it prints %s", complaint)
 	}
 }

@@ -37,7 +37,7 @@ func TestFailures_AllPages(t *testing.T) {
 	if len(lines) != 251 || strings.Join(strings.Fields(lines[0]), " ") != "FILE CODE MESSAGE" {
 		t.Errorf("%d lines, of which the first is %q", len(lines), lines[0])
 	}
-	if want := "250 failed files, read upstream with the key of Secret openai in namespace " + w.Namespace; !strings.Contains(said, want) {
+	if want := "250 failed files, read from " + strings.TrimSuffix(strings.TrimPrefix(w.URL, "http://"), "/v1") + " with the key from Secret " + w.Namespace + "/openai"; !strings.Contains(said, want) {
 		t.Errorf("it prints %s, want %q in it", said, want)
 	}
 	w.wantReports()
@@ -92,7 +92,7 @@ func TestFailures_WithoutSecret(t *testing.T) {
 	}
 	w.withKey()
 	output, said, err = w.try("failures", "many", "-o", "json")
-	if err != nil || json.Unmarshal([]byte(output), &got) != nil || len(got.FailedFiles) != 101 || !strings.Contains(said, "with the environment's key") {
+	if err != nil || json.Unmarshal([]byte(output), &got) != nil || len(got.FailedFiles) != 101 || !strings.Contains(said, "with the key from the environment") {
 		t.Errorf("%v: %s", err, said)
 	}
 }

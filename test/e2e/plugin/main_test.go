@@ -135,7 +135,7 @@ func manifest(name string, fileIDs []string, lines ...string) string {
 		name, store, strings.Join(fileIDs, ", "), strings.Join(lines, "\n"))
 }
 
-// fileIDs returns IDs of files. By some prefixes the emulator lets files fail.
+// fileIDs returns IDs of files. The emulator fails files with some prefixes.
 func fileIDs(prefix string, count int) []string {
 	ids := make([]string, count)
 	for i := range ids {

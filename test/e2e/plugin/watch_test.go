@@ -176,7 +176,7 @@ func TestWatch_Pipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = command.Wait() // the signal ends it
-	if strings.Join(strings.Fields(lines[0]), " ") != "NAME STATUS PROGRESS FILES FAILED AGE WHY" {
+	if strings.Join(strings.Fields(lines[0]), " ") != "NAME STATUS PROGRESS FILES FAILED AGE REASON" {
 		t.Errorf("the first line is %q", lines[0])
 	}
 	plain := regexp.MustCompile(`^(archive|handbook|scans) +(-|[a-z_]+) +\[[#x.-]{14}\] +\d+/\d+ +\d+ +\d+[a-z]`)

@@ -1,8 +1,8 @@
 -- Copyright The vector-store-operator Authors.
 -- SPDX-License-Identifier: Apache-2.0
 
--- Of what the conditions say, Argo CD has a word for each but one: a batch that was cancelled
--- as asked is Healthy, like one that completed, since it ended as its manifest wanted.
+-- Maps the conditions to a health status. Argo CD has no status for a cancelled batch: a batch that
+-- was cancelled as requested is Healthy, because its state matches its manifest.
 local function condition(type)
   if obj.status ~= nil and obj.status.conditions ~= nil then
     for _, c in ipairs(obj.status.conditions) do
@@ -14,9 +14,9 @@ local function condition(type)
   return { status = "Unknown", reason = "", message = "" }
 end
 
--- What the status says of an older spec, or before the first visit, is no judgement of this one.
+-- A status of an older generation, or no status, is not the health of the current spec.
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
-  return { status = "Progressing", message = "waiting for the operator to look at it" }
+  return { status = "Progressing", message = "waiting for the operator to reconcile this generation" }
 end
 
 local ready = condition("Ready")

@@ -10,7 +10,7 @@ if obj.status ~= nil and obj.status.conditions ~= nil then
   end
 end
 
--- A batch that is over, or whose cancel was asked for, has nothing to stop any more.
+-- A batch that is finished, being deleted or already being cancelled cannot be cancelled or suspended.
 local ending = finished or obj.spec.cancel == true or obj.metadata.deletionTimestamp ~= nil
 local actions = {}
 if not ending then

@@ -1,6 +1,6 @@
 -- Copyright The vector-store-operator Authors.
 -- SPDX-License-Identifier: Apache-2.0
 
--- The field goes, so that nothing differs from a manifest that never had it.
+-- Removes the field, so that the object matches a manifest that never set it.
 obj.spec.suspend = nil
 return obj

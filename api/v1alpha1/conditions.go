@@ -1,0 +1,88 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types. The operator sets all of them on its first reconciliation of an object.
+const (
+	// ConditionReady is True if the batch finished as requested, and False if it did not, or if it
+	// cannot make progress. It is Unknown while the batch makes progress, because generic tools
+	// read False as a failure.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the operator or the API still has work to do.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True if the object needs action by a user.
+	ConditionStalled = "Stalled"
+	// ConditionFinished is True once the batch is finished, whatever its result. Use it with
+	// `kubectl wait`.
+	ConditionFinished = "Finished"
+	// ConditionSucceeded is True if the finished batch added its files to the vector store. A
+	// batch that was cancelled on request is Ready, but not Succeeded.
+	ConditionSucceeded = "Succeeded"
+)
+
+// Reasons while the batch is not finished: Ready is Unknown, Reconciling is True.
+const (
+	// ReasonCreating means that the operator is about to create the batch.
+	ReasonCreating = "Creating"
+	// ReasonWaiting means that the operator creates the batch as soon as the rate limits permit.
+	ReasonWaiting = "Waiting"
+	// ReasonCreateOutcomeUnknown means that the response to the create request was lost. The
+	// operator checks whether the request took effect.
+	ReasonCreateOutcomeUnknown = "CreateOutcomeUnknown"
+	// ReasonInProgress means that the API is processing the files.
+	ReasonInProgress = "InProgress"
+	// ReasonCancelling means that a cancellation is requested and the batch has not stopped yet.
+	ReasonCancelling = "Cancelling"
+	// ReasonCredentialsNotFound means that the Secret does not exist or has no API key.
+	ReasonCredentialsNotFound = "CredentialsNotFound"
+	// ReasonRateLimited means that the API returned 429 Too Many Requests, or a quota is exhausted.
+	ReasonRateLimited = "RateLimited"
+	// ReasonUpstreamUnavailable means that the API cannot be reached or returns server errors.
+	ReasonUpstreamUnavailable = "UpstreamUnavailable"
+	// ReasonDeleting means that the object is being deleted and the operator carries out its
+	// deletionPolicy.
+	ReasonDeleting = "Deleting"
+)
+
+// Reasons once the batch is finished: Finished is True. The operator makes no more API calls for
+// the object, except those of its deletionPolicy.
+const (
+	// ReasonCompleted means that the files are in the vector store. At most maxFailedFiles of
+	// them failed.
+	ReasonCompleted = "Completed"
+	// ReasonFilesFailed means that the batch completed, but more than maxFailedFiles files failed.
+	ReasonFilesFailed = "FilesFailed"
+	// ReasonBatchFailed means that the API failed the whole batch.
+	ReasonBatchFailed = "BatchFailed"
+	// ReasonCancelled means that the batch was cancelled because spec.cancel is true.
+	ReasonCancelled = "Cancelled"
+	// ReasonCancelledExternally means that the batch was cancelled by another client of the API.
+	ReasonCancelledExternally = "CancelledExternally"
+	// ReasonDeadlineExceeded means that the batch ran for longer than activeDeadlineSeconds and
+	// was cancelled.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
+)
+
+// ReasonSuspended means that spec.suspend is true. Ready is Unknown; no other condition is True.
+const ReasonSuspended = "Suspended"
+
+// Reasons that need action by a user: Ready is False, Stalled is True. Unless the spec is invalid,
+// the operator retries, with a back-off of up to 10 minutes.
+const (
+	// ReasonBatchNotFound means that the batch or its vector store does not exist.
+	ReasonBatchNotFound = "BatchNotFound"
+	// ReasonRejected means that the API rejected the request, or the spec is invalid.
+	ReasonRejected = "Rejected"
+	// ReasonCredentialsRejected means that the API rejected the key, or the operator does not permit
+	// its use.
+	ReasonCredentialsRejected = "CredentialsRejected"
+)
+
+// ReasonTTLExpired is the reason of the Event for the deletion of a finished object whose
+// ttlSecondsAfterFinished has passed.
+const ReasonTTLExpired = "TTLExpired"
+
+// ReasonCancelIrrevocable is the reason of the Event for a spec.cancel that is unset after the
+// API accepted the cancellation.
+const ReasonCancelIrrevocable = "CancelIrrevocable"

@@ -1,0 +1,97 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+)
+
+// Priorities in the work queue: cancels and deletions come before creates, creates before polls, and
+// finished objects last.
+const (
+	priorityUrgent   = 100
+	priorityCreate   = 0
+	priorityPoll     = -100
+	priorityFinished = -200
+)
+
+// priorityOf returns the priority of an object.
+func priorityOf(b *v1alpha1.VectorStoreFileBatch) int {
+	switch {
+	case batch.Urgent(b):
+		return priorityUrgent
+	case batch.Finished(b):
+		return priorityFinished
+	case batch.ID(b) == "":
+		return priorityCreate
+	default:
+		return priorityPoll
+	}
+}
+
+// queue is the controller's work queue. It is a priorityqueue.PriorityQueue unless the manager turns
+// that off.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// add adds an object to the queue with a priority.
+func add(q queue, request reconcile.Request, priority int) {
+	if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+		return
+	}
+	q.Add(request)
+}
+
+// eventHandler enqueues objects by priority. It does not filter changes of the status: reconciling an
+// unchanged object makes no call and no write, and repairs a status that was lost.
+type eventHandler struct {
+	state     *stateStore
+	inflight  *inflightPolls
+	throttler *throttler
+	collector *stateCollector
+}
+
+var _ handler.EventHandler = eventHandler{}
+
+// Create enqueues an object that is new to this process.
+func (h eventHandler) Create(ctx context.Context, e event.CreateEvent, q queue) {
+	h.Update(ctx, event.UpdateEvent{ObjectNew: e.Object}, q)
+}
+
+// Update enqueues an object that has changed. A cancel or a deletion cuts off a poll in flight.
+func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
+	before, after := asBatch(e.ObjectOld), asBatch(e.ObjectNew)
+	h.collector.ObserveUpdate(before, after)
+	add(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(after)}, priorityOf(after))
+	if before != nil && batch.Urgent(after) {
+		h.inflight.preempt(after.UID)
+	}
+}
+
+// Delete drops what the process remembers of an object that is gone.
+func (h eventHandler) Delete(_ context.Context, e event.DeleteEvent, _ queue) {
+	b := asBatch(e.Object)
+	h.collector.ObserveUpdate(b, nil)
+	h.state.forget(b.UID)
+	h.throttler.forget(callerOf(b))
+}
+
+// Generic implements handler.EventHandler. No source of this controller sends generic events.
+func (h eventHandler) Generic(context.Context, event.GenericEvent, queue) {}
+
+// asBatch returns a watched object as what it is; nil for nil.
+func asBatch(object client.Object) *v1alpha1.VectorStoreFileBatch {
+	b, _ := object.(*v1alpha1.VectorStoreFileBatch)
+	return b
+}

@@ -1,0 +1,188 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+)
+
+// patchStatus writes the status if it differs from the stored one. Nothing else writes statuses.
+func (r *Reconciler) patchStatus(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, status v1alpha1.VectorStoreFileBatchStatus) error {
+	if equality.Semantic.DeepEqual(b.Status, status) {
+		return nil
+	}
+	// The patch is computed from the statuses alone: a spec can have thousands of files.
+	before, after := nameOnly(b), nameOnly(b)
+	before.ResourceVersion, after.ResourceVersion = b.ResourceVersion, b.ResourceVersion
+	before.Status, after.Status = b.Status, status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, after, patch); err != nil {
+		return fmt.Errorf("patching the status: %w", err)
+	}
+	b.Status, b.ResourceVersion = status, after.ResourceVersion
+	return nil
+}
+
+// deleteObject deletes the object as it was judged: another client may have extended its life.
+func (r *Reconciler) deleteObject(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
+	judged := client.Preconditions{UID: &b.UID, ResourceVersion: &b.ResourceVersion}
+	if err := r.Client.Delete(ctx, b, judged); err != nil {
+		return fmt.Errorf("deleting the object: %w", err)
+	}
+	return nil
+}
+
+// removeFinalizer completes the deletion of an object.
+func (r *Reconciler) removeFinalizer(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
+	r.state.expectDeletion(b.UID)
+	err := r.patchMetadata(ctx, b, withoutFinalizer(b))
+	if err != nil {
+		r.state.withdrawExpectation(b.UID)
+	}
+	return err
+}
+
+// metadataPatch is a merge patch of an object's metadata. The UID keeps it from another object of
+// the same name, and the resourceVersion from one that another client wrote meanwhile.
+type metadataPatch struct {
+	UID             types.UID          `json:"uid"`
+	ResourceVersion string             `json:"resourceVersion"`
+	Finalizers      []string           `json:"finalizers,omitzero"`
+	Annotations     map[string]*string `json:"annotations,omitempty"`
+}
+
+// lockedPatch returns a patch that fails with a conflict if the object was written since it was read.
+func lockedPatch(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
+	return metadataPatch{UID: b.UID, ResourceVersion: b.ResourceVersion}
+}
+
+// withAnnotations returns a patch that sets annotations, and removes those that are nil.
+func withAnnotations(b *v1alpha1.VectorStoreFileBatch, annotations map[string]*string) metadataPatch {
+	m := lockedPatch(b)
+	m.Annotations = annotations
+	return m
+}
+
+// addFinalizer returns a patch that adds the finalizer.
+func addFinalizer(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
+	m := lockedPatch(b)
+	if !batch.HasFinalizer(b) {
+		m.Finalizers = append(slices.Clone(b.Finalizers), v1alpha1.Finalizer)
+	}
+	return m
+}
+
+// withoutFinalizer returns a patch that removes the finalizer.
+func withoutFinalizer(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
+	m := lockedPatch(b)
+	m.Finalizers = slices.DeleteFunc(append([]string{}, b.Finalizers...), func(finalizer string) bool {
+		return finalizer == v1alpha1.Finalizer
+	})
+	return m
+}
+
+// createPending returns a patch that adds the finalizer, and marks a create as pending.
+func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) metadataPatch {
+	m, text := addFinalizer(b), startedAt.UTC().Format(time.RFC3339Nano)
+	m.Annotations = map[string]*string{v1alpha1.AnnotationCreateStartedAt: &text}
+	return m
+}
+
+// recordBatchID records the batch's ID, which ends a pending create, whatever else was changed in
+// the object, unless it has another ID: then a process that took this one for dead has created a
+// batch too, and tracks it. It waits for an API server that is unavailable as long as ctx allows,
+// because a process that is shutting down has no later attempt.
+func (r *Reconciler) recordBatchID(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, id string) error {
+	hasOther := func(current *v1alpha1.VectorStoreFileBatch) bool {
+		recorded := batch.ID(current)
+		if recorded != "" && recorded != id {
+			log.FromContext(ctx).Info("Another batch was created meanwhile, so this one is not tracked", "batchID", id, "trackedBatchID", recorded)
+		}
+		return recorded != "" && recorded != id
+	}
+	patch := withAnnotations(b, map[string]*string{v1alpha1.AnnotationBatchID: &id, v1alpha1.AnnotationCreateStartedAt: nil})
+	var err error
+	retry := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 8}
+	_ = wait.ExponentialBackoffWithContext(ctx, retry, func(ctx context.Context) (bool, error) {
+		err = r.patchUnless(ctx, b, patch, hasOther)
+		return err == nil || !unavailable(err), nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording the ID of batch %s: %w", id, err)
+	}
+	return nil
+}
+
+// unavailable reports whether an error means that the API server cannot be reached, or is failing.
+func unavailable(err error) bool {
+	return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown || apierrors.IsInternalError(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
+}
+
+// endCreatePending sets the annotation of a pending create to an earlier value, or removes it if
+// that is nil, unless the annotation was changed meanwhile.
+func (r *Reconciler) endCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, earlier *string) error {
+	ours := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
+	patch := withAnnotations(b, map[string]*string{v1alpha1.AnnotationCreateStartedAt: earlier})
+	return r.patchUnless(ctx, b, patch, func(current *v1alpha1.VectorStoreFileBatch) bool {
+		return current.Annotations[v1alpha1.AnnotationCreateStartedAt] != ours
+	})
+}
+
+// patchUnless writes a patch even if the object was changed since b was read, unless the change
+// forbids it; then the error is a conflict. After such a change b keeps its resourceVersion, so
+// that no status is written which does not consider the change.
+func (r *Reconciler) patchUnless(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch, forbidden func(current *v1alpha1.VectorStoreFileBatch) bool) error {
+	m.ResourceVersion = b.ResourceVersion
+	err := r.patchMetadata(ctx, b, m)
+	for apierrors.IsConflict(err) {
+		current := &v1alpha1.VectorStoreFileBatch{}
+		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), current); err != nil {
+			return fmt.Errorf("reading the object again: %w", err)
+		}
+		if current.UID != b.UID || forbidden(current) {
+			return err
+		}
+		m.ResourceVersion = current.ResourceVersion
+		if err = r.patchMetadata(ctx, current, m); err == nil {
+			b.Annotations, b.Finalizers = current.Annotations, current.Finalizers
+		}
+	}
+	return err
+}
+
+// patchMetadata writes a patch, and copies the resulting metadata into b.
+func (r *Reconciler) patchMetadata(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch) error {
+	data, err := json.Marshal(map[string]metadataPatch{"metadata": m})
+	if err != nil {
+		return fmt.Errorf("encoding a patch of the metadata: %w", err)
+	}
+	patched := nameOnly(b)
+	if err := r.Client.Patch(ctx, patched, client.RawPatch(types.MergePatchType, data)); err != nil {
+		return fmt.Errorf("patching the metadata: %w", err)
+	}
+	// No other client wrote in between, so what else b holds is current.
+	b.ObjectMeta = patched.ObjectMeta
+	return nil
+}
+
+// nameOnly returns an empty object with the name of another, to be patched.
+func nameOnly(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
+	return &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name}}
+}

@@ -1,0 +1,189 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller reconciles VectorStoreFileBatches: it observes an object and its batch,
+// performs what package lifecycle decides, and persists the result.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// The operator can get a Secret by name, and can neither list nor watch Secrets.
+//
+// +kubebuilder:rbac:groups=vector-store-operator.dev,resources=vectorstorefilebatches,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups=vector-store-operator.dev,resources=vectorstorefilebatches/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Options configure a Reconciler. All of them are required.
+type Options struct {
+	// Client reads objects from a cache that includes every write of this client.
+	Client client.Client
+	// Reader reads objects from the API server, without a cache.
+	Reader client.Reader
+	// Dial returns a client of the OpenAI API for a connection.
+	Dial func(upstream.Connection) (DialedClient, error)
+	// Events records Kubernetes Events.
+	Events events.EventRecorder
+	Clock  clock.WithDelayedExecution
+	// Lifecycle decides.
+	Lifecycle lifecycle.Config
+	// Limits are the rate limits of each connection.
+	Limits flowcontrol.Limits
+	// Concurrency is the number of objects reconciled in parallel. Most of a reconciliation is
+	// waiting for the API, so it can exceed the number of processors by far.
+	Concurrency int
+}
+
+// Reconciler reconciles VectorStoreFileBatches. New returns one.
+type Reconciler struct {
+	Options
+
+	clients   *ClientPool
+	state     *stateStore
+	inflight  *inflightPolls
+	throttler *throttler
+	collector *stateCollector
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	return &Reconciler{
+		Options:   o,
+		clients:   NewClientPool(o.Reader, o.Dial, o.Clock),
+		state:     newStateStore(),
+		inflight:  newInflightPolls(),
+		throttler: newThrottler(o.Limits.WithWorkers(o.Concurrency), o.Clock),
+		collector: newStateCollector(o.Clock),
+	}
+}
+
+// SetupWithManager adds the Reconciler to a manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := r.collector.register(mgr); err != nil {
+		return err
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("vectorstorefilebatch").
+		Watches(&v1alpha1.VectorStoreFileBatch{}, eventHandler{r.state, r.inflight, r.throttler, r.collector}).
+		WatchesRawSource(source.Func(r.throttler.start)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Concurrency,
+			// For errors of the Kubernetes API: package lifecycle decides on those of the OpenAI API.
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
+		}).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), traced{r}))
+	if err != nil {
+		return fmt.Errorf("setting up the controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile performs actions until a terminal one is decided, and persists the result.
+func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (ctrl.Result, error) {
+	observed := r.observe(b)
+	decision := r.Lifecycle.Decide(b, observed, r.Clock.Now())
+	for !decision.Action.Terminal() {
+		result, err := r.perform(ctx, b, decision)
+		observed.Record(decision.Action, result)
+		r.state.saveUnsaved(b.UID, observed.State)
+		if err != nil {
+			return r.handleError(ctx, b, err)
+		}
+		decision = r.Lifecycle.Decide(b, observed, r.Clock.Now())
+	}
+	return r.finish(ctx, b, decision)
+}
+
+// jitter is how far a wait is lengthened or shortened at most.
+const jitter = 0.2
+
+// observe returns what is known of an object before anything is done.
+func (r *Reconciler) observe(b *v1alpha1.VectorStoreFileBatch) lifecycle.Observed {
+	state, finalizerRemoved := r.state.load(b.UID)
+	return lifecycle.Observed{
+		State:            state,
+		FinalizerRemoved: finalizerRemoved,
+		Jitter:           jitter * (2*rand.Float64() - 1), //nolint:gosec // nothing secret depends on it
+	}
+}
+
+// PersistTimeout bounds a write to the API server that a shutdown must not cut off.
+const PersistTimeout = 15 * time.Second
+
+// finish performs the terminal action, records its Events and metrics, and requeues the object. A
+// shutdown does not cut it off: what was done at the API has to be visible in the object.
+func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (ctrl.Result, error) {
+	persistCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PersistTimeout)
+	defer cancel()
+	if !d.Throttled {
+		r.throttler.forget(callerOf(b))
+	}
+	before := b.Status
+	var err error
+	switch {
+	case d.Action == lifecycle.RemoveFinalizer:
+		err = r.removeFinalizer(persistCtx, b)
+	case d.Action == lifecycle.Delete:
+		err = r.deleteObject(persistCtx, b)
+	default:
+		err = r.patchStatus(persistCtx, b, d.Status)
+	}
+	if err != nil {
+		return r.handleError(ctx, b, err)
+	}
+	recordMetrics(b, before, d)
+	r.recordEvents(ctx, b, d.Events)
+	r.state.save(b.UID, d)
+	return requeue(b, d.RequeueAfter), nil
+}
+
+// requeueAfterConflict is when an object is reconciled again that another client changed during the
+// reconciliation.
+const requeueAfterConflict = 50 * time.Millisecond
+
+// handleError ends a reconciliation that could not be completed. That another client changed or
+// removed the object meanwhile is no error.
+func (r *Reconciler) handleError(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, err error) (ctrl.Result, error) {
+	switch {
+	case apierrors.IsNotFound(err):
+		r.throttler.forget(callerOf(b))
+		r.state.forget(b.UID)
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		log.FromContext(ctx).V(1).Info("The object was changed during the reconciliation, reconciling again")
+		return requeue(b, requeueAfterConflict), nil
+	case errors.Is(err, errPreempted):
+		urgent := priorityUrgent
+		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: &urgent}, nil
+	default:
+		return requeue(b, 0), err
+	}
+}
+
+// requeue returns the result that requeues an object with its own priority; never if after is zero.
+func requeue(b *v1alpha1.VectorStoreFileBatch, after time.Duration) ctrl.Result {
+	priority := priorityOf(b)
+	return ctrl.Result{RequeueAfter: max(after, 0), Priority: &priority}
+}

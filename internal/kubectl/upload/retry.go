@@ -1,0 +1,128 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+const (
+	minBackoff = 500 * time.Millisecond
+	// maxBackoff does not bound a Retry-After.
+	maxBackoff = 30 * time.Second
+	// insufficientQuota is the code of a 429 that a retry does not resolve.
+	insufficientQuota = "insufficient_quota"
+)
+
+// handleFailure handles a failed upload. It returns the file ID if the upload succeeded after all,
+// neither an ID nor an error if the upload is to be retried, and an error otherwise.
+func (u *Uploader) handleFailure(ctx context.Context, file File, c content, before snapshot, attempt int, err error) (string, error) {
+	if ctx.Err() != nil {
+		return "", ctx.Err() // the upload stays pending; the next run resolves it
+	}
+	var failure *upstream.Error
+	if !errors.As(err, &failure) {
+		return "", errors.Join(err, u.Journal.void(c))
+	}
+	if failure.Kind == upstream.UnknownOutcome {
+		u.Logf("Lost the response to the upload of %s (%v); checking whether it succeeded", file.Name, failure)
+		if err := u.resolve(ctx, map[content]upload{c: {snapshot: before}}); err != nil {
+			return "", err
+		}
+		if id := u.Journal.fileID(c); id != "" {
+			return id, nil
+		}
+	}
+	if !retryable(failure) || attempt >= u.Attempts {
+		return "", errors.Join(err, u.Journal.void(c))
+	}
+	delay := u.backoff.after(failure, attempt)
+	u.Logf("Retrying %s in %s: %v", file.Name, delay.Round(100*time.Millisecond), failure)
+	return "", sleep(ctx, delay)
+}
+
+func retryable(failure *upstream.Error) bool {
+	switch failure.Kind {
+	case upstream.UnknownOutcome, upstream.Transient:
+		return true
+	case upstream.RateLimited:
+		return failure.Code != insufficientQuota
+	case upstream.Rejected, upstream.NotFound, upstream.Unauthorized, upstream.NoCredentials:
+		return false
+	}
+	return false
+}
+
+// retry repeats an idempotent call until it succeeds, fails with an error that is not retryable, or
+// the attempts are used up. operation describes the call in the error.
+func (u *Uploader) retry(ctx context.Context, operation string, call func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		if err := u.backoff.wait(ctx); err != nil {
+			return err
+		}
+		err := call(ctx)
+		if err == nil {
+			return nil
+		}
+		var failure *upstream.Error
+		if ctx.Err() != nil || !errors.As(err, &failure) || !retryable(failure) || attempt >= u.Attempts {
+			return fmt.Errorf("%s: %w", operation, err)
+		}
+		if err := sleep(ctx, u.backoff.after(failure, attempt)); err != nil {
+			return err
+		}
+	}
+}
+
+// backoff delays all calls after a rate limit. The zero value is ready to use.
+type backoff struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+// after returns the delay before the next attempt. If the API limits the rate, the delay applies to
+// all calls.
+func (b *backoff) after(failure *upstream.Error, attempt int) time.Duration {
+	delay := min(minBackoff<<min(attempt-1, 10), maxBackoff)
+	delay += time.Duration(rand.Int64N(int64(delay) / 4)) //nolint:gosec // jitter, not a secret
+	if failure.Kind != upstream.RateLimited {
+		return delay
+	}
+	delay = max(delay, failure.RetryAfter)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until := time.Now().Add(delay); until.After(b.until) {
+		b.until = until
+	}
+	return delay
+}
+
+// wait waits until the delay that applies to all calls has passed.
+func (b *backoff) wait(ctx context.Context) error {
+	b.mu.Lock()
+	delay := time.Until(b.until)
+	b.mu.Unlock()
+	return sleep(ctx, delay)
+}
+
+func sleep(ctx context.Context, delay time.Duration) error {
+	if delay <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,66 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// Waits after failures double from the first of a pair to the second.
+const (
+	minBackoff, maxBackoff = time.Second, 5 * time.Minute
+	// Errors that need a user are retried too, because a Secret can change without notice.
+	stalledBackoff, maxStalledBackoff = 10 * time.Second, 10 * time.Minute
+	// A missing Secret is expected to appear, and reading it makes no API call.
+	maxSecretBackoff = time.Minute
+)
+
+// failed ends a reconciliation after a failed call, in the condition for its kind of error.
+func (s scope) failed(action Action, err *upstream.Error) Decision {
+	state := s.withFailure(action)
+	first, longest := minBackoff, maxBackoff
+	var c condition
+	switch err.Kind {
+	case upstream.RateLimited:
+		c = condition{v1alpha1.ReasonRateLimited, "Rate limited by the API; retrying: " + err.Error()}
+		if err.Code == "insufficient_quota" {
+			c.message = "Quota exhausted. Add credits or raise the limit: " + err.Error()
+		}
+	case upstream.Unauthorized:
+		c = condition{v1alpha1.ReasonCredentialsRejected, err.Error()}
+		first, longest = stalledBackoff, maxStalledBackoff
+	case upstream.NoCredentials:
+		c = condition{v1alpha1.ReasonCredentialsNotFound, err.Error()}
+		longest = maxSecretBackoff
+	case upstream.Rejected, upstream.NotFound:
+		c = condition{v1alpha1.ReasonRejected, "The API rejected the request: " + err.Error()}
+		first, longest = stalledBackoff, maxStalledBackoff
+	case upstream.Transient, upstream.UnknownOutcome:
+		c = condition{v1alpha1.ReasonUpstreamUnavailable, "The API is unavailable; retrying: " + err.Error()}
+	}
+	return s.requeue(c, state, backoff(first, longest, state.Failures), err.RetryAfter)
+}
+
+// withFailure returns the state after one more failure of an action.
+func (s scope) withFailure(action Action) State {
+	state := s.observed.State
+	if state.Failed != action {
+		state.Failures = 0
+	}
+	state.Failed = action
+	state.Failures++
+	return state
+}
+
+// backoff returns the wait after a number of failures in a row. It doubles with each.
+func backoff(first, longest time.Duration, failures int) time.Duration {
+	wait := first
+	for i := 1; i < failures && wait < longest; i++ {
+		wait *= 2
+	}
+	return min(wait, longest)
+}

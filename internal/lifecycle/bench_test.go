@@ -1,0 +1,57 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle_test
+
+import (
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// BenchmarkDecide is a poll that changes nothing: what the loop does most.
+func BenchmarkDecide(b *testing.B) {
+	o := tracked()
+	observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.InProgress)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := config.Decide(o, observed, epoch); d.Action != lifecycle.Requeue || len(d.Events) != 0 {
+			b.Fatalf("decided %+v", d)
+		}
+	}
+}
+
+func BenchmarkRequest2000Files(b *testing.B) {
+	o := newObject()
+	o.Spec.FileIDs = nil
+	for i := range 2000 {
+		o.Spec.FileIDs = append(o.Spec.FileIDs, fmt.Sprintf("file-%032d", i))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if request, err := batch.CreateRequest(o); err != nil || len(request.FileIDs) != 2000 {
+			b.Fatalf("%d files: %v", len(request.FileIDs), err)
+		}
+	}
+}
+
+// BenchmarkStatusComparison is what decides that a poll writes nothing.
+func BenchmarkStatusComparison(b *testing.B) {
+	var files []upstream.FailedFile
+	for i := range 100 {
+		files = append(files, upstream.FailedFile{FileID: fmt.Sprintf("file-%032d", i), Code: "server_error", Message: "An internal error occurred."})
+	}
+	p := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, failures(100))}, result{files: files})
+	other := p.object.Status.DeepCopy()
+	b.ReportAllocs()
+	for b.Loop() {
+		if !equality.Semantic.DeepEqual(p.object.Status, *other) || len(other.FailedFiles) != 100 {
+			b.Fatal("the statuses differ")
+		}
+	}
+}

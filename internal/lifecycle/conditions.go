@@ -1,0 +1,245 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// condition is the reason and the message of the object's conditions. The reason decides the
+// statuses of all five.
+type condition struct {
+	reason  string
+	message string
+}
+
+// row is a row of the table of conditions: their statuses for some reasons.
+type row struct{ ready, reconciling, stalled, finished, succeeded metav1.ConditionStatus }
+
+const (
+	yes     = metav1.ConditionTrue
+	no      = metav1.ConditionFalse
+	unknown = metav1.ConditionUnknown
+)
+
+// The rows of the table. Generic tools take Ready=False for a final failure, so Ready is Unknown
+// while the batch is running.
+var (
+	running   = row{ready: unknown, reconciling: yes, stalled: no, finished: no, succeeded: unknown}
+	stalled   = row{ready: no, reconciling: no, stalled: yes, finished: no, succeeded: unknown}
+	succeeded = row{ready: yes, reconciling: no, stalled: no, finished: yes, succeeded: yes}
+	failed    = row{ready: no, reconciling: no, stalled: yes, finished: yes, succeeded: no}
+	suspended = row{ready: unknown, reconciling: no, stalled: no, finished: no, succeeded: unknown}
+	cancelled = row{ready: yes, reconciling: no, stalled: no, finished: yes, succeeded: no}
+)
+
+// rows is the table of conditions, by the reason of Ready.
+var rows = map[string]row{
+	v1alpha1.ReasonCreating:             running,
+	v1alpha1.ReasonWaiting:              running,
+	v1alpha1.ReasonCreateOutcomeUnknown: running,
+	v1alpha1.ReasonInProgress:           running,
+	v1alpha1.ReasonCancelling:           running,
+	v1alpha1.ReasonCredentialsNotFound:  running,
+	v1alpha1.ReasonRateLimited:          running,
+	v1alpha1.ReasonUpstreamUnavailable:  running,
+	v1alpha1.ReasonDeleting:             running,
+
+	v1alpha1.ReasonSuspended: suspended,
+
+	v1alpha1.ReasonBatchNotFound:       stalled,
+	v1alpha1.ReasonRejected:            stalled,
+	v1alpha1.ReasonCredentialsRejected: stalled,
+
+	v1alpha1.ReasonCompleted:           succeeded,
+	v1alpha1.ReasonFilesFailed:         failed,
+	v1alpha1.ReasonBatchFailed:         failed,
+	v1alpha1.ReasonCancelled:           cancelled,
+	v1alpha1.ReasonCancelledExternally: failed,
+	v1alpha1.ReasonDeadlineExceeded:    failed,
+}
+
+// Polled reports whether the batch of an object whose Ready condition has this reason is polled
+// regularly.
+func Polled(reason string) bool {
+	return reason == v1alpha1.ReasonInProgress || reason == v1alpha1.ReasonCancelling
+}
+
+// Progressing reports whether an object whose Ready condition has this reason should reach
+// another state without anyone's help. An empty reason means that it was never reconciled.
+func Progressing(reason string) bool {
+	switch reason {
+	case "", v1alpha1.ReasonCreating, v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonDeleting:
+		return true
+	default:
+		return Polled(reason)
+	}
+}
+
+// hindered reports whether an error keeps a running object from making progress.
+func hindered(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonCredentialsNotFound,
+		v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// describe returns the status that the object has in a condition, and an Event if the reason is
+// a new one.
+func (s scope) describe(c condition) Decision {
+	table := rows[c.reason]
+	status := s.mirrored()
+	status.ObservedGeneration = s.b.Generation
+	if table.finished == yes && status.FinishedAt == nil {
+		status.FinishedAt = &metav1.Time{Time: s.now.Truncate(time.Second)}
+	}
+	for _, line := range []struct {
+		conditionType string
+		status        metav1.ConditionStatus
+	}{
+		{v1alpha1.ConditionReady, table.ready},
+		{v1alpha1.ConditionReconciling, table.reconciling},
+		{v1alpha1.ConditionStalled, table.stalled},
+		{v1alpha1.ConditionFinished, table.finished},
+		{v1alpha1.ConditionSucceeded, table.succeeded},
+	} {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: line.conditionType, Status: line.status, Reason: c.reason, Message: c.message,
+			ObservedGeneration: s.b.Generation,
+			LastTransitionTime: metav1.Time{Time: s.now.Truncate(time.Second)},
+		})
+	}
+	d := Decision{Action: Requeue, Status: status}
+	if ready := s.ready(); ready == nil || ready.Reason != c.reason {
+		warning := table.ready == no || table == running && hindered(c.reason)
+		d.Events = append(d.Events, Event{Warning: warning, Reason: c.reason, Message: c.message})
+	}
+	return d
+}
+
+// ready returns the Ready condition that the object has now; nil if it has none.
+func (s scope) ready() *metav1.Condition {
+	return meta.FindStatusCondition(s.b.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// currentCondition returns the condition that the object has now.
+func (s scope) currentCondition() condition {
+	ready := s.ready()
+	if ready == nil || rows[ready.Reason] == (row{}) || ready.Reason == v1alpha1.ReasonSuspended {
+		return s.undisturbed()
+	}
+	return condition{ready.Reason, ready.Message}
+}
+
+// undisturbed returns the condition of an object that no error holds up.
+func (s scope) undisturbed() condition {
+	accepted := s.b.Status.CancelRequestedAt != nil || s.cancelAccepted()
+	switch {
+	case accepted && s.cancelledByDeadline(s.mirrored()):
+		return condition{v1alpha1.ReasonCancelling, "Deadline exceeded (spec.activeDeadlineSeconds); cancelling the batch"}
+	case accepted && !batch.CancelWanted(s.b):
+		return condition{v1alpha1.ReasonCancelling, "Cancellation requested" + s.overdue() + "; unsetting spec.cancel does not undo it"}
+	case accepted:
+		return condition{v1alpha1.ReasonCancelling, "Cancellation requested" + s.overdue()}
+	case batch.CancelWanted(s.b):
+		return condition{v1alpha1.ReasonCancelling, "Requesting cancellation"}
+	case batch.ID(s.b) == "":
+		return condition{v1alpha1.ReasonCreating, "Creating the batch"}
+	case batch.Adopted(s.b):
+		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s (adopted)", batch.ID(s.b))}
+	default:
+		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s", batch.ID(s.b))}
+	}
+}
+
+// overdue returns for how long a cancelled batch has not stopped, in steps, so that the status is
+// not written with each poll.
+func (s scope) overdue() string {
+	requestedAt := s.mirrored().CancelRequestedAt
+	for _, step := range []struct {
+		time.Duration
+		name string
+	}{{24 * time.Hour, "a day"}, {time.Hour, "an hour"}, {10 * time.Minute, "10 minutes"}, {time.Minute, "a minute"}} {
+		if s.now.Sub(requestedAt.Time) >= step.Duration {
+			return " more than " + step.name + " ago; the batch has not stopped and may be stuck"
+		}
+	}
+	return ""
+}
+
+// outcome returns the condition of a batch that is finished.
+func (s scope) outcome(status v1alpha1.VectorStoreFileBatchStatus) condition {
+	counts := countsOf(status)
+	if ready := s.ready(); batch.Finished(s.b) && ready != nil && ready.Reason == v1alpha1.ReasonDeadlineExceeded {
+		return condition{ready.Reason, ready.Message}
+	}
+	switch status.Status {
+	case string(upstream.Completed):
+		return s.completed(status, counts)
+	case string(upstream.Cancelled):
+		return s.cancelled(status, counts)
+	default:
+		return condition{v1alpha1.ReasonBatchFailed, fmt.Sprintf("Batch failed; %d of %d files failed%s", counts.Failed, counts.Total, seeFailedFiles(status))}
+	}
+}
+
+func countsOf(status v1alpha1.VectorStoreFileBatchStatus) v1alpha1.FileCounts {
+	if status.FileCounts == nil {
+		return v1alpha1.FileCounts{}
+	}
+	return *status.FileCounts
+}
+
+// completed judges a completed batch by its failed files.
+func (s scope) completed(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) condition {
+	allowed := batch.MaxFailedFiles(s.b)
+	if counts.Failed > allowed {
+		return condition{v1alpha1.ReasonFilesFailed, fmt.Sprintf("%d of %d files failed (allowed: %d)%s", counts.Failed, counts.Total, allowed, seeFailedFiles(status))}
+	}
+	message := fmt.Sprintf("%d of %d files are in the vector store", counts.Completed, counts.Total)
+	if counts.Failed > 0 {
+		message += fmt.Sprintf("; %d failed (allowed: %d)", counts.Failed, allowed)
+	}
+	if batch.CancelWanted(s.b) {
+		message += "; the batch completed before it could be cancelled"
+	}
+	return condition{v1alpha1.ReasonCompleted, message}
+}
+
+// seeFailedFiles refers to the list of failed files, if there is one.
+func seeFailedFiles(status v1alpha1.VectorStoreFileBatchStatus) string {
+	if len(status.FailedFiles) == 0 {
+		return ""
+	}
+	return "; see status.failedFiles"
+}
+
+// cancelled distinguishes a cancel that this object requested from one by someone else. A
+// judgement is final: a spec.cancel that is set afterwards requested nothing.
+func (s scope) cancelled(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) condition {
+	if ready := s.ready(); batch.Finished(s.b) && ready != nil {
+		return condition{ready.Reason, ready.Message}
+	}
+	if s.cancelledByDeadline(status) {
+		return s.deadlineExceeded(counts)
+	}
+	if status.CancelRequestedAt == nil && !batch.CancelWanted(s.b) {
+		return condition{v1alpha1.ReasonCancelledExternally, fmt.Sprintf("Batch was cancelled outside this object; %d of %d files are in the vector store", counts.Completed, counts.Total)}
+	}
+	if batch.ID(s.b) == "" {
+		return condition{v1alpha1.ReasonCancelled, "Cancelled before the batch was created"}
+	}
+	return condition{v1alpha1.ReasonCancelled, fmt.Sprintf("Cancelled as requested; %d of %d files are in the vector store", counts.Completed, counts.Total)}
+}

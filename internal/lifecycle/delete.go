@@ -1,0 +1,205 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// delete decides for an object that is being deleted: carry out its deletionPolicy, and remove
+// the finalizer. It does not wait for a cancelled batch to stop, and ends in bounded time.
+func (s scope) delete() Decision {
+	switch {
+	case !batch.HasFinalizer(s.b) || s.observed.FinalizerRemoved:
+		return Decision{Action: Requeue, Status: s.b.Status}
+	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyOrphan:
+		return s.removeFinalizer()
+	case batch.ID(s.b) != "" && (s.stopped() || s.observed.performed(Detach)):
+		return s.detach()
+	case batch.ID(s.b) == "" && s.observed.State.CreatedID != "":
+		return s.recordBatchID()
+	case batch.ID(s.b) == "":
+		return s.deleteWithoutBatch()
+	case s.observed.Err != nil:
+		return s.deleteFailed(s.observed.Err)
+	case s.cancelAccepted(), s.observed.Batch != nil && s.observed.Batch.Status.Terminal():
+		return s.batchStopped()
+	case s.observed.Batch != nil:
+		return s.retryDelete(Cancel, "the API did not accept the cancellation, and the batch is still running", 0)
+	case !s.due(Cancel):
+		return s.waitUntilDue()
+	default:
+		return s.act(Cancel)
+	}
+}
+
+// stopped reports whether nothing is left to be cancelled: the batch is finished, or the API
+// accepted a cancel.
+func (s scope) stopped() bool {
+	return batch.Finished(s.b) || s.b.Status.CancelRequestedAt != nil || upstream.Status(s.b.Status.Status).Terminal()
+}
+
+// batchStopped continues after this reconciliation found that nothing is left to be cancelled.
+// Files are detached by the next ones, after that is persisted.
+func (s scope) batchStopped() Decision {
+	if batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyDetachFiles {
+		return s.removeFinalizer()
+	}
+	c := condition{v1alpha1.ReasonDeleting, "Batch stopped; detaching its files from the vector store"}
+	return s.requeue(c, s.detachState(), detachNow, 0)
+}
+
+const (
+	// detachLimit is how many files one reconciliation detaches, so that it stays short and other
+	// objects can proceed.
+	detachLimit = 25
+	// detachPause is the pause between two of those, and detachNow the one before the first.
+	detachPause = time.Second
+	detachNow   = time.Millisecond
+)
+
+// detach detaches the files if the policy is DetachFiles, and removes the finalizer.
+func (s scope) detach() Decision {
+	detached := s.observed.Detached
+	switch {
+	case batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyDetachFiles:
+		return s.removeFinalizer()
+	case s.observed.performed(Detach) && s.observed.Err != nil:
+		return s.retryDelete(Detach, s.observed.Err.Error(), s.observed.Err.RetryAfter)
+	case s.observed.performed(Detach) && detached.Remaining == 0:
+		return s.removeFinalizer()
+	case s.observed.performed(Detach):
+		c := condition{v1alpha1.ReasonDeleting, fmt.Sprintf("Detached %d of %d files from the vector store", detached.Count, detached.Count+detached.Remaining)}
+		return s.requeue(c, s.detachState(), detachPause, 0)
+	case !s.due(Detach):
+		return s.waitUntilDue()
+	default:
+		d := s.act(Detach)
+		d.Detach = DetachRange{Skip: int(s.b.Status.DetachedFiles), After: s.observed.State.LastDetached, Limit: detachLimit}
+		return d
+	}
+}
+
+// filesToDetach returns how many files the next Detach is expected to detach, at least 1.
+func (s scope) filesToDetach() int {
+	if s.b.Status.FileCounts == nil {
+		return detachLimit
+	}
+	return max(1, min(detachLimit, int(s.b.Status.FileCounts.Total-s.b.Status.DetachedFiles)))
+}
+
+// detachState returns what the next Detach has to know.
+func (s scope) detachState() State {
+	state := s.observed.State
+	return State{DetachProgress: state.DetachProgress, Unsaved: Unsaved{CreateAnswered: state.CreateAnswered}}
+}
+
+// deleteWithoutBatch removes the finalizer of an object without a batch, unless a create request
+// for it can be in flight.
+func (s scope) deleteWithoutBatch() Decision {
+	startedAt, pending := batch.CreatePending(s.b, s.now)
+	if !pending || batch.Finished(s.b) {
+		return s.removeFinalizer()
+	}
+	if wait := s.inFlightFor(startedAt); wait > 0 && !s.observed.State.CreateAnswered {
+		c := condition{v1alpha1.ReasonDeleting, "Waiting until the create request can no longer take effect"}
+		return s.requeue(c, s.observed.State, wait, wait)
+	}
+	if batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyDetachFiles {
+		return s.detach() // needs no batch, only its files
+	}
+	return s.removeFinalizer(Event{
+		Warning: true, Reason: v1alpha1.ReasonCreateOutcomeUnknown,
+		Message: fmt.Sprintf("The object was deleted while the outcome of its create request was unknown: an untracked batch may be running in vector store %s", s.b.Spec.VectorStoreID),
+	})
+}
+
+// deleteFailed decides after a call that the deletion needs has failed.
+func (s scope) deleteFailed(err *upstream.Error) Decision {
+	refused := err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
+	switch {
+	case refused && s.observed.lastAction() == Cancel:
+		return s.act(Poll)
+	case err.Kind == upstream.NotFound && s.now.Sub(s.knownSince()) >= s.NotFoundGrace:
+		return s.detach()
+	default:
+		return s.retryDelete(Cancel, err.Error(), err.RetryAfter)
+	}
+}
+
+// retryDelete tries again later, and not before a time, until the finalize timeout.
+func (s scope) retryDelete(action Action, cause string, notBefore time.Duration) Decision {
+	state := s.withFailure(action)
+	if action == Detach && s.b.Status.DetachedFiles > 0 && state.DetachedAt.IsZero() {
+		// Another process made progress until now, and the time of its last success is lost with it.
+		state.DetachedAt = s.now
+	}
+	left := s.finalizeDeadline(state).Sub(s.now)
+	if left <= 0 {
+		return s.removeFinalizer(Event{
+			Warning: true, Reason: v1alpha1.ReasonDeleting,
+			Message: fmt.Sprintf("Gave up after %s without progress: %s: %s", s.FinalizeTimeout, s.leftBehind(action), cause),
+		})
+	}
+	failed := "The batch could not be cancelled"
+	if action == Detach {
+		failed = "Not all files could be detached from the vector store"
+	}
+	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}
+	return s.requeue(c, state, min(backoff(minBackoff, maxBackoff, state.Failures), left), min(notBefore, left))
+}
+
+// leftBehind names what remains at the API if the deletion gives up on an action.
+func (s scope) leftBehind(action Action) string {
+	name, store := "batch "+batch.ID(s.b), s.b.Spec.VectorStoreID
+	if batch.ID(s.b) == "" {
+		name = "a batch whose ID is lost"
+	}
+	switch {
+	case action == Detach:
+		return fmt.Sprintf("files of %s may be left in vector store %s, %d were detached", name, store, s.mirrored().DetachedFiles)
+	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyDetachFiles:
+		return fmt.Sprintf("%s in vector store %s may still be running, and its files may be left there", name, store)
+	default:
+		return fmt.Sprintf("%s in vector store %s may still be running", name, store)
+	}
+}
+
+// finalizeDeadline returns when the deletion gives up. Each file that is detached extends it.
+func (s scope) finalizeDeadline(state State) time.Time {
+	start := s.b.DeletionTimestamp.Time
+	if state.DetachedAt.After(start) {
+		start = state.DetachedAt
+	}
+	return start.Add(s.FinalizeTimeout)
+}
+
+// finalizeTimedOut reports whether a deletion has made no progress for the finalize timeout.
+func (s scope) finalizeTimedOut() bool {
+	return !s.b.DeletionTimestamp.IsZero() && !s.now.Before(s.finalizeDeadline(s.observed.State))
+}
+
+// finalAttempt reports whether a deletion that failed so far has to be tried now or never.
+func (s scope) finalAttempt() bool {
+	return s.observed.State.Failures > 0 && s.finalizeTimedOut()
+}
+
+// beforeFinalizeTimeout lets the last attempt of a deletion come in time.
+func (s scope) beforeFinalizeTimeout(d Decision) Decision {
+	left := s.finalizeDeadline(d.State).Sub(s.now)
+	if d.Action == Requeue && d.RequeueAfter > 0 && left > 0 {
+		d.RequeueAfter = min(d.RequeueAfter, left)
+	}
+	return d
+}
+
+// removeFinalizer returns the decision to remove the finalizer. The status no longer matters.
+func (s scope) removeFinalizer(events ...Event) Decision {
+	return Decision{Action: RemoveFinalizer, Status: s.b.Status, Events: events}
+}

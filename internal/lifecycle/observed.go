@@ -1,0 +1,163 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// Observed is what one reconciliation knows. It grows with each action.
+type Observed struct {
+	// State is what earlier reconciliations remembered.
+	State State
+	// FinalizerRemoved is true if this process has removed the finalizer of the deleted object: the
+	// cache may still show it.
+	FinalizerRemoved bool
+	// Jitter is the share by which waits are lengthened, such as -0.2 to 0.2, so that objects
+	// created together do not stay in step.
+	Jitter float64
+
+	// Actions are the actions of this reconciliation so far, in order.
+	Actions []Action
+	// Err is the error of the last action; nil if it succeeded.
+	Err *upstream.Error
+	// Admission is Admitted unless the last action's call has to wait.
+	Admission Admission
+	// Batch is the newest answer about the batch; nil if there was none.
+	Batch *upstream.Batch
+	// FailedFiles is the result of ListFailedFiles.
+	FailedFiles []upstream.FailedFile
+	// Attached is true if VerifyCreate found files that were attached since the create began.
+	Attached bool
+	// Detached is the result of Detach.
+	Detached Detached
+}
+
+// Admission is the answer of flow control to a call.
+type Admission int
+
+const (
+	// Admitted means that the call was made.
+	Admitted Admission = iota
+	// Saturated means that the call waits for others to end.
+	Saturated
+	// RateLimited means that the call waits for the rate limits.
+	RateLimited
+	// BackedOff means that the call waits because the API asked to slow down.
+	BackedOff
+)
+
+// Result is the outcome of one action. Fields that the action does not concern are zero.
+type Result struct {
+	// Err is the API's error. Errors of the Kubernetes API are not part of a Result: they end the
+	// reconciliation.
+	Err         *upstream.Error
+	Admission   Admission
+	Batch       *upstream.Batch
+	FailedFiles []upstream.FailedFile
+	Attached    bool
+	Detached    Detached
+	// CancelAccepted is the ID of the batch whose cancel the API accepted, and At when.
+	CancelAccepted string
+	At             time.Time
+}
+
+// Detached is how far a Detach got.
+type Detached struct {
+	// Count is how many files are detached, and Remaining how many are not, of the whole batch.
+	Count, Remaining int
+	// LastFile is the last file that this action detached, and At when; empty if it detached none.
+	LastFile string
+	At       time.Time
+}
+
+// State is what the process remembers of an object between two reconciliations. It can be lost at
+// any time, at the cost of an early poll or a repeated cancel.
+type State struct {
+	Backoff
+	Unsaved
+	DetachProgress
+}
+
+// Backoff is when and how often calls are made.
+type Backoff struct {
+	// NextCall is when the next call to the API is due. Zero means now.
+	NextCall time.Time
+	// PollInterval is the interval between the last two polls.
+	PollInterval time.Duration
+	// Failed is the action that failed last, and Failures how often it did in a row.
+	Failed   Action
+	Failures int
+	// NotFound is how often in a row the API did not know the batch.
+	NotFound int
+	// WaitingSince is when a call began to wait for admission; zero if none waits.
+	WaitingSince time.Time
+}
+
+// Unsaved are facts that are not persisted yet.
+type Unsaved struct {
+	// CreatedID is the ID of the batch that was created, until it is recorded.
+	CreatedID string
+	// CancelledID is the ID of the batch whose cancel the API accepted, and CancelledAt when.
+	CancelledID string
+	CancelledAt time.Time
+	// CreateAnswered is true if a create of unknown outcome was answered, if only with an error:
+	// its request is no longer in flight.
+	CreateAnswered bool
+}
+
+// DetachProgress is how far the files of an object were detached.
+type DetachProgress struct {
+	// LastDetached is the last file, in the order of IDs, that was detached, and DetachedAt when.
+	LastDetached string
+	DetachedAt   time.Time
+}
+
+// Record adds the result of an action.
+func (o *Observed) Record(action Action, r Result) {
+	o.Actions = append(slices.Clip(o.Actions), action)
+	o.Err, o.Admission = r.Err, r.Admission
+	if r.Admission != Admitted {
+		return
+	}
+	if action.CallsAPI() {
+		o.State.WaitingSince = time.Time{}
+	}
+	if r.Batch != nil {
+		o.Batch = r.Batch
+		if action == Create {
+			o.State.CreatedID = r.Batch.ID
+		}
+	}
+	if r.CancelAccepted != "" {
+		o.State.CancelledID, o.State.CancelledAt = r.CancelAccepted, r.At
+	}
+	if r.FailedFiles != nil {
+		o.FailedFiles = r.FailedFiles
+	}
+	o.Attached = o.Attached || r.Attached
+	if r.Detached != (Detached{}) {
+		o.Detached = r.Detached
+	}
+	if r.Detached.LastFile != "" {
+		o.State.LastDetached, o.State.DetachedAt = r.Detached.LastFile, r.Detached.At
+	}
+}
+
+// performed reports whether this reconciliation has taken an action. No action is taken twice.
+func (o *Observed) performed(action Action) bool { return slices.Contains(o.Actions, action) }
+
+// calledAPI reports whether this reconciliation has called the API.
+func (o *Observed) calledAPI() bool { return slices.ContainsFunc(o.Actions, Action.CallsAPI) }
+
+// lastAction returns the action whose error Err is.
+func (o *Observed) lastAction() Action {
+	if len(o.Actions) == 0 {
+		return Requeue
+	}
+	return o.Actions[len(o.Actions)-1]
+}

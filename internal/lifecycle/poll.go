@@ -1,0 +1,195 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+// poll decides for an object whose batch is known and not finished.
+func (s scope) poll() Decision {
+	switch {
+	case s.cancelGraceExpired():
+		return s.finalPoll()
+	case s.observed.Err != nil:
+		return s.callFailed(s.observed.Err)
+	case s.failedFilesWanted():
+		return s.act(ListFailedFiles)
+	case s.observed.Batch != nil:
+		return s.settle(*s.observed.Batch)
+	case s.cancelPending() && s.due(Cancel):
+		return s.act(Cancel)
+	case !batch.HasFinalizer(s.b) && batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyOrphan && !s.observed.performed(AddFinalizer):
+		return s.act(AddFinalizer)
+	case batch.Suspended(s.b) && !s.cancelling():
+		return s.suspended()
+	case !batch.Adopted(s.b) && s.b.Annotations[v1alpha1.AnnotationBatchID] != batch.ID(s.b) && !s.observed.performed(RecordBatchID):
+		return s.recordBatchID()
+	case !s.due(Poll):
+		d := s.waitUntilDue()
+		d.Events = append(d.Events, s.cancelIrrevocable()...)
+		return d
+	default:
+		return s.act(Poll)
+	}
+}
+
+// cancelPending reports whether the spec or the deadline requests a cancel that the API has not
+// accepted.
+func (s scope) cancelPending() bool {
+	if s.b.Status.CancelRequestedAt != nil || s.cancelAccepted() {
+		return false
+	}
+	terminal := upstream.Status(s.b.Status.Status).Terminal() // only the failed files are not known
+	return batch.CancelWanted(s.b) || s.pastDeadline(s.now) && !terminal && !batch.Suspended(s.b)
+}
+
+// cancelling reports whether there is a cancel to be followed to its end.
+func (s scope) cancelling() bool {
+	return batch.CancelWanted(s.b) || s.b.Status.CancelRequestedAt != nil || s.cancelAccepted()
+}
+
+// cancelIrrevocable returns the Event about a spec.cancel that was unset too late.
+func (s scope) cancelIrrevocable() []Event {
+	changed := s.b.Generation != s.b.Status.ObservedGeneration
+	if s.b.Status.CancelRequestedAt == nil || batch.CancelWanted(s.b) || !changed || s.cancelledByDeadline(s.b.Status) {
+		return nil
+	}
+	return []Event{{Warning: true, Reason: v1alpha1.ReasonCancelIrrevocable, Message: "The API has already accepted the cancellation; unsetting spec.cancel does not undo it"}}
+}
+
+const (
+	// cancelAttempts is how often a cancel fails before the batch is polled in spite of it.
+	cancelAttempts = 3
+	// listAttempts is how often the list of failed files fails before the object is finished
+	// without it.
+	listAttempts = 5
+)
+
+// callFailed decides after a call about a known batch has failed.
+func (s scope) callFailed(err *upstream.Error) Decision {
+	refused := err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
+	switch s.observed.lastAction() {
+	case Cancel:
+		// A server can refuse to cancel a finished batch, or fail at it: the batch itself shows which.
+		failing := err.Kind == upstream.Transient && s.withFailure(Cancel).Failures >= cancelAttempts
+		if refused || failing {
+			return s.act(Poll)
+		}
+	case Poll:
+		if err.Kind == upstream.NotFound {
+			return s.notFound()
+		}
+	case ListFailedFiles:
+		if refused || s.withFailure(s.failedAction()).Failures >= listAttempts {
+			return s.settle(*s.observed.Batch)
+		}
+	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Create, VerifyCreate, Detach, Delete, RemoveFinalizer:
+	}
+	return s.failed(s.failedAction(), err)
+}
+
+// failedAction returns the action whose next attempt has to wait after a failure: a cancel that
+// was refused has failed, even if it was the poll after it that returned the error.
+func (s scope) failedAction() Action {
+	if s.observed.performed(Cancel) && !s.cancelAccepted() {
+		return Cancel
+	}
+	return s.observed.lastAction()
+}
+
+// notFound decides after a 404 for the batch. A batch can be missing just after it was created,
+// so the 404 is believed only after a grace period and the second time in a row.
+func (s scope) notFound() Decision {
+	state := s.withFailure(s.failedAction())
+	state.NotFound++
+	known := s.currentCondition().reason == v1alpha1.ReasonBatchNotFound
+	age := s.now.Sub(s.knownSince())
+	if !known && (state.NotFound < 2 || age < s.NotFoundGrace) {
+		return s.requeue(s.currentCondition(), state, s.PollMin, s.observed.Err.RetryAfter)
+	}
+	c := condition{v1alpha1.ReasonBatchNotFound, fmt.Sprintf("Batch %s not found in vector store %s. The batch or the store was deleted or has expired, or the key belongs to another project", batch.ID(s.b), s.b.Spec.VectorStoreID)}
+	return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), s.observed.Err.RetryAfter)
+}
+
+// knownSince returns when the batch was created, or a time by which it was, if its status is lost
+// and it is being deleted: nothing is created after that.
+func (s scope) knownSince() time.Time {
+	switch {
+	case s.b.Status.CreatedAt != nil:
+		return s.b.Status.CreatedAt.Time
+	case !s.b.DeletionTimestamp.IsZero() && !batch.Adopted(s.b):
+		return s.b.DeletionTimestamp.Time
+	default:
+		return s.b.CreationTimestamp.Time
+	}
+}
+
+// failedFilesWanted reports whether the API returned a batch with failed files that the status does
+// not list yet. While the batch is running, a cancel comes first.
+func (s scope) failedFilesWanted() bool {
+	answer := s.observed.Batch
+	if answer == nil || answer.FileCounts.Failed == 0 || s.observed.performed(ListFailedFiles) {
+		return false
+	}
+	listed := int64(len(s.b.Status.FailedFiles))
+	if listed >= min(answer.FileCounts.Failed, v1alpha1.MaxFailedFilesListed) {
+		return false
+	}
+	unchanged := s.b.Status.FileCounts != nil && int64(s.b.Status.FileCounts.Failed) == answer.FileCounts.Failed
+	return answer.Status.Terminal() || !unchanged && !s.cancelPending()
+}
+
+// cancelNow is how soon a batch that this reconciliation created is cancelled by the next one: a
+// reconciliation changes at most one thing at the API.
+const cancelNow = time.Millisecond
+
+// settle mirrors the batch in the status, and ends the reconciliation.
+func (s scope) settle(answer upstream.Batch) Decision {
+	if answer.Status.Terminal() {
+		return s.finish(s.outcome(s.mirrored()))
+	}
+	if s.observed.performed(Cancel) && !s.cancelAccepted() {
+		return s.cancelRefused()
+	}
+	state := State{Backoff: Backoff{PollInterval: s.pollInterval(answer)}}
+	after, notBefore := state.PollInterval, answer.PollAfter
+	if s.observed.Err != nil { // the failed files could not be listed
+		notBefore = max(notBefore, s.observed.Err.RetryAfter)
+	}
+	if s.cancelPending() {
+		after, notBefore = cancelNow, 0
+	}
+	d := s.requeue(s.undisturbed(), state, after, notBefore)
+	d.Events = append(d.Events, s.cancelIrrevocable()...)
+	return d
+}
+
+// cancelRefused decides if the API did not accept the cancel of a batch that is still running.
+func (s scope) cancelRefused() Decision {
+	state := s.withFailure(Cancel)
+	c := condition{v1alpha1.ReasonCancelling, "The API did not accept the cancellation, and the batch is still running; retrying"}
+	return s.requeue(c, state, backoff(s.PollMin, maxBackoff, state.Failures), 0)
+}
+
+// pollInterval returns the time until the next poll: short after any change, longer while there is
+// none, and never long while a cancelled batch has not stopped.
+func (s scope) pollInterval(answer upstream.Batch) time.Duration {
+	before, last := s.b.Status, s.observed.State.PollInterval
+	changed := before.FileCounts == nil || *before.FileCounts != *counts(answer.FileCounts) ||
+		before.Status != string(answer.Status) || s.observed.performed(Cancel) || s.observed.performed(Create)
+	if changed || last == 0 {
+		return s.PollMin
+	}
+	longest := s.PollMax
+	if before.CancelRequestedAt != nil {
+		longest = min(longest, 5*s.PollMin)
+	}
+	return min(last*3/2, longest)
+}

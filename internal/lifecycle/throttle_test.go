@@ -1,0 +1,94 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+)
+
+// waitsFor is a pass whose last action has to wait for its turn.
+func throttledAt(state lifecycle.State, actions ...lifecycle.Action) lifecycle.Observed {
+	return lifecycle.Observed{State: state, Actions: actions, Admission: lifecycle.RateLimited}
+}
+
+func TestThrottled_StatusUnchanged(t *testing.T) {
+	tests := map[string]struct {
+		object  *object
+		actions []lifecycle.Action
+	}{
+		"look":                  {tracked(), []lifecycle.Action{lifecycle.Poll}},
+		"look after an edit":    {tracked(edited), []lifecycle.Action{lifecycle.Poll}},
+		"first look":            {newObject(adopted), []lifecycle.Action{lifecycle.Poll}},
+		"probe":                 {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate}},
+		"create once more":      {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate, lifecycle.Create}},
+		"create, a short while": {newObject(), []lifecycle.Action{lifecycle.Create}},
+		"create, for others":    {newObject(), []lifecycle.Action{lifecycle.Create}},
+		"detach":                {tracked(deletedAt(epoch), policy("DetachFiles")), []lifecycle.Action{lifecycle.Detach}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			state := lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute, Failed: lifecycle.Create, Failures: 2}}
+			observed := throttledAt(state, test.actions...)
+			if name == "create, for others" {
+				observed.Admission = lifecycle.Saturated
+			}
+			d := config.Decide(test.object, observed, epoch)
+			if diff := cmp.Diff(test.object.Status, d.Status); diff != "" || len(d.Events) != 0 || d.Action != lifecycle.Requeue {
+				t.Errorf("%s, %v (-stored +decided):\n%s", d.Action, d.Events, diff)
+			}
+			state.WaitingSince = epoch
+			if diff := cmp.Diff(state, d.State); diff != "" || !d.Throttled {
+				t.Errorf("throttled: %t; state (-want +got):\n%s", d.Throttled, diff)
+			}
+			if d.RequeueAfter <= 0 || d.RequeueAfter > time.Minute {
+				t.Errorf("asks again after %s", d.RequeueAfter)
+			}
+		})
+	}
+}
+
+func TestThrottled_LongWaitIsReported(t *testing.T) {
+	for reason, admission := range map[string]lifecycle.Admission{v1alpha1.ReasonWaiting: lifecycle.RateLimited, v1alpha1.ReasonRateLimited: lifecycle.BackedOff} {
+		t.Run(reason, func(t *testing.T) {
+			b := newObject()
+			observed := throttledAt(lifecycle.State{}, lifecycle.Create)
+			observed.Admission = admission
+			d := config.Decide(b, observed, epoch)
+			observed.State = d.State
+			later := epoch.Add(d.RequeueAfter)
+			d = config.Decide(b, observed, later)
+			ready := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
+			if ready == nil || ready.Reason != reason || ready.Status != "Unknown" {
+				t.Fatalf("after %s, Ready is %+v", later.Sub(epoch), ready)
+			}
+			if len(d.Events) != 1 || d.Events[0].Reason != reason {
+				t.Errorf("the Events are %+v", d.Events)
+			}
+			// It is said once, however long it takes.
+			b.Status = d.Status
+			d = config.Decide(b, observed, later.Add(time.Hour))
+			if diff := cmp.Diff(b.Status, d.Status); diff != "" || len(d.Events) != 0 {
+				t.Errorf("said again: %+v (-stored +decided):\n%s", d.Events, diff)
+			}
+		})
+	}
+}
+
+func TestThrottled_DeadlineIsKept(t *testing.T) {
+	d := config.Decide(tracked(deadline(time.Hour+10*time.Second)), throttledAt(lifecycle.State{}, lifecycle.Poll), epoch)
+	if d.RequeueAfter != 10*time.Second {
+		t.Errorf("requeued after %s, and the deadline is in 10s", d.RequeueAfter)
+	}
+	d = config.Decide(tracked(deletedAt(epoch), policy("DetachFiles")), throttledAt(lifecycle.State{}, lifecycle.Detach), epoch.Add(config.FinalizeTimeout-10*time.Second))
+	if d.RequeueAfter != 10*time.Second {
+		t.Errorf("requeued after %s, and the deletion times out in 10s", d.RequeueAfter)
+	}
+}

@@ -1,0 +1,71 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestErrorPredicates(t *testing.T) {
+	predicates := map[ErrorKind]func(error) bool{
+		UnknownOutcome: IsUnknownOutcome,
+		Transient:      IsTransient,
+		RateLimited:    IsRateLimited,
+		Rejected:       IsRejected,
+		NotFound:       IsNotFound,
+		Unauthorized:   IsUnauthorized,
+		NoCredentials:  IsNoCredentials,
+	}
+	for kind := range predicates {
+		err := &Error{Kind: kind, Message: "it failed"}
+		for other, is := range predicates {
+			if got, want := is(err), other == kind; got != want {
+				t.Errorf("an error of kind %s: the predicate of %s = %t, want %t", kind, other, got, want)
+			}
+			if got, want := is(fmt.Errorf("calling: %w", err)), other == kind; got != want {
+				t.Errorf("a wrapped error of kind %s: the predicate of %s = %t, want %t", kind, other, got, want)
+			}
+		}
+	}
+	for name, err := range map[string]error{"nil": nil, "a nil *Error": (*Error)(nil)} {
+		for kind, is := range predicates {
+			if is(err) {
+				t.Errorf("%s: the predicate of %s = true, want false", name, kind)
+			}
+		}
+	}
+	for kind, is := range predicates {
+		if got, want := is(errors.New("unclassified")), kind == UnknownOutcome; got != want {
+			t.Errorf("an unclassified error: the predicate of %s = %t, want %t", kind, got, want)
+		}
+	}
+}
+
+func TestAsError(t *testing.T) {
+	if got := AsError(nil); got != nil {
+		t.Errorf("AsError(nil) = %v, want nil", got)
+	}
+	classified := &Error{Kind: NotFound}
+	if got := AsError(fmt.Errorf("calling: %w", classified)); got != classified {
+		t.Errorf("AsError = %v, want the wrapped *Error", got)
+	}
+	unclassified := errors.New("unclassified")
+	if got := AsError(unclassified); got.Kind != UnknownOutcome || got.Message != "unclassified" || !errors.Is(got, unclassified) {
+		t.Errorf("AsError = %+v, want an unknown outcome that wraps the error", got)
+	}
+}
+
+func TestError_Message(t *testing.T) {
+	for want, err := range map[string]*Error{
+		"no route to host":                    {Message: "no route to host", RequestID: "req_1"},
+		"too many requests (HTTP 429)":        {Message: "too many requests", StatusCode: 429},
+		"not found (HTTP 404, request req_1)": {Message: "not found", StatusCode: 404, RequestID: "req_1"},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("Error() = %q, want %q", got, want)
+		}
+	}
+}
