@@ -118,7 +118,7 @@ func (d *demo) startOperator(ctx context.Context) error {
 		answer, _ := d.env.Kubectl.As(kubeconfig).Run(ctx, "auth", "can-i", permission.verb, "secrets", "--all-namespaces")
 		d.show.check("the operator can "+permission.verb+" Secrets", permission.want, strings.TrimSpace(answer))
 	}
-	return d.show.verdict()
+	return d.show.result()
 }
 
 func (d *demo) createSecret(ctx context.Context) error {

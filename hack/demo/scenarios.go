@@ -138,7 +138,7 @@ func (d *demo) sumUp(ctx context.Context) error {
 	d.show.check("calls that cancel a batch", "1", fmt.Sprint(calls[emulator.Cancel]))
 	d.show.check("rejected calls", "0", fmt.Sprint(rejected))
 	d.show.say("      calls that poll a batch: %d, that list its files: %d", calls[emulator.Retrieve], calls[emulator.ListFiles])
-	if err := d.show.verdict(); err != nil {
+	if err := d.show.result(); err != nil {
 		return err
 	}
 	d.show.say("\nAll checks passed after %.0f s.", time.Since(d.started).Seconds())

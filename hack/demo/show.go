@@ -16,7 +16,7 @@ import (
 type show struct {
 	w      io.Writer
 	colors bool
-	// wrong lists the checks that failed since the last verdict.
+	// wrong lists the checks that failed since the last result.
 	wrong []string
 }
 
@@ -69,8 +69,8 @@ func (s *show) check(what, want, is string) {
 	s.wrong = append(s.wrong, complaint)
 }
 
-// verdict returns an error if a check failed since the last verdict.
-func (s *show) verdict() error {
+// result returns an error if a check failed since the last result.
+func (s *show) result() error {
 	if len(s.wrong) == 0 {
 		return nil
 	}

@@ -55,7 +55,7 @@ func (d *demo) verify(ctx context.Context, name string, want result) error {
 	if err := d.verifyBatch(ctx, b, want); err != nil {
 		return err
 	}
-	return d.show.verdict()
+	return d.show.result()
 }
 
 // object reads an object.

@@ -4,11 +4,13 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // flagUsage matches a flag in the output of package flag.
@@ -16,13 +18,11 @@ var flagUsage = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: (\S+))?\n((?:    \t.*\n
 
 // flags writes the manager's flags from its --help.
 func (p *page) flags(root string) error {
-	command := exec.Command("go", "run", "./cmd/manager", "--help") //nolint:noctx // --help exits immediately
-	command.Dir = root
-	help, err := command.CombinedOutput()
+	help, err := framework.Output(context.Background(), "go", "run", filepath.Join(root, "cmd", "manager"), "--help")
 	if err != nil {
-		return fmt.Errorf("running the manager with --help: %w: %s", err, bytes.TrimSpace(help))
+		return fmt.Errorf("reading the manager's flags: %w", err)
 	}
-	found := flagUsage.FindAllStringSubmatch(string(help), -1)
+	found := flagUsage.FindAllStringSubmatch(help+"\n", -1)
 	if len(found) == 0 {
 		return fmt.Errorf("no flags in the manager's --help: %s", help)
 	}

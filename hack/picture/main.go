@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command picture renders the output of the demo as an animated SVG of a terminal, in which each line
-// appears at the time at which the demo printed it. It renders two scenes of the demo:
+// appears at the time at which the demo printed it. It renders two sections of the demo:
 //
 //	bin/demo | bin/picture >docs/images/demo.svg
 package main
@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// scenes are the headings of the scenes that the picture shows.
-var scenes = []string{"A batch that completes", "A batch that is cancelled"}
+// sections are the headings of the sections that the picture shows.
+var sections = []string{"A batch that completes", "A batch that is cancelled"}
 
 // line is a line of the terminal and the time at which it was printed.
 type line struct {
@@ -31,7 +31,7 @@ type line struct {
 func main() {
 	lines, err := record(os.Stdin, os.Stderr)
 	if err == nil && len(lines) == 0 {
-		err = errors.New("the input contains none of the scenes; pipe the output of the demo into this command")
+		err = errors.New("the input contains none of the sections; pipe the output of the demo into this command")
 	}
 	if err == nil {
 		_, err = io.WriteString(os.Stdout, draw(lines))
@@ -42,26 +42,26 @@ func main() {
 	}
 }
 
-// record reads the scenes, and copies the input to progress.
+// record reads the sections, and copies the input to progress.
 func record(input io.Reader, progress io.Writer) ([]line, error) {
 	var lines []line
-	var scene string
-	var skipped, left time.Duration // duration of the scenes that are not shown, and the end of the last shown one
+	var section string
+	var skipped, left time.Duration // duration of the sections that are not shown, and the end of the last shown one
 	started := time.Now()
 	scanner := bufio.NewScanner(io.TeeReader(input, progress))
 	for scanner.Scan() {
 		text, at := scanner.Text(), time.Since(started)
 		if title, isHeading := strings.CutPrefix(text, "== "); isHeading {
-			if shown(scene) {
+			if shown(section) {
 				left = at
 			}
-			scene = strings.TrimSuffix(title, " ==")
-			if shown(scene) {
+			section = strings.TrimSuffix(title, " ==")
+			if shown(section) {
 				skipped += at - left
 			}
 			continue
 		}
-		if !shown(scene) || !inTerminal(text, lines) {
+		if !shown(section) || !inTerminal(text, lines) {
 			continue
 		}
 		lines = append(lines, line{text, at - skipped})
@@ -72,7 +72,7 @@ func record(input io.Reader, progress io.Writer) ([]line, error) {
 	return lines, nil
 }
 
-func shown(scene string) bool { return slices.Contains(scenes, scene) }
+func shown(section string) bool { return slices.Contains(sections, section) }
 
 // inTerminal reports whether a line is part of the terminal session, unlike the sentences and checks
 // of the demo.

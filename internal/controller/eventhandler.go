@@ -40,8 +40,8 @@ func priorityOf(b *v1alpha1.VectorStoreFileBatch) int {
 	}
 }
 
-// queue is the controller's work queue. It is a priorityqueue.PriorityQueue unless the manager turns
-// that off.
+// queue is the controller's work queue. It is a priorityqueue.PriorityQueue unless the manager disables
+// that.
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // add adds an object to the queue with a priority.

@@ -139,7 +139,7 @@ func (s *fixture) requireIdle(ctx context.Context, n int, empty memory) error {
 	if err != nil {
 		return err
 	}
-	held, err := s.memory(ctx, n)
+	loaded, err := s.memory(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -148,13 +148,13 @@ func (s *fixture) requireIdle(ctx context.Context, n int, empty memory) error {
 	r.invariant(name+fmt.Sprintf("OpenAI API calls, from the start of the manager until %s after the last reconciliation", s.scale.quiet), calls)
 	r.invariant(name+"Kubernetes API writes in the same time", created)
 	r.add(figure{what: name + "CPU time of the manager, including the start", value: seconds(interval.after.usage.cpu)})
-	r.add(figure{what: name + "memory of the manager", value: fmt.Sprintf("%s (peak %s), after a garbage collection %s", mebibytes(held.before.resident), mebibytes(held.before.peak), mebibytes(held.resident))})
-	each := float64(held.resident-empty.resident) / float64(n)
+	r.add(figure{what: name + "memory of the manager", value: fmt.Sprintf("%s (peak %s), after a garbage collection %s", mebibytes(loaded.before.resident), mebibytes(loaded.before.peak), mebibytes(loaded.resident))})
+	each := float64(loaded.resident-empty.resident) / float64(n)
 	f := figure{what: name + "resident memory per object", value: kibibytes(each)}
 	if n >= enough {
 		f.target, f.met = "≤ 6 KiB", ptr.To(each <= 6<<10)
 	}
 	r.add(f)
-	r.add(figure{what: name + "heap per object", value: kibibytes((held.heap - empty.heap) / float64(n))})
+	r.add(figure{what: name + "heap per object", value: kibibytes((loaded.heap - empty.heap) / float64(n))})
 	return nil
 }

@@ -94,8 +94,8 @@ func (b *bench) comparison(ctx context.Context, r comparison) error {
 		}
 	}()
 	for round := range r.rounds + 1 {
-		for turn := range runners {
-			runner := runners[(turn+round)%len(runners)] // each of them is first in some rounds
+		for first := range runners {
+			runner := runners[(first+round)%len(runners)] // each of them is first in some rounds
 			each := r.each
 			if round == 0 {
 				each = max(1, r.each/10) // a warm-up, which does not count

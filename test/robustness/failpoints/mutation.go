@@ -26,7 +26,7 @@ type mutation struct {
 
 var mutations = []mutation{
 	{
-		name: "no-intent", description: "the create-pending annotation is not written before the create",
+		name: "no-pending-mark", description: "the create-pending annotation is not written before the create",
 		file:   "internal/controller/create.go",
 		before: "if err := r.patchMetadata(ctx, b, createPending(b, startedAt)); err != nil {",
 		after:  "if err := ctx.Err(); err != nil {",

@@ -119,7 +119,7 @@ func (r *report) writeSummary(out io.Writer) error {
 func (r *report) row(scenario string) []string {
 	failpoints := map[string]bool{}
 	runs, twice := 0, 0
-	held := make([]int, len(validators))
+	passed := make([]int, len(validators))
 	for _, one := range r.results {
 		if scenario != "" && one.scenario.name != scenario {
 			continue
@@ -133,7 +133,7 @@ func (r *report) row(scenario string) []string {
 		}
 		for i, o := range validators {
 			if one.failures[o.name] == "" && one.failures["run"] == "" {
-				held[i]++
+				passed[i]++
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func (r *report) row(scenario string) []string {
 		scenario = "all"
 	}
 	cells := []string{scenario, fmt.Sprint(len(failpoints)), fmt.Sprint(runs), fmt.Sprint(twice)}
-	for _, n := range held {
+	for _, n := range passed {
 		cells = append(cells, fmt.Sprint(n))
 	}
 	return cells
