@@ -22,7 +22,7 @@ import (
 
 const (
 	// reconcileSpan is the name of the span of a reconciliation, and loggedReconcile its log message.
-	reconcileSpan, loggedReconcile = "reconcile", "Reconciled"
+	reconcileSpan, loggedReconcile = "Reconcile", "Reconciled"
 )
 
 // traceID returns the trace ID that docs/observability.md defines.
