@@ -19,9 +19,9 @@ func TestSecret_CreatedLater(t *testing.T) {
 	f := newFixtureWithoutSecret(t)
 	f.Apply(t, f.manifest("handbook", `fileIDs: [file-1], credentialsRef: {name: later}`))
 	b := f.wantState(t, "handbook", v1alpha1.ReasonCredentialsNotFound)
-	wantMessage(t, b, "Secret later is not in namespace "+f.Namespace)
+	wantMessage(t, b, "Secret "+f.Namespace+"/later not found")
 	f.putSecret(t, "later", map[string]string{v1alpha1.SecretKeyBaseURL: openAI.BaseURL()})
-	f.WaitFor(t, "handbook", `jsonpath={.status.conditions[?(@.type=="Ready")].message}=Secret later has no OPENAI_API_KEY: add it`)
+	f.WaitFor(t, "handbook", `jsonpath={.status.conditions[?(@.type=="Ready")].message}=Secret `+f.Namespace+`/later has no key OPENAI_API_KEY. Add it`)
 	f.putSecret(t, "later", credentials(openAI.Key))
 	f.wantState(t, "handbook", v1alpha1.ReasonCompleted)
 	onlyBatch(t, f.store)
@@ -127,7 +127,7 @@ func TestSecret_OfAnotherNamespace(t *testing.T) {
 	}
 	f.Apply(t, f.manifest("handbook", `fileIDs: [file-1]`))
 	b := f.wantState(t, "handbook", v1alpha1.ReasonCredentialsNotFound)
-	wantMessage(t, b, "Secret openai is not in namespace "+f.Namespace)
+	wantMessage(t, b, "Secret "+f.Namespace+"/openai not found")
 	if batches := batchesOf(t, f.store); len(batches) != 0 {
 		t.Errorf("%d batches were created with the key of another namespace", len(batches))
 	}
