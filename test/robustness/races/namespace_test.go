@@ -162,7 +162,7 @@ func TestNamespaceDeletion_WithoutCredentials(t *testing.T) {
 	waitTerminated(t, f)
 	for name, policy := range names {
 		// No Event can be created in a terminating namespace; the log has the same message.
-		logged := strings.Contains(second.Output(), "gave up after 5s without progress: batch "+batchesOf(f, name)[0])
+		logged := strings.Contains(second.Output(), "Gave up after 5s without progress: batch "+batchesOf(f, name)[0])
 		if want := policy != v1alpha1.DeletionPolicyOrphan; logged != want {
 			t.Errorf("%s: the log reports that the manager gave up: %t, want %t", name, logged, want)
 		}
