@@ -21,11 +21,11 @@ import (
 // perform takes one action. An error of the OpenAI API is part of the result; an error of perform
 // itself ends the reconciliation.
 func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (lifecycle.Result, error) {
-	call, err := r.startCall(ctx, b, d)
+	ctx, call, err := r.startCall(ctx, b, d)
 	defer call.end()
 	result := lifecycle.Result{Admission: call.admission}
 	if err != nil || result.Admission != lifecycle.Admitted {
-		return r.endCall(call, b, d, result, err)
+		return r.endCall(ctx, call, b, d, result, err)
 	}
 	switch d.Action {
 	case lifecycle.AddFinalizer:
@@ -35,23 +35,23 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.ClearCreatePending:
 		err = r.endCreatePending(ctx, b, nil)
 	case lifecycle.Create:
-		result.Batch, err = r.create(call, b, d)
+		result.Batch, err = r.create(ctx, call, b, d)
 	case lifecycle.VerifyCreate:
-		result.Attached, err = attachedSince(call.ctx, call, b.Spec.VectorStoreID, d.Verify)
+		result.Attached, err = attachedSince(ctx, call, b.Spec.VectorStoreID, d.Verify)
 	case lifecycle.Poll:
-		result.Batch, err = answered(call.Retrieve(call.ctx, batch.Ref(b)))
+		result.Batch, err = answered(call.Retrieve(ctx, batch.Ref(b)))
 	case lifecycle.Cancel:
-		if result.Batch, err = answered(call.Cancel(call.ctx, batch.Ref(b))); err == nil {
+		if result.Batch, err = answered(call.Cancel(ctx, batch.Ref(b))); err == nil {
 			result.CancelAccepted, result.At = batch.ID(b), r.Clock.Now()
 		}
 	case lifecycle.ListFailedFiles:
-		result.FailedFiles, err = call.FailedFiles(call.ctx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
+		result.FailedFiles, err = call.FailedFiles(ctx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
 	case lifecycle.Detach:
-		result.Detached, err = r.detach(call, b, d.Detach)
+		result.Detached, err = r.detach(ctx, call, b, d.Detach)
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
 		err = fmt.Errorf("%s is terminal and cannot be performed in the middle of a reconciliation", d.Action)
 	}
-	return r.endCall(call, b, d, result, err)
+	return r.endCall(ctx, call, b, d, result, err)
 }
 
 // answered returns nil instead of the batch if the call failed.
@@ -65,38 +65,36 @@ func answered(b upstream.Batch, err error) (*upstream.Batch, error) {
 // apiCall is a call to the OpenAI API. For an action that makes none it is empty.
 type apiCall struct {
 	upstream.Client
-	// ctx ends when the call is cut off.
-	ctx       context.Context
 	admission lifecycle.Admission
 	permit    *permit
 	done      func()
 }
 
 // startCall prepares the action's call to the OpenAI API, if it makes one, and asks flow control to
-// admit it.
-func (r *Reconciler) startCall(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (*apiCall, error) {
-	call := &apiCall{ctx: ctx}
+// admit it. The context that it returns ends when the call is cut off.
+func (r *Reconciler) startCall(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (context.Context, *apiCall, error) {
+	call := &apiCall{}
 	if !d.Action.CallsAPI() {
-		return call, nil
+		return ctx, call, nil
 	}
 	if d.Action.ReadsBatch() {
-		call.ctx, call.done = r.inflight.begin(ctx, b.UID)
+		ctx, call.done = r.inflight.begin(ctx, b.UID)
 	}
-	session, err := r.clients.Session(call.ctx, b)
+	session, err := r.clients.Session(ctx, b)
 	if err != nil {
-		return call, err
+		return ctx, call, err
 	}
 	call.Client = session
 	call.permit, call.admission = r.throttler.acquire(b, session.Connection, d.Cost)
 	if waited := d.State.WaitingSince; call.admission == lifecycle.Admitted && !waited.IsZero() {
 		telemetry.RateLimitWait.WithLabelValues(d.Action.String()).Observe(r.Clock.Since(waited).Seconds())
 	}
-	return call, nil
+	return ctx, call, nil
 }
 
 // endCall classifies the outcome of an action, and releases its permit.
-func (r *Reconciler) endCall(call *apiCall, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision, result lifecycle.Result, err error) (lifecycle.Result, error) {
-	call.permit.release(outcomeOf(call.ctx, err))
+func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision, result lifecycle.Result, err error) (lifecycle.Result, error) {
+	call.permit.release(outcomeOf(ctx, err))
 	var apiError *upstream.Error
 	switch {
 	case result.Admission != lifecycle.Admitted:
@@ -105,21 +103,21 @@ func (r *Reconciler) endCall(call *apiCall, b *v1alpha1.VectorStoreFileBatch, d 
 		r.collector.observeCall(b.UID, d.Action)
 	case !errors.As(err, &apiError):
 		if result.Batch != nil {
-			r.recordEvents(call.ctx, b, d.Events)
+			r.recordEvents(ctx, b, d.Events)
 		}
 		return result, err
-	case call.ctx.Err() != nil && d.Action != lifecycle.Create:
+	case ctx.Err() != nil && d.Action != lifecycle.Create:
 		// A shutdown, a cancel or a deletion cut the call off, which is no answer of the API.
-		return result, fmt.Errorf("call cut off: %w", context.Cause(call.ctx))
+		return result, fmt.Errorf("call cut off: %w", context.Cause(ctx))
 	default:
 		result.Err = apiError
-		log.FromContext(call.ctx).V(1).Info("The call to the OpenAI API failed", "action", d.Action.String(), "kind", apiError.Kind.String(),
+		log.FromContext(ctx).V(1).Info("The call to the OpenAI API failed", "action", d.Action.String(), "kind", apiError.Kind.String(),
 			"requestID", apiError.RequestID, "message", apiError.Message)
 	}
 	if apiError != nil && apiError.Kind == upstream.Unauthorized {
 		r.clients.Invalidate(b)
 	}
-	r.recordEvents(call.ctx, b, d.Events)
+	r.recordEvents(ctx, b, d.Events)
 	return result, nil
 }
 

@@ -27,12 +27,12 @@ const CreatePendingTimeout = batch.ClockSkew / 2
 // create creates the batch, once. The create is marked as pending first, under optimistic locking:
 // only the reconciliation whose patch succeeded sends the request. From then on a shutdown does not
 // cut it off, until the ID is recorded.
-func (r *Reconciler) create(call *apiCall, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (*upstream.Batch, error) {
-	if call.ctx.Err() != nil {
-		return nil, fmt.Errorf("create cut off: %w", context.Cause(call.ctx))
+func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (*upstream.Batch, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("create cut off: %w", context.Cause(ctx))
 	}
 	before, startedAt := b.Annotations[v1alpha1.AnnotationCreateStartedAt], r.Clock.Now()
-	ctx := context.WithoutCancel(call.ctx)
+	ctx = context.WithoutCancel(ctx)
 	if err := r.markCreatePending(ctx, b, startedAt); err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ import (
 
 // detach detaches a range of the batch's files from the store, in the order of their IDs. A file
 // that is not attached counts as detached, so that repeating it does no harm.
-func (r *Reconciler) detach(call *apiCall, b *v1alpha1.VectorStoreFileBatch, files lifecycle.DetachRange) (lifecycle.Detached, error) {
-	all, err := r.batchFiles(call, b)
+func (r *Reconciler) detach(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch, files lifecycle.DetachRange) (lifecycle.Detached, error) {
+	all, err := r.batchFiles(ctx, call, b)
 	if err != nil {
 		return lifecycle.Detached{}, err
 	}
@@ -31,7 +31,7 @@ func (r *Reconciler) detach(call *apiCall, b *v1alpha1.VectorStoreFileBatch, fil
 	}
 	detached := lifecycle.Detached{Count: first, Remaining: len(all) - first}
 	for _, file := range all[first:min(first+files.Limit, len(all))] {
-		if err := call.Detach(call.ctx, b.Spec.VectorStoreID, file); err != nil && !upstream.IsNotFound(err) {
+		if err := call.Detach(ctx, b.Spec.VectorStoreID, file); err != nil && !upstream.IsNotFound(err) {
 			return detached, err
 		}
 		detached.Count++
@@ -51,15 +51,15 @@ func countUpTo(files []string, last string) int {
 }
 
 // batchFiles returns the files of the spec, or those of an adopted batch that the API lists.
-func (r *Reconciler) batchFiles(call *apiCall, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
+func (r *Reconciler) batchFiles(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
 	if batch.Adopted(b) {
-		files, err := call.Files(call.ctx, batch.Ref(b))
+		files, err := call.Files(ctx, batch.Ref(b))
 		if upstream.IsNotFound(err) {
 			return nil, nil
 		}
 		return files, err
 	}
-	whole, err := r.readWhole(call.ctx, b)
+	whole, err := r.readWhole(ctx, b)
 	if err != nil {
 		return nil, err
 	}

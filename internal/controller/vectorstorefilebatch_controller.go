@@ -142,13 +142,14 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	}
 	before := b.Status
 	var err error
-	switch {
-	case d.Action == lifecycle.RemoveFinalizer:
-		err = r.removeFinalizer(persistCtx, b)
-	case d.Action == lifecycle.Delete:
-		err = r.deleteObject(persistCtx, b)
-	default:
+	if d.Action == lifecycle.Requeue {
 		err = r.patchStatus(persistCtx, b, d.Status)
+	}
+	if d.Action == lifecycle.Delete {
+		err = r.deleteObject(persistCtx, b)
+	}
+	if d.Action == lifecycle.RemoveFinalizer {
+		err = r.removeFinalizer(persistCtx, b)
 	}
 	if err != nil {
 		return r.handleError(ctx, b, err)

@@ -25,11 +25,11 @@ func (s scope) poll() Decision {
 		return s.settle(*s.observed.Batch)
 	case s.cancelPending() && s.due(Cancel):
 		return s.act(Cancel)
-	case !batch.HasFinalizer(s.b) && batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyOrphan && !s.observed.performed(AddFinalizer):
+	case s.finalizerMissing():
 		return s.act(AddFinalizer)
 	case batch.Suspended(s.b) && !s.cancelling():
 		return s.suspended()
-	case !batch.Adopted(s.b) && s.b.Annotations[v1alpha1.AnnotationBatchID] != batch.ID(s.b) && !s.observed.performed(RecordBatchID):
+	case s.batchIDMissing():
 		return s.recordBatchID()
 	case !s.due(Poll):
 		d := s.waitUntilDue()
@@ -38,6 +38,18 @@ func (s scope) poll() Decision {
 	default:
 		return s.act(Poll)
 	}
+}
+
+// finalizerMissing reports whether the object needs the finalizer and does not have it.
+func (s scope) finalizerMissing() bool {
+	needed := batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyOrphan
+	return needed && !batch.HasFinalizer(s.b) && !s.observed.performed(AddFinalizer)
+}
+
+// batchIDMissing reports whether the annotation does not have the ID of the created batch.
+func (s scope) batchIDMissing() bool {
+	recorded := s.b.Annotations[v1alpha1.AnnotationBatchID] == batch.ID(s.b)
+	return !batch.Adopted(s.b) && !recorded && !s.observed.performed(RecordBatchID)
 }
 
 // cancelPending reports whether the spec or the deadline requests a cancel that the API has not
