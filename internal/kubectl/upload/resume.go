@@ -5,7 +5,6 @@ package upload
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"slices"
 	"time"
@@ -164,8 +163,7 @@ func (u *Uploader) forgetIfDeleted(ctx context.Context, c content, fileID string
 		_, err := u.Client.UploadedFile(ctx, fileID)
 		return err
 	})
-	var failure *upstream.Error
-	if errors.As(err, &failure) && failure.Kind == upstream.NotFound {
+	if upstream.IsNotFound(err) {
 		u.Logf("%s was uploaded as %s, which no longer exists; uploading it again", c.Path, fileID)
 		return u.Journal.void(c)
 	}

@@ -77,8 +77,8 @@ var mutations = []mutation{
 	{
 		name: "no-grace", description: "a shutdown interrupts a create that is in flight",
 		file:   "internal/controller/create.go",
-		before: "ctx := context.WithoutCancel(call.ctx)",
-		after:  "ctx := call.ctx",
+		before: "	ctx = context.WithoutCancel(ctx)\n	if err := r.markCreatePending",
+		after:  "	if err := r.markCreatePending",
 		runs:   "complete/.*/terminate",
 	},
 }
