@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -22,20 +21,6 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		if d := config.Decide(o, observed, epoch); d.Action != lifecycle.Requeue || len(d.Events) != 0 {
 			b.Fatalf("decided %+v", d)
-		}
-	}
-}
-
-func BenchmarkRequest2000Files(b *testing.B) {
-	o := newObject()
-	o.Spec.FileIDs = nil
-	for i := range 2000 {
-		o.Spec.FileIDs = append(o.Spec.FileIDs, fmt.Sprintf("file-%032d", i))
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if request, err := batch.CreateRequest(o); err != nil || len(request.FileIDs) != 2000 {
-			b.Fatalf("%d files: %v", len(request.FileIDs), err)
 		}
 	}
 }
