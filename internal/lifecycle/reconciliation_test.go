@@ -173,15 +173,7 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 	case lifecycle.ClearCreatePending:
 		clearPending(b)
 	case lifecycle.Create:
-		addFinalizer(b)
-		pendingSince(now)(b)
-		switch {
-		case r.err == nil:
-			recordID(b, r.batch.ID)
-			recorded.Batch = r.batch
-		case r.err.Kind != upstream.UnknownOutcome:
-			clearPending(b)
-		}
+		recorded.Batch = applyCreate(b, r, now)
 	case lifecycle.VerifyCreate:
 		recorded.Attached = r.attached
 	case lifecycle.Poll, lifecycle.Cancel:
@@ -203,6 +195,20 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 	}
 	observed.Record(d.Action, recorded)
 	return b, observed
+}
+
+// applyCreate changes the object as a create with this result does, and returns the batch.
+func applyCreate(b *object, r result, now time.Time) *upstream.Batch {
+	addFinalizer(b)
+	pendingSince(now)(b)
+	switch {
+	case r.err == nil:
+		recordID(b, r.batch.ID)
+		return r.batch
+	case r.err.Kind != upstream.UnknownOutcome:
+		clearPending(b)
+	}
+	return nil
 }
 
 // withOwnMetadata copies the parts of an object that apply changes.

@@ -249,37 +249,13 @@ func (s *simulation) noteID() {
 	}
 }
 
-// perform performs an action. It returns the interruption, if any, and an error for a violated
-// invariant.
+// perform performs an action, and records its result. It returns the interruption, if any, and an
+// error for a violated invariant.
 func (s *simulation) perform(b *object, version *int, d lifecycle.Decision, observed *lifecycle.Observed) (interrupted, err error) {
 	if callsAPI(d.Action) && batch.Finished(s.b) && d.Action != lifecycle.Detach {
 		return nil, fmt.Errorf("%s after the batch finished", d.Action)
 	}
-	var r lifecycle.Result
-	switch d.Action {
-	case lifecycle.AddFinalizer:
-		interrupted = s.patch(b, version, true, addFinalizer)
-	case lifecycle.RecordBatchID:
-		interrupted = s.patch(b, version, false, func(b *object) { recordID(b, d.BatchID) })
-	case lifecycle.ClearCreatePending:
-		interrupted = s.patch(b, version, true, clearPending)
-	case lifecycle.Create:
-		r, interrupted, err = s.create(b, version, d)
-	case lifecycle.VerifyCreate:
-		r.Err, r.Attached = s.fault(nil), s.attached
-	case lifecycle.Poll, lifecycle.Cancel:
-		r = s.pollOrCancel(b, d.Action)
-	case lifecycle.ListFailedFiles:
-		r.Err = s.fault(s.find(b))
-		r.FailedFiles = failedFilesOf(s.find(b))
-	case lifecycle.Detach:
-		var crashed bool
-		if r, crashed = s.detach(b, d.Detach); crashed {
-			return errCrash, nil
-		}
-	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
-		return nil, fmt.Errorf("%s is a terminal action", d.Action)
-	}
+	r, interrupted, err := s.execute(b, version, d)
 	observed.Record(d.Action, r)
 	if observed.State.Unsaved != (lifecycle.Unsaved{}) && !errors.Is(interrupted, errCrash) {
 		s.state = observed.State
@@ -288,6 +264,32 @@ func (s *simulation) perform(b *object, version *int, d lifecycle.Decision, obse
 		return errCrash, nil
 	}
 	return interrupted, err
+}
+
+// execute executes an action, and returns its result in addition to what perform returns.
+func (s *simulation) execute(b *object, version *int, d lifecycle.Decision) (r lifecycle.Result, interrupted, err error) {
+	switch d.Action {
+	case lifecycle.AddFinalizer:
+		interrupted = s.patch(b, version, true, addFinalizer)
+	case lifecycle.RecordBatchID:
+		interrupted = s.patch(b, version, false, func(b *object) { recordID(b, d.BatchID) })
+	case lifecycle.ClearCreatePending:
+		interrupted = s.patch(b, version, true, clearPending)
+	case lifecycle.Create:
+		return s.create(b, version, d)
+	case lifecycle.VerifyCreate:
+		r.Err, r.Attached = s.fault(nil), s.attached
+	case lifecycle.Poll, lifecycle.Cancel:
+		r = s.pollOrCancel(b, d.Action)
+	case lifecycle.ListFailedFiles:
+		r.Err = s.fault(s.find(b))
+		r.FailedFiles = failedFilesOf(s.find(b))
+	case lifecycle.Detach:
+		r, interrupted = s.detach(b, d.Detach)
+	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
+		err = fmt.Errorf("%s is a terminal action", d.Action)
+	}
+	return r, interrupted, err
 }
 
 // create marks a create as pending, creates a batch, and records its ID.
@@ -424,9 +426,9 @@ func (s *simulation) pollOrCancel(b *object, action lifecycle.Action) (result li
 const detachLimit = 2
 
 // detach detaches files one by one until a call fails.
-func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle.Result, crashed bool) {
+func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle.Result, interrupted error) {
 	if r.Err = s.fault(nil); r.Err != nil {
-		return r, false
+		return r, nil
 	}
 	all, first := s.filesOf(b), files.Skip
 	if batch.Adopted(b) {
@@ -438,17 +440,17 @@ func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle
 	r.Detached = lifecycle.Detached{Count: first, Remaining: len(all) - first}
 	for _, file := range all[first:min(first+detachLimit, len(all))] {
 		if r.Err = s.fault(nil); r.Err != nil {
-			return r, false
+			return r, nil
 		}
 		delete(s.inStore, file)
 		s.logf("API: detached %s", file)
 		r.Detached.LastFile, r.Detached.At = file, s.now
 		r.Detached.Count, r.Detached.Remaining = r.Detached.Count+1, r.Detached.Remaining-1
 		if s.crashes() {
-			return r, true
+			return r, errCrash
 		}
 	}
-	return r, false
+	return r, nil
 }
 
 // filesOf returns the files that a deletion detaches: those of the spec, or those that the API
