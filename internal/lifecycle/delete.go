@@ -185,12 +185,12 @@ func (s scope) finalizeTimedOut() bool {
 	return !s.b.DeletionTimestamp.IsZero() && !s.now.Before(s.finalizeDeadline(s.observed.State))
 }
 
-// finalAttempt reports whether a deletion that failed so far has to be tried now or never.
+// finalAttempt reports whether this is the last attempt of a deletion that has failed so far.
 func (s scope) finalAttempt() bool {
 	return s.observed.State.Failures > 0 && s.finalizeTimedOut()
 }
 
-// beforeFinalizeTimeout lets the last attempt of a deletion come in time.
+// beforeFinalizeTimeout requeues the object no later than the finalize timeout, for the last attempt.
 func (s scope) beforeFinalizeTimeout(d Decision) Decision {
 	left := s.finalizeDeadline(d.State).Sub(s.now)
 	if d.Action == Requeue && d.RequeueAfter > 0 && left > 0 {

@@ -285,7 +285,10 @@ func (s *simulation) execute(b *object, version *int, d lifecycle.Decision) (r l
 		r.Err = s.fault(s.find(b))
 		r.FailedFiles = failedFilesOf(s.find(b))
 	case lifecycle.Detach:
-		r, interrupted = s.detach(b, d.Detach)
+		var crashed bool
+		if r, crashed = s.detach(b, d.Detach); crashed {
+			interrupted = errCrash
+		}
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
 		err = fmt.Errorf("%s is a terminal action", d.Action)
 	}
@@ -426,9 +429,9 @@ func (s *simulation) pollOrCancel(b *object, action lifecycle.Action) (result li
 const detachLimit = 2
 
 // detach detaches files one by one until a call fails.
-func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle.Result, interrupted error) {
+func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle.Result, crashed bool) {
 	if r.Err = s.fault(nil); r.Err != nil {
-		return r, nil
+		return r, false
 	}
 	all, first := s.filesOf(b), files.Skip
 	if batch.Adopted(b) {
@@ -440,17 +443,17 @@ func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle
 	r.Detached = lifecycle.Detached{Count: first, Remaining: len(all) - first}
 	for _, file := range all[first:min(first+detachLimit, len(all))] {
 		if r.Err = s.fault(nil); r.Err != nil {
-			return r, nil
+			return r, false
 		}
 		delete(s.inStore, file)
 		s.logf("API: detached %s", file)
 		r.Detached.LastFile, r.Detached.At = file, s.now
 		r.Detached.Count, r.Detached.Remaining = r.Detached.Count+1, r.Detached.Remaining-1
 		if s.crashes() {
-			return r, errCrash
+			return r, true
 		}
 	}
-	return r, nil
+	return r, false
 }
 
 // filesOf returns the files that a deletion detaches: those of the spec, or those that the API
