@@ -17,7 +17,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-func TestCancel_BeforeAnythingElse(t *testing.T) {
+func TestCancel_PrecedesOtherCalls(t *testing.T) {
 	busy := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}
 	failing := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), Failed: lifecycle.Poll, Failures: 9}}
 	for name, test := range map[string]struct {
@@ -215,7 +215,7 @@ func TestDelete(t *testing.T) {
 		"cancel rejected, completed": {tracked(deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll"},
 		"batch gone":                 {tracked(deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
 		"adopted batch not found":    {newObject(withFinalizer, adopted, deletionPolicy("Cancel"), deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
-		"finished":                   {withChange(completedAtOnce().object, deleted), nil, ""},
+		"finished":                   {withChange(runCompleted().object, deleted), nil, ""},
 		"cancel accepted":            {tracked(cancelAccepted, deleted), nil, ""},
 		"orphaned":                   {tracked(deletionPolicy("Orphan"), deleted), nil, ""},
 		"orphaned, create pending":   {newObject(withFinalizer, pendingSince(epoch), deletionPolicy("Orphan"), deleted), nil, ""},

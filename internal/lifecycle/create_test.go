@@ -124,7 +124,7 @@ func TestCreate_UnknownOutcomeAnswered(t *testing.T) {
 	}
 }
 
-func TestCreate_ThenCancelAtOnce(t *testing.T) {
+func TestCreate_CancelFollowsImmediately(t *testing.T) {
 	b := newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour)), cancelWanted)
 	r := run(b, lifecycle.State{}, epoch, result{attached: true}, result{batch: answer(upstream.InProgress, failures(1), pollAfter(time.Hour))})
 	if r.actionNames() != "VerifyCreate Create" || r.final.RequeueAfter > time.Second {

@@ -103,7 +103,7 @@ func TestDeadline_MaximumValue(t *testing.T) {
 func TestDeadline_Outcomes(t *testing.T) {
 	exceeded := deadline(time.Hour)
 	notDue := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}
-	completed := withChange(completedAtOnce().object, exceeded, edited)
+	completed := withChange(runCompleted().object, exceeded, edited)
 	for name, test := range map[string]struct {
 		b           *object
 		status      upstream.Status // of the batch after the cancel

@@ -34,7 +34,7 @@ func TestSuspend(t *testing.T) {
 		"with a cancel, then unset":    {tracked(suspended, cancelAccepted, edited), lifecycle.State{}, "Poll", "Cancelling"},
 		"with a cancel, before create": {newObject(suspended, cancelWanted), lifecycle.State{}, "", "Cancelled"},
 		"with a cancel, lost create":   {newObject(withFinalizer, suspended, cancelWanted, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "VerifyCreate ClearCreatePending", "Cancelled"},
-		"finished":                     {withChange(completedAtOnce().object, suspended, edited), lifecycle.State{}, "", "Completed"},
+		"finished":                     {withChange(runCompleted().object, suspended, edited), lifecycle.State{}, "", "Completed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(test.b, test.state, epoch)
@@ -53,7 +53,7 @@ func TestSuspend_Delete(t *testing.T) {
 	if r.actionNames() != "Cancel" || r.final.Action != lifecycle.RemoveFinalizer {
 		t.Errorf("performed %q, then %s", r.actionNames(), r.final.Action)
 	}
-	if r = run(withChange(completedAtOnce().object, suspended, ttl(0), edited), lifecycle.State{}, epoch); r.final.Action != lifecycle.Delete {
+	if r = run(withChange(runCompleted().object, suspended, ttl(0), edited), lifecycle.State{}, epoch); r.final.Action != lifecycle.Delete {
 		t.Errorf("%s for a suspended object whose time to live has expired", r.final.Action)
 	}
 }

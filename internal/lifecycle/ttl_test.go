@@ -16,14 +16,14 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// completedAtOnce returns the reconciliation that observes the completion of a batch.
-func completedAtOnce(changes ...change) reconciliation {
+// runCompleted returns the reconciliation that observes the completion of a batch.
+func runCompleted(changes ...change) reconciliation {
 	return run(created(changes...), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
 }
 
 func TestTTL_PersistsResultBeforeDelete(t *testing.T) {
 	for name, r := range map[string]reconciliation{
-		"completed":               completedAtOnce(ttl(0)),
+		"completed":               runCompleted(ttl(0)),
 		"cancelled before create": run(newObject(cancelWanted, ttl(0)), lifecycle.State{}, epoch),
 		"stuck":                   run(tracked(deadline(time.Hour), cancelAccepted, ttl(0)), lifecycle.State{}, epoch.Add(time.Minute)),
 	} {
@@ -49,7 +49,7 @@ func TestTTL_NoJitter(t *testing.T) {
 			t.Fatalf("with jitter %v: requeued after %s", jitter, d.RequeueAfter)
 		}
 	}
-	r := completedAtOnce(ttl(time.Hour))
+	r := runCompleted(ttl(time.Hour))
 	early := run(r.object, r.state, epoch.Add(time.Hour-time.Second))
 	if early.final.Action != lifecycle.Requeue || early.final.RequeueAfter != time.Second || len(early.events) != 0 {
 		t.Errorf("a second before: %s, requeued after %s", early.final.Action, early.final.RequeueAfter)
@@ -57,7 +57,7 @@ func TestTTL_NoJitter(t *testing.T) {
 	if r = r.again(); r.final.Action != lifecycle.Delete || !strings.Contains(r.events[0].Message, "1h0m0s after") {
 		t.Errorf("%s; Events %+v", r.final.Action, r.events)
 	}
-	if r = completedAtOnce(ttl(time.Hour), deadline(time.Hour+time.Minute)); r.final.RequeueAfter != time.Hour {
+	if r = runCompleted(ttl(time.Hour), deadline(time.Hour+time.Minute)); r.final.RequeueAfter != time.Hour {
 		t.Errorf("with a deadline after the TTL: requeued after %s", r.final.RequeueAfter)
 	}
 }
@@ -75,7 +75,7 @@ func TestTTL_EditedAfterFinish(t *testing.T) {
 		"unset":              {func(b *object) { b.Spec.TTLSecondsAfterFinished = nil }, lifecycle.Requeue, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := completedAtOnce(ttl(time.Hour))
+			r := runCompleted(ttl(time.Hour))
 			r = run(withChange(r.object, test.edit, edited), r.state, now)
 			if r.actionNames() != "" || r.final.Action != test.action || r.final.RequeueAfter != test.after {
 				t.Errorf("performed %q, then %s, requeued after %s", r.actionNames(), r.final.Action, r.final.RequeueAfter)
@@ -91,8 +91,8 @@ func TestTTL_OnlyFinishedObjects(t *testing.T) {
 		"suspended":                tracked(ttl(0), suspended),
 		"rejected":                 newObject(ttl(0), func(b *object) { b.Spec.FileIDs = nil }),
 		"batch not found":          run(tracked(ttl(0)), lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 5}}, epoch, fails(upstream.NotFound)).object,
-		"deleted, other finalizer": withChange(completedAtOnce(ttl(0)).object, deletedAt(epoch), func(b *object) { b.Finalizers = []string{"example.com/other"} }),
-		"deleted":                  withChange(completedAtOnce(ttl(0)).object, deletedAt(epoch)),
+		"deleted, other finalizer": withChange(runCompleted(ttl(0)).object, deletedAt(epoch), func(b *object) { b.Finalizers = []string{"example.com/other"} }),
+		"deleted":                  withChange(runCompleted(ttl(0)).object, deletedAt(epoch)),
 	} {
 		if r := run(b, lifecycle.State{}, epoch.Add(time.Hour)); r.final.Action == lifecycle.Delete {
 			t.Errorf("%s: deleted; Events %+v", name, r.events)
