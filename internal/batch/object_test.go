@@ -22,7 +22,7 @@ var now = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 type object = v1alpha1.VectorStoreFileBatch
 
-// newObject returns an object with two files, changed as a test needs it.
+// newObject returns an object with two files, with changes.
 func newObject(changes ...func(*object)) *object {
 	b := &object{Spec: v1alpha1.VectorStoreFileBatchSpec{VectorStoreID: "vs_1", FileIDs: []string{"file-a", "file-b"}}}
 	for _, apply := range changes {
@@ -37,11 +37,11 @@ func annotated(key, value string) func(*object) {
 
 func batchID(id string) func(*object) { return func(b *object) { b.Status.BatchID = id } }
 
-func adopts(b *object) { b.Spec.FileIDs, b.Spec.BatchID = nil, "batch_1" }
+func adopted(b *object) { b.Spec.FileIDs, b.Spec.BatchID = nil, "batch_1" }
 
-func cancels(b *object) { b.Spec.Cancel = ptr.To(true) }
+func cancelWanted(b *object) { b.Spec.Cancel = ptr.To(true) }
 
-func suspends(b *object) { b.Spec.Suspend = ptr.To(true) }
+func suspended(b *object) { b.Spec.Suspend = ptr.To(true) }
 
 func deleted(b *object) { b.DeletionTimestamp = &metav1.Time{Time: now} }
 
@@ -51,7 +51,7 @@ func finished(b *object) {
 	meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionFinished, Status: metav1.ConditionTrue})
 }
 
-func TestID_OnlyUsable(t *testing.T) {
+func TestID_UnusableIDsAreIgnored(t *testing.T) {
 	for id, usable := range map[string]bool{
 		"vsfb_0123456789abcdef":                      true,
 		"vsfb_ibj_0123456789abcdef":                  true,
@@ -89,7 +89,7 @@ func TestID_OnlyUsable(t *testing.T) {
 }
 
 func TestRef(t *testing.T) {
-	for name, b := range map[string]*object{"created": newObject(batchID("batch_1")), "adopted": newObject(adopts, batchID("batch_2"))} {
+	for name, b := range map[string]*object{"created": newObject(batchID("batch_1")), "adopted": newObject(adopted, batchID("batch_2"))} {
 		if got, want := batch.Ref(b), (upstream.BatchRef{VectorStoreID: "vs_1", BatchID: "batch_1"}); got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
@@ -103,14 +103,14 @@ func TestUrgent(t *testing.T) {
 	}{
 		"new":                        {newObject(), false},
 		"in progress":                {newObject(), false},
-		"to be cancelled":            {newObject(cancels), true},
-		"cancelled before created":   {newObject(cancels), true},
+		"to be cancelled":            {newObject(cancelWanted), true},
+		"cancelled before created":   {newObject(cancelWanted), true},
 		"cancel false":               {newObject(func(b *object) { b.Spec.Cancel = ptr.To(false) }), false},
-		"cancel accepted":            {newObject(cancels, cancelAccepted), false},
-		"finished, to be cancelled":  {newObject(cancels, finished), false},
+		"cancel accepted":            {newObject(cancelWanted, cancelAccepted), false},
+		"finished, to be cancelled":  {newObject(cancelWanted, finished), false},
 		"deleted":                    {newObject(deleted), true},
-		"suspended":                  {newObject(suspends), false},
-		"suspended, to be cancelled": {newObject(suspends, cancels), true},
+		"suspended":                  {newObject(suspended), false},
+		"suspended, to be cancelled": {newObject(suspended, cancelWanted), true},
 	} {
 		if got := batch.Urgent(test.b); got != test.want {
 			t.Errorf("%s: Urgent is %t", name, got)
@@ -131,6 +131,6 @@ func TestCreatePending(t *testing.T) {
 		}
 	}
 	if _, pending := batch.CreatePending(newObject(), now); pending {
-		t.Error("pending without an annotation")
+		t.Error("a create is pending without the annotation")
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// attributesOf reads attributes as the API server gives them.
+// attributesOf decodes attributes as the API server returns them.
 func attributesOf(t testing.TB, text string) v1alpha1.Attributes {
 	t.Helper()
 	var attributes v1alpha1.Attributes
@@ -30,7 +30,7 @@ func static(size, overlap int32) *v1alpha1.ChunkingStrategy {
 	return &v1alpha1.ChunkingStrategy{Type: v1alpha1.ChunkingStatic, Static: &v1alpha1.StaticChunking{MaxChunkSizeTokens: size, ChunkOverlapTokens: &overlap}}
 }
 
-func TestRequest(t *testing.T) {
+func TestCreateRequest(t *testing.T) {
 	for name, test := range map[string]struct {
 		spec v1alpha1.VectorStoreFileBatchSpec
 		want upstream.CreateRequest
@@ -59,7 +59,7 @@ func TestRequest(t *testing.T) {
 			},
 			[]string{"file-a"},
 		},
-		"automatic chunks": {
+		"automatic chunking": {
 			v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{"file-a"}, ChunkingStrategy: &v1alpha1.ChunkingStrategy{Type: v1alpha1.ChunkingAuto}},
 			upstream.CreateRequest{FileIDs: []string{"file-a"}},
 			[]string{"file-a"},
@@ -80,25 +80,25 @@ func TestRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.spec.VectorStoreID, test.want.VectorStoreID = "vs_1", "vs_1"
 			b := &object{Spec: test.spec}
-			untouched := b.DeepCopy()
+			before := b.DeepCopy()
 			got, err := batch.CreateRequest(b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("Request (-want +got):\n%s", diff)
+				t.Errorf("CreateRequest (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(test.ids, batch.FileIDs(got)); diff != "" {
 				t.Errorf("FileIDs (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(untouched, b); diff != "" {
+			if diff := cmp.Diff(before, b); diff != "" {
 				t.Errorf("the object was changed:\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestRequestNamesTheFieldThatIsWrong(t *testing.T) {
+func TestCreateRequest_ErrorNamesField(t *testing.T) {
 	for name, test := range map[string]struct {
 		spec  v1alpha1.VectorStoreFileBatchSpec
 		field string
@@ -117,13 +117,13 @@ func TestRequestNamesTheFieldThatIsWrong(t *testing.T) {
 				t.Errorf("error %v, want %q and %q in it", err, test.field, test.part)
 			}
 			if !cmp.Equal(request, upstream.CreateRequest{}) {
-				t.Errorf("a request beside the error: %+v", request)
+				t.Errorf("a request was returned with the error: %+v", request)
 			}
 		})
 	}
 }
 
-func TestLimitsOfAttributes(t *testing.T) {
+func TestCreateRequest_AttributeLimits(t *testing.T) {
 	many := func(n int) string {
 		pairs := make([]string, n)
 		for i := range pairs {
@@ -133,7 +133,7 @@ func TestLimitsOfAttributes(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		attributes string
-		part       string // of the error; empty where there is none
+		part       string // of the error; empty if the attributes are valid
 	}{
 		"16 attributes":         {many(16), ""},
 		"17 attributes":         {many(17), ": at most 16 are allowed"},
@@ -143,23 +143,37 @@ func TestLimitsOfAttributes(t *testing.T) {
 		"value of 512":          {`{"k": "` + strings.Repeat("é", 512) + `"}`, ""},
 		"value of 513":          {`{"k": "` + strings.Repeat("v", 513) + `"}`, "[k]: must be at most 512 characters long"},
 		"list":                  {`{"k": ["v"]}`, "[k]: must be a string, a number or a boolean"},
-		"no attributes at all":  {`{}`, ""},
-		"false, 0 and no text":  {`{"a": false, "b": 0, "c": ""}`, ""},
+		"no attributes":         {`{}`, ""},
+		"false, 0 and empty":    {`{"a": false, "b": 0, "c": ""}`, ""},
 		"number of many digits": {`{"k": ` + strings.Repeat("9", 100) + `}`, ""},
 	} {
-		for where, spec := range map[string]v1alpha1.VectorStoreFileBatchSpec{
+		for field, spec := range map[string]v1alpha1.VectorStoreFileBatchSpec{
 			"spec.attributes":          {FileIDs: []string{"file-a"}, Attributes: attributesOf(t, test.attributes)},
 			"spec.files[1].attributes": {Files: []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-b", Attributes: attributesOf(t, test.attributes)}}},
 		} {
-			t.Run(name+"/"+where, func(t *testing.T) {
+			t.Run(name+"/"+field, func(t *testing.T) {
 				_, err := batch.CreateRequest(&object{Spec: spec})
 				if test.part == "" && err != nil {
-					t.Errorf("refused: %v", err)
+					t.Errorf("rejected: %v", err)
 				}
-				if test.part != "" && (err == nil || !strings.HasPrefix(err.Error(), where+test.part)) {
-					t.Errorf("error %v, want %q", err, where+test.part)
+				if test.part != "" && (err == nil || !strings.HasPrefix(err.Error(), field+test.part)) {
+					t.Errorf("error %v, want %q", err, field+test.part)
 				}
 			})
+		}
+	}
+}
+
+func BenchmarkCreateRequest_2000Files(b *testing.B) {
+	o := newObject()
+	o.Spec.FileIDs = nil
+	for i := range 2000 {
+		o.Spec.FileIDs = append(o.Spec.FileIDs, fmt.Sprintf("file-%032d", i))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if request, err := batch.CreateRequest(o); err != nil || len(request.FileIDs) != 2000 {
+			b.Fatalf("%d files: %v", len(request.FileIDs), err)
 		}
 	}
 }

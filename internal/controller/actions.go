@@ -18,8 +18,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// perform takes one action. An error of the OpenAI API is part of the result; an error of perform
-// itself ends the reconciliation.
+// perform performs one action. An error of the OpenAI API is part of the result. The returned error
+// ends the reconciliation.
 func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (lifecycle.Result, error) {
 	ctx, call, err := r.startCall(ctx, b, d)
 	defer call.end()
@@ -121,7 +121,7 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 	return result, nil
 }
 
-// end releases what the call holds, whatever ended it, even a panic.
+// end releases the permit and the context of the call, even after a panic.
 func (c *apiCall) end() {
 	c.permit.release(flowcontrol.Outcome{Unsent: true})
 	if c.done != nil {

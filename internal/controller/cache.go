@@ -30,7 +30,7 @@ func CachedObjects(selector labels.Selector) map[client.Object]cache.ByObject {
 func Transform(object any) (any, error) {
 	b, ok := object.(*v1alpha1.VectorStoreFileBatch)
 	if !ok {
-		return object, nil // the last known state of an object that is gone
+		return object, nil // the tombstone of a deleted object
 	}
 	b.ManagedFields = nil
 	delete(b.Annotations, corev1.LastAppliedConfigAnnotation)
@@ -40,7 +40,7 @@ func Transform(object any) (any, error) {
 		b.Spec.Attributes, b.Spec.ChunkingStrategy = nil, nil
 	}
 	if finished && len(b.Status.FailedFiles) > 0 {
-		// Whether there are any is part of the message.
+		// The message of a condition depends on whether there are any.
 		b.Status.FailedFiles = []v1alpha1.FailedFile{{FileID: b.Status.FailedFiles[0].FileID}}
 	}
 	internStrings(b)

@@ -15,15 +15,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// wholeObject is an object as an API server sends it, with as much in it as there can be.
-func wholeObject(name string, files int) *v1alpha1.VectorStoreFileBatch {
+// fullObject returns an object as the API server sends it, with most fields set.
+func fullObject(name string, files int) *v1alpha1.VectorStoreFileBatch {
 	b := &v1alpha1.VectorStoreFileBatch{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "team", Name: name, UID: "6b0b7c3e-4c47-4b4e-9f0c-3b8f1f4d9c55", ResourceVersion: "123456", Generation: 2,
@@ -45,17 +44,17 @@ func wholeObject(name string, files int) *v1alpha1.VectorStoreFileBatch {
 	return b
 }
 
-// over makes an object's batch known, and over.
-func over(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
+// finished sets the status of a finished batch.
+func finished(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
 	b.Annotations[v1alpha1.AnnotationBatchID] = "vsfb_" + b.Name
 	b.Status = v1alpha1.VectorStoreFileBatchStatus{
 		ObservedGeneration: 2, BatchID: "vsfb_" + b.Name, Status: "completed",
 		CreatedAt: &metav1.Time{Time: time.Unix(1_800_000_000, 0)}, FinishedAt: &metav1.Time{Time: time.Unix(1_800_000_100, 0)},
 		FileCounts: &v1alpha1.FileCounts{Completed: 98, Failed: 2, Total: 100},
 	}
-	for i, kind := range []string{"Ready", "Reconciling", "Stalled", "Finished", "Succeeded"} {
+	for i, conditionType := range []string{"Ready", "Reconciling", "Stalled", "Finished", "Succeeded"} {
 		b.Status.Conditions = append(b.Status.Conditions, metav1.Condition{
-			Type: kind, Status: []metav1.ConditionStatus{"True", "False", "False", "True", "True"}[i], Reason: "Completed",
+			Type: conditionType, Status: []metav1.ConditionStatus{"True", "False", "False", "True", "True"}[i], Reason: "Completed",
 			Message: "98 of 100 files are in the vector store; 2 failed: see status.failedFiles", LastTransitionTime: metav1.Time{Time: time.Unix(1_800_000_100, 0)},
 		})
 	}
@@ -65,16 +64,16 @@ func over(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
 	return b
 }
 
-func trimmed(t *testing.T, b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
+func transform[T any](t *testing.T, object T) T {
 	t.Helper()
-	object, err := controller.Transform(b)
+	transformed, err := controller.Transform(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return object.(*v1alpha1.VectorStoreFileBatch)
+	return transformed.(T)
 }
 
-func TestTheCacheKeepsWhatIsNeeded(t *testing.T) {
+func TestTransform_KeepsRequiredFields(t *testing.T) {
 	withoutFiles := func(b *v1alpha1.VectorStoreFileBatch) {
 		b.Spec.FileIDs, b.Spec.Attributes, b.Spec.ChunkingStrategy = nil, nil, nil
 	}
@@ -82,23 +81,23 @@ func TestTheCacheKeepsWhatIsNeeded(t *testing.T) {
 		object func() *v1alpha1.VectorStoreFileBatch
 		drop   func(*v1alpha1.VectorStoreFileBatch)
 	}{
-		"to be created": {func() *v1alpha1.VectorStoreFileBatch { return wholeObject("b", 3) }, func(*v1alpha1.VectorStoreFileBatch) {}},
+		"to be created": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 3) }, func(*v1alpha1.VectorStoreFileBatch) {}},
 		"in progress": {func() *v1alpha1.VectorStoreFileBatch {
-			b := over(wholeObject("b", 3))
+			b := finished(fullObject("b", 3))
 			b.Status.Conditions[3].Status = "False"
 			return b
 		}, withoutFiles},
-		"known by its annotation only": {func() *v1alpha1.VectorStoreFileBatch {
-			b := wholeObject("b", 3)
+		"ID in the annotation only": {func() *v1alpha1.VectorStoreFileBatch {
+			b := fullObject("b", 3)
 			b.Annotations[v1alpha1.AnnotationBatchID] = "vsfb_b"
 			return b
 		}, withoutFiles},
-		"over": {func() *v1alpha1.VectorStoreFileBatch { return over(wholeObject("b", 3)) }, func(b *v1alpha1.VectorStoreFileBatch) {
+		"finished": {func() *v1alpha1.VectorStoreFileBatch { return finished(fullObject("b", 3)) }, func(b *v1alpha1.VectorStoreFileBatch) {
 			withoutFiles(b)
 			b.Status.FailedFiles = []v1alpha1.FailedFile{{FileID: "file-0"}}
 		}},
-		"cancelled before anything was created": {func() *v1alpha1.VectorStoreFileBatch {
-			b := over(wholeObject("b", 3))
+		"cancelled before create": {func() *v1alpha1.VectorStoreFileBatch {
+			b := finished(fullObject("b", 3))
 			delete(b.Annotations, v1alpha1.AnnotationBatchID)
 			b.Status.BatchID, b.Status.FailedFiles = "", nil
 			return b
@@ -110,38 +109,29 @@ func TestTheCacheKeepsWhatIsNeeded(t *testing.T) {
 			want.ManagedFields = nil
 			delete(want.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
 			test.drop(want)
-			once := trimmed(t, test.object())
+			once := transform(t, test.object())
 			if diff := cmp.Diff(want, once); diff != "" {
-				t.Errorf("kept (-want +got):\n%s", diff)
+				t.Errorf("transformed (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(want, trimmed(t, once.DeepCopy())); diff != "" {
-				t.Errorf("kept the second time (-want +got):\n%s", diff)
+			if diff := cmp.Diff(want, transform(t, once.DeepCopy())); diff != "" {
+				t.Errorf("transformed twice (-want +got):\n%s", diff)
 			}
 		})
 	}
-	if tombstone := (cache.DeletedFinalStateUnknown{Key: "team/b"}); tombstone != must(t, tombstone) {
-		t.Error("what is known of an object that is gone was changed")
+	if tombstone := (cache.DeletedFinalStateUnknown{Key: "team/b"}); tombstone != transform(t, tombstone) {
+		t.Error("the tombstone of a deleted object was changed")
 	}
 }
 
-func must(t *testing.T, object any) any {
-	t.Helper()
-	kept, err := controller.Transform(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kept
-}
-
-// TestAFinishedObjectTakesLittleMemory measures what the informer's store takes for an object of
-// 100 files, as decoded from what the API server sends. The limit leaves room for what else the
-// process has for an object.
-func TestAFinishedObjectTakesLittleMemory(t *testing.T) {
+// TestTransform_MemoryOfFinishedObject measures the memory of the informer's store for an object with
+// 100 files, decoded from JSON. The limit leaves room for the other memory that the process needs for
+// each object.
+func TestTransform_MemoryOfFinishedObject(t *testing.T) {
 	const objects, limit = 2000, 3 << 10
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	before := heap()
 	for i := range objects {
-		sent, err := json.Marshal(over(wholeObject(fmt.Sprintf("batch-%05d", i), 100)))
+		sent, err := json.Marshal(finished(fullObject(fmt.Sprintf("batch-%05d", i), 100)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,15 +139,15 @@ func TestAFinishedObjectTakesLittleMemory(t *testing.T) {
 		if err := json.Unmarshal(sent, b); err != nil {
 			t.Fatal(err)
 		}
-		if err := indexer.Add(trimmed(t, b)); err != nil {
+		if err := indexer.Add(transform(t, b)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	each := (heap() - before) / objects
+	size := (heap() - before) / objects
 	runtime.KeepAlive(indexer)
-	t.Logf("a finished object takes %d bytes", each)
-	if each > limit {
-		t.Errorf("a finished object takes %d bytes, want at most %d", each, limit)
+	t.Logf("a finished object takes %d bytes", size)
+	if size > limit {
+		t.Errorf("a finished object takes %d bytes, want at most %d", size, limit)
 	}
 }
 
@@ -169,64 +159,62 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-func TestNothingIsWrittenBackFromTheCache(t *testing.T) {
-	w := newWorld(t)
+func TestTransform_IsNotWrittenBack(t *testing.T) {
+	f := newFixture(t)
 	files := numberedFiles("x", 130)
 	for _, file := range files[:120] {
-		w.upstream.SetOutcome(file, emulator.Outcome{Code: emulator.UnsupportedFile, Message: "not a text"})
+		f.emulator.SetOutcome(file, emulator.Outcome{Code: emulator.UnsupportedFile, Message: "not a text"})
 	}
-	made := w.create(spec{
+	b := f.create(spec{
 		FileIDs: files, Attributes: v1alpha1.Attributes{"year": {Raw: []byte("2026")}},
 		ChunkingStrategy: &v1alpha1.ChunkingStrategy{Type: v1alpha1.ChunkingAuto}, DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles,
 	})
-	w.patch(made, `{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}"}}}`)
-	first := w.eventuallyRow(made, "FilesFailed", failed)
-	w.patch(made, `{"spec":{"maxFailedFiles":120}}`)
-	second := w.eventuallyRow(made, "Completed", succeeded)
-	w.patch(made, `{"metadata":{"finalizers":null}}`)
-	last := w.eventually(made, "for the finalizer", func(b *v1alpha1.VectorStoreFileBatch) bool { return len(b.Finalizers) == 1 })
+	f.patch(b, `{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}"}}}`)
+	first := f.awaitConditions(b, "FilesFailed", failed)
+	f.patch(b, `{"spec":{"maxFailedFiles":120}}`)
+	second := f.awaitConditions(b, "Completed", succeeded)
+	f.patch(b, `{"metadata":{"finalizers":null}}`)
+	last := f.await(b, "the finalizer", func(b *v1alpha1.VectorStoreFileBatch) bool { return len(b.Finalizers) == 1 })
 
 	want := first.DeepCopy()
 	want.Spec.MaxFailedFiles = ptr.To[int32](120)
-	for _, b := range []*v1alpha1.VectorStoreFileBatch{second, last} {
-		if diff := cmp.Diff(want.Spec, b.Spec); diff != "" {
+	for _, got := range []*v1alpha1.VectorStoreFileBatch{second, last} {
+		if diff := cmp.Diff(want.Spec, got.Spec); diff != "" {
 			t.Errorf("the spec has changed (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(want.Status.FailedFiles, b.Status.FailedFiles); diff != "" || len(b.Status.FailedFiles) != 100 {
+		if diff := cmp.Diff(want.Status.FailedFiles, got.Status.FailedFiles); diff != "" || len(got.Status.FailedFiles) != 100 {
 			t.Errorf("failedFiles have changed (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(want.Annotations, b.Annotations); diff != "" {
+		if diff := cmp.Diff(want.Annotations, got.Annotations); diff != "" {
 			t.Errorf("the annotations have changed (-want +got):\n%s", diff)
 		}
 	}
-	w.deleteAndWait(made)
-	if left := w.upstream.AttachedFileIDs(store); len(left) != 0 {
-		t.Errorf("%d files are left in the store", len(left))
+	f.deleteAndWait(b)
+	if attached := f.emulator.AttachedFileIDs(store); len(attached) != 0 {
+		t.Errorf("%d files remain in the store", len(attached))
 	}
 }
 
-func TestAnObjectWhoseBatchIsForgottenIsWholeAgain(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{FileIDs: numberedFiles("x", 50)})
-	w.eventuallyRow(b, "InProgress", progressing)
-	w.patch(b, `{"spec":{"suspend":true}}`)
-	w.eventuallyRow(b, "Suspended", suspended)
-	w.forgetBatch(b)
-	w.pace(0)
-	w.patch(b, `{"spec":{"suspend":false}}`)
-	w.eventuallyRow(b, "Completed", succeeded)
-	batches := w.upstream.Batches()
+func TestTransform_RecreatesBatchWithAllFiles(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{FileIDs: numberedFiles("x", 50)})
+	f.awaitConditions(b, "InProgress", progressing)
+	f.patch(b, `{"spec":{"suspend":true}}`)
+	f.awaitConditions(b, "Suspended", suspended)
+	f.removeBatchID(b)
+	f.setPace(0)
+	f.patch(b, `{"spec":{"suspend":false}}`)
+	f.awaitConditions(b, "Completed", succeeded)
+	batches := f.emulator.Batches()
 	if len(batches) != 2 || len(batches[1].FileIDs) != 50 {
-		t.Errorf("the upstream has the batches %+v", batches)
+		t.Errorf("the batches are %+v", batches)
 	}
 }
 
-// forgetBatch takes the batch's ID out of an object, wherever it stands.
-func (w *world) forgetBatch(b *v1alpha1.VectorStoreFileBatch) {
-	w.Helper()
-	w.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/batch-id":null}}}`)
-	if err := k8s.Status().Patch(w.Context(), b, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"batchID":null}}`))); err != nil {
-		w.Fatal(err)
-	}
+// removeBatchID removes the batch's ID from the annotation and the status.
+func (f *fixture) removeBatchID(b *v1alpha1.VectorStoreFileBatch) {
+	f.Helper()
+	f.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/batch-id":null}}}`)
+	f.patchStatus(b, `{"status":{"batchID":null}}`)
 }

@@ -28,7 +28,7 @@ const (
 	// unusableSecretLifetime is the same for a Secret that could not be used, so that many objects
 	// without a Secret do not read it all at once.
 	unusableSecretLifetime = time.Second
-	// idleLifetime is how long a Secret is kept that no object uses.
+	// idleLifetime is how long the session of an unused Secret is kept.
 	idleLifetime = 10 * time.Minute
 )
 

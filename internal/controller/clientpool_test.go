@@ -21,56 +21,56 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// switchboard is a Connections with what it did: how often it read Secrets, and which of the
-// clients that it dialed are open.
-type switchboard struct {
-	*world
+// poolFixture is a ClientPool that counts reads of Secrets and open clients.
+type poolFixture struct {
+	*fixture
 	*controller.ClientPool
-	clock alarmClock
-	reads atomic.Int32
+	clock       asyncClock
+	secretReads atomic.Int32
 
 	mu   sync.Mutex
-	open map[string]int
+	open map[string]int // by API key
 }
 
-// alarmClock calls back without its lock, as a real clock does.
-type alarmClock struct{ *clocktesting.FakeClock }
+// asyncClock runs callbacks without holding its lock, as a real clock does.
+type asyncClock struct{ *clocktesting.FakeClock }
 
-func (c alarmClock) AfterFunc(d time.Duration, f func()) clock.Timer {
-	return c.FakeClock.AfterFunc(d, func() { go f() })
+func (c asyncClock) AfterFunc(d time.Duration, callback func()) clock.Timer {
+	return c.FakeClock.AfterFunc(d, func() { go callback() })
 }
 
-// line is a client that nobody calls.
-type line struct {
+// fakeClient is a client that is never called.
+type fakeClient struct {
 	upstream.Client
 	close func()
 }
 
-func (l line) Close() { l.close() }
+func (c fakeClient) Close() { c.close() }
 
-func newSwitchboard(t *testing.T) *switchboard {
+func newPoolFixture(t *testing.T) *poolFixture {
 	t.Helper()
-	s := &switchboard{world: worldWithoutSecret(t), clock: alarmClock{clocktesting.NewFakeClock(time.Now())}, open: make(map[string]int)}
+	f := &poolFixture{fixture: newFixtureWithoutSecret(t), clock: asyncClock{clocktesting.NewFakeClock(time.Now())}, open: make(map[string]int)}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
-		s.count(connection.APIKey, 1)
-		return line{close: func() { s.count(connection.APIKey, -1) }}, nil
+		f.count(connection.APIKey, 1)
+		return fakeClient{close: func() { f.count(connection.APIKey, -1) }}, nil
 	}
-	s.ClientPool = controller.NewClientPool(countingReader{k8s, &s.reads}, dial, s.clock)
-	return s
+	f.ClientPool = controller.NewClientPool(countingReader{env.Client, &f.secretReads}, dial, f.clock)
+	return f
 }
 
-func (s *switchboard) count(key string, change int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open[key] += change
+func (f *poolFixture) count(key string, change int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open[key] += change
 }
 
-func (s *switchboard) opened(key string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open[key]
+func (f *poolFixture) openClients(key string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open[key]
 }
 
 type countingReader struct {
@@ -83,145 +83,145 @@ func (r countingReader) Get(ctx context.Context, key client.ObjectKey, object cl
 	return r.Reader.Get(ctx, key, object, options...)
 }
 
-// object names a Secret.
-func (s *switchboard) object(secret string) *v1alpha1.VectorStoreFileBatch {
+// object returns an object that references a Secret.
+func (f *poolFixture) object(secret string) *v1alpha1.VectorStoreFileBatch {
 	return &v1alpha1.VectorStoreFileBatch{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "b"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "b"},
 		Spec:       spec{CredentialsRef: &v1alpha1.CredentialsReference{Name: secret}},
 	}
 }
 
-// put makes a Secret hold a key.
-func (s *switchboard) put(name, key string) {
-	s.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}
-	_ = k8s.Delete(s.Context(), secret)
+// setKey creates or replaces a Secret with a key.
+func (f *poolFixture) setKey(name, key string) {
+	f.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+	_ = env.Client.Delete(f.Context(), secret)
 	secret.ResourceVersion, secret.StringData = "", map[string]string{v1alpha1.SecretKeyAPIKey: key}
-	if err := k8s.Create(s.Context(), secret); err != nil {
-		s.Fatal(err)
+	if err := env.Client.Create(f.Context(), secret); err != nil {
+		f.Fatal(err)
 	}
 }
 
-// use asks for the client of a Secret, and gives the error.
-func (s *switchboard) use(b *v1alpha1.VectorStoreFileBatch) error {
-	client, err := s.Session(s.Context(), b)
+// acquire acquires the session of an object, and returns the error.
+func (f *poolFixture) acquire(b *v1alpha1.VectorStoreFileBatch) error {
+	client, err := f.Session(f.Context(), b)
 	if (client == nil) != (err != nil) {
-		s.Fatalf("got client %v and error %v", client, err)
+		f.Fatalf("got client %v and error %v", client, err)
 	}
 	return err
 }
 
-func (s *switchboard) mustUse(b *v1alpha1.VectorStoreFileBatch) {
-	s.Helper()
-	if err := s.use(b); err != nil {
-		s.Fatal(err)
+func (f *poolFixture) mustAcquire(b *v1alpha1.VectorStoreFileBatch) {
+	f.Helper()
+	if err := f.acquire(b); err != nil {
+		f.Fatal(err)
 	}
 }
 
-func (s *switchboard) wantOpen(want map[string]int) {
-	s.Helper()
+func (f *poolFixture) wantOpen(want map[string]int) {
+	f.Helper()
 	for key, n := range want {
-		if got := s.opened(key); got != n {
-			s.Errorf("%d clients are open with %s, want %d", got, key, n)
+		if got := f.openClients(key); got != n {
+			f.Errorf("%d clients are open with %s, want %d", got, key, n)
 		}
 	}
 }
 
-func TestAClientIsSharedByAllWhoHaveTheSameCredentials(t *testing.T) {
-	s := newSwitchboard(t)
-	s.put("one", "key-1")
-	s.put("other", "key-1")
+func TestClientPool_SharesClientOfSameCredentials(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "key-1")
+	f.setKey("other", "key-1")
 	var group sync.WaitGroup
 	for range 20 {
-		group.Go(func() { s.mustUse(s.object("one")) })
+		group.Go(func() { f.mustAcquire(f.object("one")) })
 	}
 	group.Wait()
-	if n := s.reads.Load(); n != 1 {
-		t.Errorf("a crowd read the Secret %d times", n)
+	if n := f.secretReads.Load(); n != 1 {
+		t.Errorf("the Secret was read %d times, want 1", n)
 	}
-	s.mustUse(s.object("other"))
-	s.wantOpen(map[string]int{"key-1": 1})
+	f.mustAcquire(f.object("other"))
+	f.wantOpen(map[string]int{"key-1": 1})
 }
 
-func TestAClientGoesWhenNoSecretHasItsCredentialsAnyMore(t *testing.T) {
-	s := newSwitchboard(t)
-	s.put("one", "key-1")
-	s.put("other", "key-1")
-	s.mustUse(s.object("one"))
-	s.mustUse(s.object("other"))
-	s.put("one", "key-2")
-	s.mustUse(s.object("one"))
-	s.wantOpen(map[string]int{"key-1": 1, "key-2": 0})
-	s.clock.SetTime(s.clock.Now().Add(time.Minute))
-	s.mustUse(s.object("one"))
-	s.wantOpen(map[string]int{"key-1": 1, "key-2": 1})
-	s.put("other", "key-2")
-	s.mustUse(s.object("other"))
-	s.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
+func TestClientPool_ClosesClientOfReplacedCredentials(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "key-1")
+	f.setKey("other", "key-1")
+	f.mustAcquire(f.object("one"))
+	f.mustAcquire(f.object("other"))
+	f.setKey("one", "key-2")
+	f.mustAcquire(f.object("one"))
+	f.wantOpen(map[string]int{"key-1": 1, "key-2": 0})
+	f.clock.SetTime(f.clock.Now().Add(time.Minute))
+	f.mustAcquire(f.object("one"))
+	f.wantOpen(map[string]int{"key-1": 1, "key-2": 1})
+	f.setKey("other", "key-2")
+	f.mustAcquire(f.object("other"))
+	f.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
 }
 
-func TestARefusedKeyIsReadAgainAtOnce(t *testing.T) {
-	s := newSwitchboard(t)
-	s.put("one", "key-1")
-	s.mustUse(s.object("one"))
-	s.put("one", "key-2")
-	s.Invalidate(s.object("one"))
-	s.mustUse(s.object("one"))
-	s.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
+func TestClientPool_InvalidateRereadsSecret(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "key-1")
+	f.mustAcquire(f.object("one"))
+	f.setKey("one", "key-2")
+	f.Invalidate(f.object("one"))
+	f.mustAcquire(f.object("one"))
+	f.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
 }
 
-func TestAClientGoesWhenNobodyAsksForItAnyMore(t *testing.T) {
-	s := newSwitchboard(t)
-	s.put("one", "key-1")
-	s.put("other", "key-2")
-	s.mustUse(s.object("one"))
-	s.mustUse(s.object("other"))
+func TestClientPool_ClosesUnusedClient(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "key-1")
+	f.setKey("other", "key-2")
+	f.mustAcquire(f.object("one"))
+	f.mustAcquire(f.object("other"))
 	for range 3 {
-		s.clock.Step(7 * time.Minute)
-		s.mustUse(s.object("other"))
+		f.clock.Step(7 * time.Minute)
+		f.mustAcquire(f.object("other"))
 	}
-	s.poll(func() bool { return s.opened("key-1") == 0 }, func() string { return "for the client to be closed" })
-	s.wantOpen(map[string]int{"key-2": 1})
+	framework.Eventually(f, "the client to be closed", func() bool { return f.openClients("key-1") == 0 })
+	f.wantOpen(map[string]int{"key-2": 1})
 }
 
-func TestAllClientsGoWhenNobodyAsksForAnythingAnyMore(t *testing.T) {
-	s := newSwitchboard(t)
+func TestClientPool_ClosesAllClientsWhenIdle(t *testing.T) {
+	f := newPoolFixture(t)
 	for i := range 3 {
-		s.put(fmt.Sprint("secret-", i), fmt.Sprint("key-", i))
-		s.mustUse(s.object(fmt.Sprint("secret-", i)))
+		f.setKey(fmt.Sprint("secret-", i), fmt.Sprint("key-", i))
+		f.mustAcquire(f.object(fmt.Sprint("secret-", i)))
 	}
-	s.clock.Step(5 * time.Minute)
-	s.poll(s.clock.HasWaiters, func() string { return "for the next time that it is looked for clients in vain" })
-	s.wantOpen(map[string]int{"key-0": 1, "key-1": 1, "key-2": 1})
-	s.clock.Step(5 * time.Minute)
-	s.poll(func() bool { return s.opened("key-0")+s.opened("key-1")+s.opened("key-2") == 0 }, func() string { return "for the clients to be closed" })
+	f.clock.Step(5 * time.Minute)
+	framework.Eventually(f, "the next sweep to be scheduled", f.clock.HasWaiters)
+	f.wantOpen(map[string]int{"key-0": 1, "key-1": 1, "key-2": 1})
+	f.clock.Step(5 * time.Minute)
+	framework.Eventually(f, "the clients to be closed", func() bool { return f.openClients("key-0")+f.openClients("key-1")+f.openClients("key-2") == 0 })
 }
 
-func TestAMissingSecretSaysWhatToDoAndIsLookedForAgain(t *testing.T) {
-	s := newSwitchboard(t)
-	b := s.object("one")
-	err := s.use(b)
-	known := upstream.AsError(err)
-	if known == nil || known.Kind != upstream.NoCredentials || !strings.Contains(err.Error(), "OPENAI_API_KEY") {
+func TestClientPool_MissingSecretIsRetried(t *testing.T) {
+	f := newPoolFixture(t)
+	b := f.object("one")
+	err := f.acquire(b)
+	apiErr := upstream.AsError(err)
+	if apiErr == nil || apiErr.Kind != upstream.NoCredentials || !strings.Contains(err.Error(), "OPENAI_API_KEY") {
 		t.Errorf("got %v", err)
 	}
-	s.put("one", "key-1")
-	s.clock.SetTime(s.clock.Now().Add(time.Second))
-	s.mustUse(b)
+	f.setKey("one", "key-1")
+	f.clock.SetTime(f.clock.Now().Add(time.Second))
+	f.mustAcquire(b)
 }
 
-func TestOnlyADeletionMayUseCredentialsThatAreGone(t *testing.T) {
-	s := newSwitchboard(t)
-	s.put("one", "key-1")
-	s.mustUse(s.object("one"))
-	if err := k8s.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "one"}}); err != nil {
+func TestClientPool_OnlyDeletionUsesDeletedSecret(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "key-1")
+	f.mustAcquire(f.object("one"))
+	if err := env.Client.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "one"}}); err != nil {
 		t.Fatal(err)
 	}
-	s.clock.SetTime(s.clock.Now().Add(time.Minute))
-	if err := s.use(s.object("one")); upstream.AsError(err).Kind != upstream.NoCredentials {
+	f.clock.SetTime(f.clock.Now().Add(time.Minute))
+	if err := f.acquire(f.object("one")); upstream.AsError(err).Kind != upstream.NoCredentials {
 		t.Errorf("got %v", err)
 	}
-	deleted := s.object("one")
-	deleted.DeletionTimestamp = &metav1.Time{Time: s.clock.Now()}
-	s.mustUse(deleted)
+	deleted := f.object("one")
+	deleted.DeletionTimestamp = &metav1.Time{Time: f.clock.Now()}
+	f.mustAcquire(deleted)
 }

@@ -22,7 +22,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 )
 
-func watched(uid types.UID, status, reason string) *v1alpha1.VectorStoreFileBatch {
+// newBatch returns an object with a status, and with conditions if there is a reason.
+func newBatch(uid types.UID, status, reason string) *v1alpha1.VectorStoreFileBatch {
 	b := &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{UID: uid, Finalizers: []string{v1alpha1.Finalizer}}}
 	b.Status.Status = status
 	if reason != "" {
@@ -38,17 +39,17 @@ func watched(uid types.UID, status, reason string) *v1alpha1.VectorStoreFileBatc
 	return b
 }
 
-// gauges demands that the census exposes these lines, and no others of the same names.
-func gauges(t *testing.T, c *stateCollector, names []string, lines ...string) {
+// wantMetrics checks that the collector exposes these samples, and no others of the same names.
+func wantMetrics(t *testing.T, c *stateCollector, names []string, samples ...string) {
 	t.Helper()
 	var want strings.Builder
-	for _, line := range lines {
-		want.WriteString(line + "\n")
+	for _, sample := range samples {
+		want.WriteString(sample + "\n")
 	}
 	problems, err := testutil.CollectAndLint(c)
-	problems = slices.DeleteFunc(problems, func(p promlint.Problem) bool { return p.Metric == conditionsN }) // others chose that name
+	problems = slices.DeleteFunc(problems, func(p promlint.Problem) bool { return p.Metric == conditionsName }) // a name that other operators use too
 	if err != nil || len(problems) > 0 {
-		t.Errorf("the metrics break a rule: %v, %v", problems, err)
+		t.Errorf("promlint: %v, %v", problems, err)
 	}
 	families, err := testutil.CollectAndFormat(c, expfmt.TypeTextPlain, names...)
 	if err != nil {
@@ -61,114 +62,114 @@ func gauges(t *testing.T, c *stateCollector, names []string, lines ...string) {
 		}
 	}
 	if got.String() != want.String() {
-		t.Errorf("it exposes\n%swant\n%s", got.String(), want.String())
+		t.Errorf("got\n%swant\n%s", got.String(), want.String())
 	}
 }
 
 const (
-	countName   = "vector_store_operator_batches"
-	agesPrefix  = "vector_store_operator_"
-	inProgress  = "in_progress"
-	progressAge = agesPrefix + "oldest_progress_age_seconds"
-	pollAge     = agesPrefix + "poll_age_seconds"
-	cancelAge   = agesPrefix + "pending_cancel_seconds"
-	conditionsN = "operator_status_condition_count"
+	countName      = "vector_store_operator_batches"
+	agesPrefix     = "vector_store_operator_"
+	inProgress     = "in_progress"
+	progressAge    = agesPrefix + "oldest_progress_age_seconds"
+	pollAge        = agesPrefix + "poll_age_seconds"
+	cancelAge      = agesPrefix + "pending_cancel_seconds"
+	conditionsName = "operator_status_condition_count"
 )
 
-func TestCensusCountsEachObjectOnce(t *testing.T) {
+func TestStateCollector_CountsEachObjectOnce(t *testing.T) {
 	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
-	c.ObserveUpdate(nil, watched("a", "", ""))
+	c.ObserveUpdate(nil, newBatch("a", "", ""))
 	if count := testutil.CollectAndCount(c); count != 0 {
-		t.Errorf("a process that does not lead exposes %d values", count)
+		t.Errorf("a process that is not the leader exposes %d samples", count)
 	}
 	c.lead()
-	c.ObserveUpdate(nil, watched("b", inProgress, v1alpha1.ReasonInProgress))
-	c.ObserveUpdate(nil, watched("c", "somewhat_done", v1alpha1.ReasonInProgress))
-	gauges(t, c, []string{countName},
+	c.ObserveUpdate(nil, newBatch("b", inProgress, v1alpha1.ReasonInProgress))
+	c.ObserveUpdate(nil, newBatch("c", "somewhat_done", v1alpha1.ReasonInProgress))
+	wantMetrics(t, c, []string{countName},
 		countName+`{reason="InProgress",status="in_progress"} 1`,
 		countName+`{reason="InProgress",status="other"} 1`,
 		countName+`{reason="none",status="none"} 1`)
-	c.ObserveUpdate(watched("a", "", ""), watched("a", inProgress, v1alpha1.ReasonInProgress))
-	c.ObserveUpdate(watched("b", inProgress, v1alpha1.ReasonInProgress), watched("b", "completed", v1alpha1.ReasonCompleted))
-	c.ObserveUpdate(watched("c", "somewhat_done", v1alpha1.ReasonInProgress), nil)
-	gauges(t, c, []string{countName},
+	c.ObserveUpdate(newBatch("a", "", ""), newBatch("a", inProgress, v1alpha1.ReasonInProgress))
+	c.ObserveUpdate(newBatch("b", inProgress, v1alpha1.ReasonInProgress), newBatch("b", "completed", v1alpha1.ReasonCompleted))
+	c.ObserveUpdate(newBatch("c", "somewhat_done", v1alpha1.ReasonInProgress), nil)
+	wantMetrics(t, c, []string{countName},
 		countName+`{reason="Completed",status="completed"} 1`,
 		countName+`{reason="InProgress",status="in_progress"} 1`)
-	label := func(kind, reason, status string) string {
-		return conditionsN + `{group="vector-store-operator.dev",kind="VectorStoreFileBatch",reason="` + reason + `",status="` + status + `",type="` + kind + `"} 1`
+	condition := func(conditionType, reason, status string) string {
+		return conditionsName + `{group="vector-store-operator.dev",kind="VectorStoreFileBatch",reason="` + reason + `",status="` + status + `",type="` + conditionType + `"} 1`
 	}
-	gauges(t, c, []string{conditionsN},
-		label("Finished", "Completed", "True"), label("Ready", "Completed", "Unknown"),
-		label("Finished", "InProgress", "False"), label("Ready", "InProgress", "Unknown"))
+	wantMetrics(t, c, []string{conditionsName},
+		condition("Finished", "Completed", "True"), condition("Ready", "Completed", "Unknown"),
+		condition("Finished", "InProgress", "False"), condition("Ready", "InProgress", "Unknown"))
 	if len(c.active) != 1 {
-		t.Errorf("it remembers %d batches that go on, want 1", len(c.active))
+		t.Errorf("%d batches are active, want 1", len(c.active))
 	}
 }
 
-func TestCensusTellsTheGreatestAges(t *testing.T) {
+func TestStateCollector_GreatestAges(t *testing.T) {
 	start := time.Unix(1000, 0)
 	clock := clocktesting.NewFakePassiveClock(start)
 	c := newStateCollector(clock)
 	at := func(seconds int) { clock.SetTime(start.Add(time.Duration(seconds) * time.Second)) }
 	ages := func(progress, poll, cancel string) {
 		t.Helper()
-		gauges(t, c, []string{progressAge, pollAge, cancelAge}, progressAge+" "+progress, cancelAge+" "+cancel, pollAge+" "+poll)
+		wantMetrics(t, c, []string{progressAge, pollAge, cancelAge}, progressAge+" "+progress, cancelAge+" "+cancel, pollAge+" "+poll)
 	}
 
-	a := watched("a", inProgress, v1alpha1.ReasonInProgress)
+	a := newBatch("a", inProgress, v1alpha1.ReasonInProgress)
 	c.ObserveUpdate(nil, a)
 	at(10)
 	c.lead()
-	ages("10", "0", "0") // what was looked at before is not this process's business
+	ages("10", "0", "0") // polls of an earlier leader do not count
 
 	at(30)
 	c.observeCall("a", lifecycle.Poll)
 	at(35)
 	ages("35", "5", "0")
 
-	moved := a.DeepCopy()
-	moved.Status.FileCounts = &v1alpha1.FileCounts{Completed: 1, Total: 2}
-	c.ObserveUpdate(a, moved)
-	cancelled := moved.DeepCopy()
+	progressed := a.DeepCopy()
+	progressed.Status.FileCounts = &v1alpha1.FileCounts{Completed: 1, Total: 2}
+	c.ObserveUpdate(a, progressed)
+	cancelled := progressed.DeepCopy()
 	cancelled.Spec.Cancel = ptr.To(true)
 	at(40)
-	c.ObserveUpdate(moved, cancelled)
+	c.ObserveUpdate(progressed, cancelled)
 	at(47)
 	ages("12", "17", "7")
 
-	took := cancelled.DeepCopy()
-	took.Status.CancelRequestedAt = ptr.To(metav1.Now())
+	accepted := cancelled.DeepCopy()
+	accepted.Status.CancelRequestedAt = ptr.To(metav1.Now())
 	c.observeCall("a", lifecycle.Cancel)
-	c.ObserveUpdate(cancelled, took)
+	c.ObserveUpdate(cancelled, accepted)
 	ages("12", "0", "0")
 
-	refused := watched("b", "", v1alpha1.ReasonCredentialsRejected)
-	c.ObserveUpdate(nil, refused)
-	c.ObserveUpdate(took, nil)
+	rejected := newBatch("b", "", v1alpha1.ReasonCredentialsRejected)
+	c.ObserveUpdate(nil, rejected)
+	c.ObserveUpdate(accepted, nil)
 	at(90)
-	ages("0", "0", "0") // what somebody has to mend is not stuck, and has an alert of its own
+	ages("0", "0", "0") // a batch that needs a user is not stuck, and has another alert
 }
 
-// BenchmarkScrapeOfManyBatches is what 50,000 batches in progress cost a scrape.
-func BenchmarkScrapeOfManyBatches(b *testing.B) {
+// BenchmarkStateCollector_Collect measures a scrape with 50,000 batches in progress.
+func BenchmarkStateCollector_Collect(b *testing.B) {
 	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
 	c.lead()
 	for i := range 50_000 {
-		c.ObserveUpdate(nil, watched(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
+		c.ObserveUpdate(nil, newBatch(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
 	}
 	for b.Loop() {
 		if testutil.CollectAndCount(c) == 0 {
-			b.Fatal("nothing is exposed")
+			b.Fatal("no metric is exposed")
 		}
 	}
 }
 
-// BenchmarkEventOfManyBatches is what an event costs among 50,000 batches in progress.
-func BenchmarkEventOfManyBatches(b *testing.B) {
+// BenchmarkStateCollector_ObserveUpdate measures an event of the watch with 50,000 batches in progress.
+func BenchmarkStateCollector_ObserveUpdate(b *testing.B) {
 	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
-	object := watched("0", inProgress, v1alpha1.ReasonInProgress)
+	object := newBatch("0", inProgress, v1alpha1.ReasonInProgress)
 	for i := range 50_000 {
-		c.ObserveUpdate(nil, watched(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
+		c.ObserveUpdate(nil, newBatch(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
 	}
 	for b.Loop() {
 		c.ObserveUpdate(object, object)

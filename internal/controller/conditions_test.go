@@ -15,14 +15,15 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 type spec = v1alpha1.VectorStoreFileBatchSpec
 
-// row is a line of the table of conditions, with what kstatus makes of it.
+// row is a row of the table of conditions, and the status that kstatus computes from it.
 type row struct {
 	ready, reconciling, stalled, finished, succeeded metav1.ConditionStatus
-	judged                                           status.Status
+	kstatus                                          status.Status
 }
 
 var (
@@ -33,7 +34,8 @@ var (
 	cancelled   = row{"True", "False", "False", "True", "False", status.CurrentStatus}
 )
 
-func answer(code int, body string) emulator.Fault {
+// rejectCreate returns a fault that answers creates with an HTTP status.
+func rejectCreate(code int, body string) emulator.Fault {
 	return emulator.Fault{Operation: emulator.Create, Status: code, Body: body}
 }
 
@@ -44,97 +46,97 @@ func TestConditions(t *testing.T) {
 		reason string
 		row    row
 		spec   spec
-		// arrange prepares the upstream, and then happens what comes after the creation.
-		arrange func(*world)
-		then    func(*world, *v1alpha1.VectorStoreFileBatch)
+		// arrange runs before the object is created, and then runs after that.
+		arrange func(*fixture)
+		then    func(*fixture, *v1alpha1.VectorStoreFileBatch)
 	}{
-		{name: "in progress", reason: "InProgress", row: progressing, arrange: func(w *world) { w.pace(slow) }},
+		{name: "in progress", reason: "InProgress", row: progressing, arrange: func(f *fixture) { f.setPace(slow) }},
 		{
 			name: "cancelling", reason: "Cancelling", row: progressing, spec: spec{Cancel: ptr.To(true), BatchID: "adopt"},
-			arrange: func(w *world) {
-				w.pace(slow)
-				w.upstream.Configure(func(s *emulator.Settings) { s.CancelDelay = slow })
+			arrange: func(f *fixture) {
+				f.setPace(slow)
+				f.emulator.Configure(func(s *emulator.Settings) { s.CancelDelay = slow })
 			},
 		},
 		{name: "completed", reason: "Completed", row: succeeded},
 		{
-			name: "completed, with as many failed files as are allowed", reason: "Completed", row: succeeded,
+			name: "completed, allowed failures", reason: "Completed", row: succeeded,
 			spec: spec{FileIDs: []string{"file-a", "file-fail-1"}, MaxFailedFiles: ptr.To[int32](1)},
 		},
 		{
-			name: "completed, with more failed files", reason: "FilesFailed", row: failed,
+			name: "completed, too many failures", reason: "FilesFailed", row: failed,
 			spec: spec{FileIDs: []string{"file-a", "file-fail-1", "file-fail-2"}, MaxFailedFiles: ptr.To[int32](1)},
 		},
 		{
-			name: "failed upstream", reason: "BatchFailed", row: failed, arrange: func(w *world) { w.pace(slow) },
-			then: func(w *world, b *v1alpha1.VectorStoreFileBatch) { w.setUpstreamStatus(b, "failed") },
+			name: "batch failed", reason: "BatchFailed", row: failed, arrange: func(f *fixture) { f.setPace(slow) },
+			then: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) { f.setBatchStatus(b, "failed") },
 		},
 		{
-			name: "cancelled as asked", reason: "Cancelled", row: cancelled, arrange: func(w *world) { w.pace(slow) },
-			then: func(w *world, b *v1alpha1.VectorStoreFileBatch) {
-				w.eventually(b, "for the batch", hasBatch)
-				w.patch(b, `{"spec":{"cancel":true}}`)
+			name: "cancelled as requested", reason: "Cancelled", row: cancelled, arrange: func(f *fixture) { f.setPace(slow) },
+			then: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) {
+				f.await(b, "the batch", hasBatch)
+				f.patch(b, `{"spec":{"cancel":true}}`)
 			},
 		},
 		{name: "cancelled before anything was created", reason: "Cancelled", row: cancelled, spec: spec{Cancel: ptr.To(true)}},
 		{
-			name: "cancelled by somebody else", reason: "CancelledExternally", row: failed, arrange: func(w *world) { w.pace(slow) },
-			then: func(w *world, b *v1alpha1.VectorStoreFileBatch) { w.setUpstreamStatus(b, "cancelled") },
+			name: "cancelled externally", reason: "CancelledExternally", row: failed, arrange: func(f *fixture) { f.setPace(slow) },
+			then: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) { f.setBatchStatus(b, "cancelled") },
 		},
 		{
-			name: "store gone", reason: "BatchNotFound", row: stalled, arrange: func(w *world) { w.pace(slow) },
-			then: func(w *world, b *v1alpha1.VectorStoreFileBatch) {
-				w.eventually(b, "for the batch", hasBatch)
-				w.upstream.DeleteStore(store)
+			name: "store deleted", reason: "BatchNotFound", row: stalled, arrange: func(f *fixture) { f.setPace(slow) },
+			then: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) {
+				f.await(b, "the batch", hasBatch)
+				f.emulator.DeleteStore(store)
 			},
 		},
-		{name: "a batch to adopt that is not there", reason: "BatchNotFound", row: stalled, spec: spec{BatchID: "vsfb_none"}},
-		{name: "a batch to adopt that cannot be one", reason: "Rejected", row: stalled, spec: spec{BatchID: "vs_none"}},
-		{name: "refused with 400", reason: "Rejected", row: stalled, arrange: func(w *world) { w.fault(answer(400, `{"error":{"message":"no such model"}}`)) }},
-		{name: "refused with 404", reason: "Rejected", row: stalled, arrange: func(w *world) { w.upstream.DeleteStore(store) }},
-		{name: "refused with 422", reason: "Rejected", row: stalled, arrange: func(w *world) { w.fault(answer(422, `{"error":"unprocessable"}`)) }},
+		{name: "adopted batch not found", reason: "BatchNotFound", row: stalled, spec: spec{BatchID: "vsfb_none"}},
+		{name: "adopted batch with an invalid ID", reason: "Rejected", row: stalled, spec: spec{BatchID: "vs_none"}},
+		{name: "rejected with 400", reason: "Rejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(400, `{"error":{"message":"no such model"}}`)) }},
+		{name: "rejected with 404", reason: "Rejected", row: stalled, arrange: func(f *fixture) { f.emulator.DeleteStore(store) }},
+		{name: "rejected with 422", reason: "Rejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(422, `{"error":"unprocessable"}`)) }},
 		{
-			name: "a spec that admission should have refused", reason: "Rejected", row: stalled,
+			name: "invalid spec without admission policy", reason: "Rejected", row: stalled,
 			spec: spec{FileIDs: []string{"file-a"}, Attributes: v1alpha1.Attributes{"list": {Raw: []byte(`[1]`)}}},
 		},
-		{name: "refused with 401", reason: "CredentialsRejected", row: stalled, arrange: func(w *world) { w.fault(answer(401, "")) }},
-		{name: "refused with 403", reason: "CredentialsRejected", row: stalled, arrange: func(w *world) { w.fault(answer(403, "")) }},
+		{name: "rejected with 401", reason: "CredentialsRejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(401, "")) }},
+		{name: "rejected with 403", reason: "CredentialsRejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(403, "")) }},
 		{
-			name: "slowed down", reason: "RateLimited", row: progressing,
-			arrange: func(w *world) {
-				w.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
+			name: "rate limited", reason: "RateLimited", row: progressing,
+			arrange: func(f *fixture) {
+				f.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
 			},
 		},
 		{
-			name: "upstream failing", reason: "UpstreamUnavailable", row: progressing, arrange: func(w *world) {
-				w.pace(slow)
-				w.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"})
+			name: "API unavailable", reason: "UpstreamUnavailable", row: progressing, arrange: func(f *fixture) {
+				f.setPace(slow)
+				f.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusBadGateway, Body: "<html>bad gateway</html>"})
 			},
 		},
 		{
-			name: "answer to the create lost", reason: "CreateOutcomeUnknown", row: progressing,
-			arrange: func(w *world) { w.fault(emulator.Fault{Operation: emulator.Create, Action: emulator.Drop}) },
+			name: "response to the create lost", reason: "CreateOutcomeUnknown", row: progressing,
+			arrange: func(f *fixture) { f.fault(emulator.Fault{Operation: emulator.Create, Action: emulator.Drop}) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
+			f := newFixture(t)
 			if test.arrange != nil {
-				test.arrange(w)
+				test.arrange(f)
 			}
 			if test.spec.BatchID == "adopt" {
-				test.spec.BatchID = w.foreignBatch()
+				test.spec.BatchID = f.createBatch()
 			}
-			b := w.create(test.spec)
+			b := f.create(test.spec)
 			if test.then != nil {
-				test.then(w, b)
+				test.then(f, b)
 			}
-			w.eventuallyRow(b, test.reason, test.row)
-			w.eventuallyEvent(b, test.reason)
+			f.awaitConditions(b, test.reason, test.row)
+			f.awaitEvent(b, test.reason, "")
 		})
 	}
 }
 
-func TestConditionsWithoutUsableCredentials(t *testing.T) {
+func TestConditions_Credentials(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -143,63 +145,53 @@ func TestConditionsWithoutUsableCredentials(t *testing.T) {
 		row    row
 	}{
 		{name: "no Secret", reason: "CredentialsNotFound", row: progressing},
-		{name: "no key in it", secret: map[string]string{v1alpha1.SecretKeyAPIKey: ""}, reason: "CredentialsNotFound", row: progressing},
+		{name: "no key", secret: map[string]string{v1alpha1.SecretKeyAPIKey: ""}, reason: "CredentialsNotFound", row: progressing},
 		{name: "wrong key", secret: map[string]string{v1alpha1.SecretKeyAPIKey: "sk-wrong"}, reason: "CredentialsRejected", row: stalled},
-		{name: "endpoint that cannot be one", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "ftp://127.0.0.1/v1"}, reason: "CredentialsRejected", row: stalled},
-		{name: "unreadable CA", secret: map[string]string{v1alpha1.SecretKeyCABundle: "no certificate"}, reason: "CredentialsRejected", row: stalled},
-		{name: "nobody listens", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "http://127.0.0.1:9/v1"}, reason: "UpstreamUnavailable", row: progressing},
+		{name: "invalid base URL", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "ftp://127.0.0.1/v1"}, reason: "CredentialsRejected", row: stalled},
+		{name: "invalid CA bundle", secret: map[string]string{v1alpha1.SecretKeyCABundle: "no certificate"}, reason: "CredentialsRejected", row: stalled},
+		{name: "connection refused", secret: map[string]string{v1alpha1.SecretKeyBaseURL: "http://127.0.0.1:9/v1"}, reason: "UpstreamUnavailable", row: progressing},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := worldWithoutSecret(t)
+			f := newFixtureWithoutSecret(t)
 			if test.secret != nil {
-				w.createSecret(test.secret)
+				f.createSecret(test.secret)
 			}
-			w.eventuallyRow(w.create(spec{}), test.reason, test.row)
-			if n := w.upstream.CreateCount(); n != 0 {
+			f.awaitConditions(f.create(spec{}), test.reason, test.row)
+			if n := f.emulator.CreateCount(); n != 0 {
 				t.Errorf("%d batches were created", n)
 			}
 		})
 	}
 }
 
-func TestAnObjectThatWasNotVisitedYetIsInProgressToKstatus(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{})
+func TestConditions_BeforeFirstReconcile(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{})
 	if b.Status.ObservedGeneration != -1 {
-		t.Errorf("observedGeneration is %d, want -1 from the schema's default", b.Status.ObservedGeneration)
+		t.Errorf("observedGeneration is %d, want the schema's default -1", b.Status.ObservedGeneration)
 	}
-	if got := judgement(t, b); got != status.InProgressStatus {
-		t.Errorf("kstatus says %s", got)
-	}
-}
-
-func TestAnEditedObjectIsInProgressToKstatusUntilItIsVisited(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{})
-	finished := w.eventuallyRow(b, "Completed", succeeded)
-	finished.Generation++
-	if got := judgement(t, finished); got != status.InProgressStatus {
-		t.Errorf("kstatus says %s", got)
+	if got := kstatusOf(t, b); got != status.InProgressStatus {
+		t.Errorf("kstatus is %s", got)
 	}
 }
 
-// eventuallyRow waits until Ready has a reason, and holds the conditions against a row.
-func (w *world) eventuallyRow(b *v1alpha1.VectorStoreFileBatch, reason string, want row) *v1alpha1.VectorStoreFileBatch {
-	w.Helper()
-	current := w.eventually(b, "for "+reason, func(b *v1alpha1.VectorStoreFileBatch) bool {
-		ready := meta.FindStatusCondition(b.Status.Conditions, "Ready")
-		return ready != nil && ready.Reason == reason && b.Status.ObservedGeneration == b.Generation
+// awaitConditions waits until Ready has a reason, checks the conditions against a row, and returns the
+// object.
+func (f *fixture) awaitConditions(b *v1alpha1.VectorStoreFileBatch, reason string, want row) *v1alpha1.VectorStoreFileBatch {
+	f.Helper()
+	current := f.await(b, reason, func(b *v1alpha1.VectorStoreFileBatch) bool {
+		return framework.ReadyReason(b) == reason && b.Status.ObservedGeneration == b.Generation
 	})
-	is := func(kind string) metav1.ConditionStatus {
-		return meta.FindStatusCondition(current.Status.Conditions, kind).Status
+	of := func(conditionType string) metav1.ConditionStatus {
+		return meta.FindStatusCondition(current.Status.Conditions, conditionType).Status
 	}
-	got := row{is("Ready"), is("Reconciling"), is("Stalled"), is("Finished"), is("Succeeded"), judgement(w.T, current)}
+	got := row{of("Ready"), of("Reconciling"), of("Stalled"), of("Finished"), of("Succeeded"), kstatusOf(f.T, current)}
 	if got != want {
-		w.Errorf("conditions of %s: got %v, want %v", reason, got, want)
+		f.Errorf("conditions of %s: got %v, want %v", reason, got, want)
 	}
 	for _, condition := range current.Status.Conditions {
 		if condition.Message == "" {
-			w.Errorf("condition %s has no message", condition.Type)
+			f.Errorf("condition %s has no message", condition.Type)
 		}
 	}
 	return current
@@ -207,24 +199,24 @@ func (w *world) eventuallyRow(b *v1alpha1.VectorStoreFileBatch, reason string, w
 
 func hasBatch(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.BatchID != "" }
 
-// setUpstreamStatus makes a batch end upstream, once it is there.
-func (w *world) setUpstreamStatus(b *v1alpha1.VectorStoreFileBatch, status string) {
-	w.Helper()
-	current := w.eventually(b, "for the batch", hasBatch)
-	if err := w.upstream.SetBatchStatus(current.Status.BatchID, status); err != nil {
-		w.Fatal(err)
+// setBatchStatus waits for the batch of an object, and sets its status in the emulator.
+func (f *fixture) setBatchStatus(b *v1alpha1.VectorStoreFileBatch, status string) {
+	f.Helper()
+	current := f.await(b, "the batch", hasBatch)
+	if err := f.emulator.SetBatchStatus(current.Status.BatchID, status); err != nil {
+		f.Fatal(err)
 	}
 }
 
-// settle waits until nothing has been asked of the upstream for a while, and gives the calls.
-func (w *world) settle(quiet time.Duration) int {
-	w.Helper()
-	last, since := w.calls(), time.Now()
-	w.poll(func() bool {
-		if n := w.calls(); n != last {
-			last, since = n, time.Now()
+// awaitQuiet waits until no call was made for a while, and returns the number of calls.
+func (f *fixture) awaitQuiet(quiet time.Duration) int {
+	f.Helper()
+	calls, since := f.calls(), time.Now()
+	framework.Eventually(f, "the calls to stop", func() bool {
+		if n := f.calls(); n != calls {
+			calls, since = n, time.Now()
 		}
 		return time.Since(since) >= quiet
-	}, func() string { return "for the calls to end" })
-	return last
+	})
+	return calls
 }

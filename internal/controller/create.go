@@ -19,9 +19,9 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// CreatePendingTimeout is how old the pending annotation may be when the request is sent. A manager
-// that finds the annotation of one that is frozen or slow takes over once the request has ended,
-// so this is a part of batch.ClockSkew.
+// CreatePendingTimeout is the maximum age of the pending annotation when the request is sent. Another
+// manager takes over from one that is frozen or slow once the request must have ended, so this is a
+// part of batch.ClockSkew.
 const CreatePendingTimeout = batch.ClockSkew / 2
 
 // create creates the batch, once. The create is marked as pending first, under optimistic locking:

@@ -14,58 +14,59 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 var suspended = row{"Unknown", "False", "False", "False", "Unknown", status.InProgressStatus}
 
-func TestASuspendedObjectLeavesTheUpstreamAlone(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{Suspend: ptr.To(true)})
-	w.eventuallyRow(b, "Suspended", suspended)
-	if n := w.settle(2 * config.PollMax); n != 0 {
+func TestSuspend_NoCalls(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{Suspend: ptr.To(true)})
+	f.awaitConditions(b, "Suspended", suspended)
+	if n := f.awaitQuiet(2 * config.PollMax); n != 0 {
 		t.Errorf("%d calls were made", n)
 	}
-	w.pace(slow)
-	w.patch(b, `{"spec":{"suspend":false}}`)
-	w.eventuallyRow(b, "InProgress", progressing)
-	w.patch(b, `{"spec":{"suspend":true}}`)
-	w.eventuallyRow(b, "Suspended", suspended)
-	calls := w.settle(2 * config.PollMax)
-	w.pace(0)
-	w.patch(b, `{"spec":{"suspend":null}}`)
-	w.eventuallyRow(b, "Completed", succeeded)
-	if n := w.calls(); n == calls {
-		t.Error("the end was told without a look at it")
+	f.setPace(slow)
+	f.patch(b, `{"spec":{"suspend":false}}`)
+	f.awaitConditions(b, "InProgress", progressing)
+	f.patch(b, `{"spec":{"suspend":true}}`)
+	f.awaitConditions(b, "Suspended", suspended)
+	calls := f.awaitQuiet(2 * config.PollMax)
+	f.setPace(0)
+	f.patch(b, `{"spec":{"suspend":null}}`)
+	f.awaitConditions(b, "Completed", succeeded)
+	if n := f.calls(); n == calls {
+		t.Error("the completion was reported without a poll")
 	}
 }
 
-func TestASuspendedObjectIsCancelledAndDeletedAllTheSame(t *testing.T) {
+func TestSuspend_CancelAndDelete(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
-		w := newWorld(t)
-		w.pace(slow)
-		b := w.create(spec{BatchID: w.foreignBatch(), Suspend: ptr.To(true)})
-		w.eventuallyRow(b, "Suspended", suspended)
-		w.patch(b, `{"spec":{"cancel":true}}`)
-		w.eventuallyRow(b, "Cancelled", cancelled)
+		f := newFixture(t)
+		f.setPace(slow)
+		b := f.create(spec{BatchID: f.createBatch(), Suspend: ptr.To(true)})
+		f.awaitConditions(b, "Suspended", suspended)
+		f.patch(b, `{"spec":{"cancel":true}}`)
+		f.awaitConditions(b, "Cancelled", cancelled)
 	})
 	t.Run("deleted", func(t *testing.T) {
-		w := newWorld(t)
-		w.pace(slow)
-		b := w.create(spec{})
-		w.eventuallyRow(b, "InProgress", progressing)
-		w.patch(b, `{"spec":{"suspend":true}}`)
-		w.eventuallyRow(b, "Suspended", suspended)
-		w.deleteAndWait(b)
-		w.wantCancels(1)
+		f := newFixture(t)
+		f.setPace(slow)
+		b := f.create(spec{})
+		f.awaitConditions(b, "InProgress", progressing)
+		f.patch(b, `{"spec":{"suspend":true}}`)
+		f.awaitConditions(b, "Suspended", suspended)
+		f.deleteAndWait(b)
+		f.wantCancels(1)
 	})
 }
 
-func TestABatchThatTakesTooLongIsCancelledAndHasFailed(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{ActiveDeadlineSeconds: ptr.To[int64](2)})
-	current := w.eventuallyRow(b, "DeadlineExceeded", failed)
-	if n := w.calls(emulator.Cancel); n != 1 {
+func TestDeadline_CancelsTheBatch(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{ActiveDeadlineSeconds: ptr.To[int64](2)})
+	current := f.awaitConditions(b, "DeadlineExceeded", failed)
+	if n := f.calls(emulator.Cancel); n != 1 {
 		t.Errorf("%d cancels were sent", n)
 	}
 	if at := current.Status.CancelRequestedAt; at == nil || at.Before(ptr.To(current.CreationTimestamp)) || current.Status.Status != "cancelled" {
@@ -76,37 +77,29 @@ func TestABatchThatTakesTooLongIsCancelledAndHasFailed(t *testing.T) {
 	}
 }
 
-func TestABatchThatCompletesBeforeItsDeadlineHasCompleted(t *testing.T) {
-	w := newWorld(t)
-	w.eventuallyRow(w.create(spec{ActiveDeadlineSeconds: ptr.To[int64](600)}), "Completed", succeeded)
-	if n := w.calls(emulator.Cancel); n != 0 {
-		t.Errorf("%d cancels were sent", n)
+func TestTTL_DeletesFinishedObject(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{TTLSecondsAfterFinished: ptr.To[int32](1)})
+	f.awaitConditions(b, "Completed", succeeded)
+	f.awaitGone(b)
+	f.awaitEvent(b, "TTLExpired", "")
+	if n := f.calls(emulator.Cancel, emulator.DetachFile); n != 0 {
+		t.Errorf("%d calls were made for the deletion", n)
 	}
 }
 
-func TestAFinishedObjectIsDeletedAfterItsTimeToLive(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{TTLSecondsAfterFinished: ptr.To[int32](1)})
-	w.eventuallyRow(b, "Completed", succeeded)
-	w.eventuallyGone(b)
-	w.eventuallyEvent(b, "TTLExpired")
-	if n := w.calls(emulator.Cancel, emulator.DetachFile); n != 0 {
-		t.Errorf("%d calls were made to delete it", n)
-	}
+func TestTTL_SetAfterFinish(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{})
+	f.awaitConditions(b, "Completed", succeeded)
+	f.patch(b, `{"spec":{"ttlSecondsAfterFinished":0}}`)
+	f.awaitGone(b)
 }
 
-func TestAnObjectOutlivesItsBatchWhereNoTimeToLiveIsSet(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{})
-	w.eventuallyRow(b, "Completed", succeeded)
-	w.patch(b, `{"spec":{"ttlSecondsAfterFinished":0}}`)
-	w.eventuallyGone(b)
-}
-
-// eventuallyGone waits until an object is gone.
-func (w *world) eventuallyGone(b *v1alpha1.VectorStoreFileBatch) {
-	w.Helper()
-	w.poll(func() bool {
-		return apierrors.IsNotFound(k8s.Get(w.Context(), client.ObjectKeyFromObject(b), &v1alpha1.VectorStoreFileBatch{}))
-	}, func() string { return "for the object to be gone" })
+// awaitGone waits until an object is gone.
+func (f *fixture) awaitGone(b *v1alpha1.VectorStoreFileBatch) {
+	f.Helper()
+	framework.Eventually(f, "the object to be gone", func() bool {
+		return apierrors.IsNotFound(env.Client.Get(f.Context(), client.ObjectKeyFromObject(b), &v1alpha1.VectorStoreFileBatch{}))
+	})
 }

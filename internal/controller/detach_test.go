@@ -4,13 +4,8 @@
 package controller_test
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -18,86 +13,74 @@ import (
 
 const detachFiles = v1alpha1.DeletionPolicyDetachFiles
 
-func manyFiles(n int) []string {
-	files := make([]string, n)
-	for i := range files {
-		files[i] = fmt.Sprintf("file-%03d", i)
-	}
-	return files
-}
-
-func TestDeletionDetachesTheFilesOfTheBatch(t *testing.T) {
+func TestDetach(t *testing.T) {
 	for _, test := range []struct {
 		name    string
-		arrange func(w *world) spec
+		arrange func(f *fixture) spec
 		cancels int
 	}{
 		{
 			name: "in progress", cancels: 1,
-			arrange: func(w *world) spec { w.pace(slow); return spec{FileIDs: manyFiles(60)} },
+			arrange: func(f *fixture) spec { f.setPace(slow); return spec{FileIDs: numberedFiles("x", 60)} },
 		},
 		{
 			name:    "completed",
-			arrange: func(*world) spec { return spec{FileIDs: manyFiles(60)} },
+			arrange: func(*fixture) spec { return spec{FileIDs: numberedFiles("x", 60)} },
 		},
 		{
 			name: "adopted", cancels: 1,
-			arrange: func(w *world) spec { w.pace(slow); return spec{BatchID: w.foreignBatch()} },
+			arrange: func(f *fixture) spec { f.setPace(slow); return spec{BatchID: f.createBatch()} },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			s := test.arrange(w)
+			f := newFixture(t)
+			s := test.arrange(f)
 			s.DeletionPolicy = detachFiles
-			b := w.create(s)
-			w.eventually(b, "to be seen", func(b *v1alpha1.VectorStoreFileBatch) bool {
+			b := f.create(s)
+			f.await(b, "the finalizer and the first poll", func(b *v1alpha1.VectorStoreFileBatch) bool {
 				return b.Status.FileCounts != nil && len(b.Finalizers) > 0
 			})
 			if test.cancels == 0 {
-				w.eventuallyRow(b, "Completed", succeeded)
+				f.awaitConditions(b, "Completed", succeeded)
 			}
-			w.deleteAndWait(b)
-			if left := w.upstream.AttachedFileIDs(store); len(left) > 0 {
-				t.Errorf("%d files are left in the store", len(left))
+			f.deleteAndWait(b)
+			if attached := f.emulator.AttachedFileIDs(store); len(attached) > 0 {
+				t.Errorf("%d files remain in the store", len(attached))
 			}
-			w.wantCancels(test.cancels)
+			f.wantCancels(test.cancels)
 		})
 	}
 }
 
-func TestDetachingGoesOnAfterFaultsAndCallsForNoFileTwice(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{FileIDs: manyFiles(40), DeletionPolicy: detachFiles})
-	w.eventuallyRow(b, "Completed", succeeded)
-	w.fault(emulator.Fault{Operation: emulator.DetachFile, Skip: 10, Times: 2, Status: http.StatusInternalServerError})
-	w.deleteAndWait(b)
-	if left := w.upstream.AttachedFileIDs(store); len(left) > 0 {
-		t.Errorf("%d files are left in the store", len(left))
+func TestDetach_ResumesAfterFaults(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{FileIDs: numberedFiles("x", 40), DeletionPolicy: detachFiles})
+	f.awaitConditions(b, "Completed", succeeded)
+	f.fault(emulator.Fault{Operation: emulator.DetachFile, Skip: 10, Times: 2, Status: http.StatusInternalServerError})
+	f.deleteAndWait(b)
+	if attached := f.emulator.AttachedFileIDs(store); len(attached) > 0 {
+		t.Errorf("%d files remain in the store", len(attached))
 	}
-	if n := w.calls(emulator.DetachFile); n != 42 {
+	if n := f.calls(emulator.DetachFile); n != 42 {
 		t.Errorf("%d calls were made for 40 files and 2 faults", n)
 	}
 }
 
-func TestDetachingThatFailsGivesUpAndSaysSo(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{DeletionPolicy: detachFiles})
-	w.eventuallyRow(b, "Completed", succeeded)
-	w.fault(emulator.Fault{Operation: emulator.DetachFile, Skip: 1, Status: http.StatusInternalServerError})
-	w.deleteAndWait(b)
-	w.poll(func() bool { return strings.Contains(w.notes(b), "1 were taken out") },
-		func() string { return "for an Event that says what is left: " + w.notes(b) })
+func TestDetach_TimeoutReportsDetachedFiles(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{DeletionPolicy: detachFiles})
+	f.awaitConditions(b, "Completed", succeeded)
+	f.fault(emulator.Fault{Operation: emulator.DetachFile, Skip: 1, Status: http.StatusInternalServerError})
+	f.deleteAndWait(b)
+	f.awaitEvent(b, "Deleting", "1 were detached")
 }
 
-func TestADeletionUsesTheLastCredentialsWhereTheSecretIsGone(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{})
-	w.eventuallyRow(b, "InProgress", progressing)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "openai"}}
-	if err := k8s.Delete(w.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
-	w.deleteAndWait(b)
-	w.wantCancels(1)
+func TestDelete_SecretGone(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{})
+	f.awaitConditions(b, "InProgress", progressing)
+	f.deleteSecret()
+	f.deleteAndWait(b)
+	f.wantCancels(1)
 }

@@ -20,45 +20,45 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
 
-// checkInvariants looks at what a test left: the conditions agree with each other and with
-// kstatus, and the key is nowhere.
-func (w *world) checkInvariants(b *v1alpha1.VectorStoreFileBatch) {
+// checkInvariants checks an object after a test: its conditions are consistent with each other and
+// with kstatus, and neither the object nor the log contains the key.
+func (f *fixture) checkInvariants(b *v1alpha1.VectorStoreFileBatch) {
 	ctx := context.Background()
 	current := &v1alpha1.VectorStoreFileBatch{}
-	err := k8s.Get(ctx, client.ObjectKeyFromObject(b), current)
+	err := env.Client.Get(ctx, client.ObjectKeyFromObject(b), current)
 	if apierrors.IsNotFound(err) {
 		return
 	}
 	if err != nil {
-		w.Error(err)
+		f.Error(err)
 		return
 	}
 	if len(current.Status.Conditions) > 0 {
-		checkConditions(w.T, current)
+		checkConditions(f.T, current)
 	}
 	text, err := json.Marshal(current)
 	if err != nil {
-		w.Error(err)
+		f.Error(err)
 	}
 	if strings.Contains(string(text), apiKey) || strings.Contains(logged.String(), apiKey) {
-		w.Errorf("the key stands in the object or the log: %s", text)
+		f.Errorf("the key is in the object or the log: %s", text)
 	}
 }
 
 func checkConditions(t *testing.T, b *v1alpha1.VectorStoreFileBatch) {
 	t.Helper()
-	is := func(kind string) metav1.ConditionStatus {
-		condition := meta.FindStatusCondition(b.Status.Conditions, kind)
+	of := func(conditionType string) metav1.ConditionStatus {
+		condition := meta.FindStatusCondition(b.Status.Conditions, conditionType)
 		if condition == nil {
-			t.Fatalf("condition %s is missing", kind)
+			t.Fatalf("condition %s is missing", conditionType)
 		}
 		if condition.ObservedGeneration != b.Status.ObservedGeneration {
-			t.Errorf("condition %s is of generation %d, and the status of %d", kind, condition.ObservedGeneration, b.Status.ObservedGeneration)
+			t.Errorf("condition %s has observedGeneration %d, and the status %d", conditionType, condition.ObservedGeneration, b.Status.ObservedGeneration)
 		}
 		return condition.Status
 	}
-	ready, reconciling, stalled := is("Ready"), is("Reconciling"), is("Stalled")
-	finished, succeeded := is("Finished"), is("Succeeded")
+	ready, reconciling, stalled := of("Ready"), of("Reconciling"), of("Stalled")
+	finished, succeeded := of("Finished"), of("Succeeded")
 	if reconciling == "True" && stalled == "True" {
 		t.Error("Reconciling and Stalled are both True")
 	}
@@ -78,13 +78,13 @@ func checkConditions(t *testing.T, b *v1alpha1.VectorStoreFileBatch) {
 	case stalled == "True":
 		want = status.FailedStatus
 	}
-	if got := judgement(t, b); got != want {
-		t.Errorf("kstatus says %s, want %s, of %+v", got, want, b.Status.Conditions)
+	if got := kstatusOf(t, b); got != want {
+		t.Errorf("kstatus is %s, want %s, for %+v", got, want, b.Status.Conditions)
 	}
 }
 
-// judgement is what kstatus makes of an object.
-func judgement(t *testing.T, b *v1alpha1.VectorStoreFileBatch) status.Status {
+// kstatusOf returns the status that kstatus computes for an object.
+func kstatusOf(t *testing.T, b *v1alpha1.VectorStoreFileBatch) status.Status {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(b)
 	if err != nil {

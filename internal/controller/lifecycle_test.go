@@ -4,6 +4,7 @@
 package controller_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,53 +21,40 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
-// foreignBatch makes a batch that is not the operator's.
-func (w *world) foreignBatch() string {
-	w.Helper()
-	request, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.url+"/vector_stores/"+store+"/file_batches",
-		strings.NewReader(`{"file_ids":["file-x","file-y"]}`))
+// createBatch creates a batch as a client other than the operator, and returns its ID.
+func (f *fixture) createBatch() string {
+	f.Helper()
+	id, err := f.api.CreateBatch(f.Context(), store, "file-x", "file-y")
 	if err != nil {
-		w.Fatal(err)
+		f.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+apiKey)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	batches := w.upstream.Batches()
-	if len(batches) != 1 {
-		w.Fatalf("the upstream has %d batches, want 1 (HTTP %d)", len(batches), response.StatusCode)
-	}
-	return batches[0].ID
+	return id
 }
 
-func TestABatchCostsFewWritesAndOneCreate(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{FileIDs: []string{"file-a", "file-b", "file-a"}})
-	w.eventually(b, "for the batch", hasBatch)
-	afterCreate := writes.to(b)
-	polls := w.calls(emulator.Retrieve)
-	w.poll(func() bool { return w.calls(emulator.Retrieve) >= polls+3 }, func() string { return "for three polls" })
-	if n := writes.to(b); n != afterCreate {
-		t.Errorf("polls that changed nothing cost %d writes", n-afterCreate)
+func TestBatch_FewWritesAndOneCreate(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{FileIDs: []string{"file-a", "file-b", "file-a"}})
+	f.await(b, "the batch", hasBatch)
+	afterCreate := writes.of(b)
+	f.awaitCalls(emulator.Retrieve, f.calls(emulator.Retrieve)+3)
+	if n := writes.of(b); n != afterCreate {
+		t.Errorf("polls without a change caused %d writes", n-afterCreate)
 	}
-	w.pace(0)
-	finished := w.eventuallyRow(b, "Completed", succeeded)
-	calls, written := w.settle(3*config.PollMax), writes.to(b)
+	f.setPace(0)
+	finished := f.awaitConditions(b, "Completed", succeeded)
+	calls, written := f.awaitQuiet(3*config.PollMax), writes.of(b)
 	if written > 5 {
-		t.Errorf("the batch cost %d writes, want at most 5", written)
+		t.Errorf("the batch caused %d writes, want at most 5", written)
 	}
-	w.patch(b, `{"metadata":{"labels":{"touched":"yes"}}}`)
-	if again := w.settle(2 * config.PollMax); again != calls {
+	f.patch(b, `{"metadata":{"labels":{"touched":"yes"}}}`)
+	if again := f.awaitQuiet(2 * config.PollMax); again != calls {
 		t.Errorf("a finished object caused %d calls", again-calls)
 	}
-	if n := writes.to(b); n != written {
+	if n := writes.of(b); n != written {
 		t.Errorf("a finished object caused %d writes", n-written)
 	}
-	if n := w.upstream.CreateCount(); n != 1 {
+	if n := f.emulator.CreateCount(); n != 1 {
 		t.Errorf("%d batches were created", n)
 	}
 	want := &v1alpha1.FileCounts{Completed: 2, Total: 2}
@@ -75,38 +64,46 @@ func TestABatchCostsFewWritesAndOneCreate(t *testing.T) {
 	if finished.Annotations[v1alpha1.AnnotationBatchID] != finished.Status.BatchID {
 		t.Errorf("annotations are %v, and batchID is %s", finished.Annotations, finished.Status.BatchID)
 	}
-	if _, there := finished.Annotations[v1alpha1.AnnotationCreateStartedAt]; there {
-		t.Error("the intent still stands")
+	if _, pending := finished.Annotations[v1alpha1.AnnotationCreateStartedAt]; pending {
+		t.Error("the create is still pending")
 	}
 }
 
-func TestFilesHaveSettingsOfTheirOwn(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{Files: []v1alpha1.File{
+func TestCreate_SettingsPerFile(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{Files: []v1alpha1.File{
 		{FileID: "file-a", Attributes: v1alpha1.Attributes{"year": {Raw: []byte("2026")}, "draft": {Raw: []byte("true")}, "lang": {Raw: []byte(`"en"`)}}},
 		{FileID: "file-b", ChunkingStrategy: &v1alpha1.ChunkingStrategy{
 			Type: v1alpha1.ChunkingStatic, Static: &v1alpha1.StaticChunking{MaxChunkSizeTokens: 200, ChunkOverlapTokens: ptr.To[int32](100)},
 		}},
 	}})
-	w.eventuallyRow(b, "Completed", succeeded)
+	f.awaitConditions(b, "Completed", succeeded)
 	for file, want := range map[string]string{
 		"file-a": `"attributes":{"draft":true,"lang":"en","year":2026}`,
 		"file-b": `"static":{"chunk_overlap_tokens":100,"max_chunk_size_tokens":200}`,
 	} {
-		if got := w.get("/vector_stores/" + store + "/files/" + file); !strings.Contains(compact(got), want) {
+		var response any
+		if err := f.api.Call(t.Context(), http.MethodGet, "/v1/vector_stores/"+store+"/files/"+file, nil, &response); err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(response) // compact, with sorted keys
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(got), want) {
 			t.Errorf("%s is %s, want %s in it", file, got, want)
 		}
 	}
 }
 
-func TestFailedFilesAreListedWithTheirErrors(t *testing.T) {
-	w := newWorld(t)
+func TestFailedFiles_ListedWithErrors(t *testing.T) {
+	f := newFixture(t)
 	files := []string{"file-a"}
 	for i := range 130 {
 		files = append(files, fmt.Sprintf("file-%03d", i))
-		w.upstream.SetOutcome(files[i+1], emulator.Outcome{Code: emulator.UnsupportedFile, Message: "not a text: " + files[i+1]})
+		f.emulator.SetOutcome(files[i+1], emulator.Outcome{Code: emulator.UnsupportedFile, Message: "not a text: " + files[i+1]})
 	}
-	b := w.eventuallyRow(w.create(spec{FileIDs: files}), "FilesFailed", failed)
+	b := f.awaitConditions(f.create(spec{FileIDs: files}), "FilesFailed", failed)
 	if n := len(b.Status.FailedFiles); n != v1alpha1.MaxFailedFilesListed {
 		t.Fatalf("%d failed files are listed", n)
 	}
@@ -115,23 +112,23 @@ func TestFailedFilesAreListedWithTheirErrors(t *testing.T) {
 	if first != want {
 		t.Errorf("got %+v, want %+v", first, want)
 	}
-	// The judgement follows maxFailedFiles also when all is over, without a call.
-	calls := w.calls()
-	w.patch(b, `{"spec":{"maxFailedFiles":130}}`)
-	w.eventuallyRow(b, "Completed", succeeded)
-	if n := w.calls(); n != calls {
+	// The result of a finished batch follows an edit of maxFailedFiles, without a call.
+	calls := f.calls()
+	f.patch(b, `{"spec":{"maxFailedFiles":130}}`)
+	f.awaitConditions(b, "Completed", succeeded)
+	if n := f.calls(); n != calls {
 		t.Errorf("%d calls were made for a finished object", n-calls)
 	}
 }
 
-func TestCancelIsSentAtOnceAndOnce(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{})
-	w.eventually(b, "for the batch", hasBatch)
-	w.patch(b, `{"spec":{"cancel":true}}`)
-	finished := w.eventuallyRow(b, "Cancelled", cancelled)
-	if n := w.calls(emulator.Cancel); n != 1 {
+func TestCancel_SentOnce(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{})
+	f.await(b, "the batch", hasBatch)
+	f.patch(b, `{"spec":{"cancel":true}}`)
+	finished := f.awaitConditions(b, "Cancelled", cancelled)
+	if n := f.calls(emulator.Cancel); n != 1 {
 		t.Errorf("%d cancels were sent", n)
 	}
 	if finished.Status.CancelRequestedAt == nil || finished.Status.FileCounts.Cancelled != 2 {
@@ -139,89 +136,80 @@ func TestCancelIsSentAtOnceAndOnce(t *testing.T) {
 	}
 }
 
-func TestACancelOvertakesFailingPolls(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	w.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
-	b := w.create(spec{})
-	w.eventuallyRow(b, "RateLimited", progressing)
-	w.patch(b, `{"spec":{"cancel":true}}`)
-	w.poll(func() bool { return w.calls(emulator.Cancel) == 1 }, func() string { return "for the cancel" })
+func TestCancel_NotDelayedByFailingPolls(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
+	b := f.create(spec{})
+	f.awaitConditions(b, "RateLimited", progressing)
+	f.patch(b, `{"spec":{"cancel":true}}`)
+	f.awaitCalls(emulator.Cancel, 1)
 }
 
-func TestACancelOvertakesALookThatHangs(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	answered := make(chan struct{})
-	defer close(answered)
-	b := w.create(spec{})
-	w.eventually(b, "for the batch", hasBatch)
-	w.fault(emulator.Fault{Operation: emulator.Retrieve, Until: answered})
-	before := w.calls(emulator.Retrieve)
-	w.poll(func() bool { return w.calls(emulator.Retrieve) > before }, func() string { return "for a look" })
-	looks := w.calls(emulator.Retrieve)
-	w.patch(b, `{"spec":{"cancel":true}}`)
-	w.poll(func() bool { return w.calls(emulator.Cancel) == 1 }, func() string { return "for the cancel" })
-	if n := w.calls(emulator.Retrieve); n != looks {
-		t.Errorf("the cancel came after %d more looks", n-looks)
+func TestCancel_PreemptsHangingPoll(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	released := make(chan struct{})
+	defer close(released)
+	b := f.create(spec{})
+	f.await(b, "the batch", hasBatch)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Until: released})
+	f.awaitCalls(emulator.Retrieve, f.calls(emulator.Retrieve)+1)
+	polls := f.calls(emulator.Retrieve)
+	f.patch(b, `{"spec":{"cancel":true}}`)
+	f.awaitCalls(emulator.Cancel, 1)
+	if n := f.calls(emulator.Retrieve); n != polls {
+		t.Errorf("%d more polls before the cancel", n-polls)
 	}
 }
 
-func TestACancelThatComesTooLateIsReportedAsCompleted(t *testing.T) {
-	for _, refuse := range []bool{false, true} {
-		t.Run(fmt.Sprintf("refused=%t", refuse), func(t *testing.T) {
-			w := newWorld(t)
-			w.upstream.Configure(func(s *emulator.Settings) { s.Pace, s.RejectLateCancel = slow, refuse })
-			id := w.foreignBatch()
-			w.pace(0)
-			b := w.create(spec{BatchID: id, Cancel: ptr.To(true)})
-			finished := w.eventuallyRow(b, "Completed", succeeded)
-			if n := w.calls(emulator.Cancel); n != 1 {
+func TestCancel_AfterCompletion(t *testing.T) {
+	for _, reject := range []bool{false, true} {
+		t.Run(fmt.Sprintf("rejected=%t", reject), func(t *testing.T) {
+			f := newFixture(t)
+			f.emulator.Configure(func(s *emulator.Settings) { s.Pace, s.RejectLateCancel = slow, reject })
+			id := f.createBatch()
+			f.setPace(0)
+			b := f.create(spec{BatchID: id, Cancel: ptr.To(true)})
+			finished := f.awaitConditions(b, "Completed", succeeded)
+			if n := f.calls(emulator.Cancel); n != 1 {
 				t.Errorf("%d cancels were sent", n)
 			}
-			if refuse == (finished.Status.CancelRequestedAt != nil) {
+			if reject == (finished.Status.CancelRequestedAt != nil) {
 				t.Errorf("cancelRequestedAt is %v", finished.Status.CancelRequestedAt)
 			}
 		})
 	}
 }
 
-func TestACancelCannotBeTakenBack(t *testing.T) {
-	w := newWorld(t)
-	w.upstream.Configure(func(s *emulator.Settings) { s.Pace, s.CancelDelay = slow, slow })
-	b := w.create(spec{BatchID: w.foreignBatch(), Cancel: ptr.To(true)})
-	w.eventually(b, "for the latch", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.CancelRequestedAt != nil })
-	w.patch(b, `{"spec":{"cancel":false}}`)
-	w.eventuallyEvent(b, "CancelIrrevocable")
-	w.eventuallyRow(b, "Cancelling", progressing)
-	w.upstream.Advance(2 * slow)
-	w.eventuallyRow(b, "Cancelled", cancelled)
+func TestCancel_IsIrrevocable(t *testing.T) {
+	f := newFixture(t)
+	f.emulator.Configure(func(s *emulator.Settings) { s.Pace, s.CancelDelay = slow, slow })
+	b := f.create(spec{BatchID: f.createBatch(), Cancel: ptr.To(true)})
+	f.await(b, "cancelRequestedAt", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.CancelRequestedAt != nil })
+	f.patch(b, `{"spec":{"cancel":false}}`)
+	f.awaitEvent(b, "CancelIrrevocable", "")
+	f.awaitConditions(b, "Cancelling", progressing)
+	f.emulator.Advance(2 * slow)
+	f.awaitConditions(b, "Cancelled", cancelled)
 }
 
-func TestNothingIsCreatedForAnObjectThatIsCancelledFromTheStart(t *testing.T) {
-	w := newWorld(t)
-	b := w.eventuallyRow(w.create(spec{Cancel: ptr.To(true)}), "Cancelled", cancelled)
-	if w.calls() != 0 || b.Status.BatchID != "" || b.Status.Status != "cancelled" {
-		t.Errorf("%d calls were made; status is %+v", w.calls(), b.Status)
-	}
-}
-
-func TestAnAdoptedBatchIsFollowedAndLeftAlone(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	id := w.foreignBatch()
-	b := w.create(spec{BatchID: id})
-	current := w.eventuallyRow(b, "InProgress", progressing)
+func TestAdoptedBatch_OnlyPolled(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	id := f.createBatch()
+	b := f.create(spec{BatchID: id})
+	current := f.awaitConditions(b, "InProgress", progressing)
 	if current.Status.BatchID != id || len(current.Finalizers) != 0 {
 		t.Errorf("batchID is %s, finalizers are %v", current.Status.BatchID, current.Finalizers)
 	}
-	w.deleteAndWait(b)
-	if w.calls(emulator.Create) != 1 || w.calls(emulator.Cancel) != 0 {
+	f.deleteAndWait(b)
+	if f.calls(emulator.Create) != 1 || f.calls(emulator.Cancel) != 0 {
 		t.Error("an adopted batch was created, or cancelled on deletion")
 	}
 }
 
-func TestDeletionPolicies(t *testing.T) {
+func TestDelete_Policies(t *testing.T) {
 	for _, test := range []struct {
 		policy  v1alpha1.DeletionPolicy
 		adopted bool
@@ -231,181 +219,166 @@ func TestDeletionPolicies(t *testing.T) {
 		{"", true, 0}, {"Cancel", true, 1}, {"Orphan", true, 0},
 	} {
 		t.Run(fmt.Sprintf("policy=%s,adopted=%t", test.policy, test.adopted), func(t *testing.T) {
-			w := newWorld(t)
-			w.pace(slow)
+			f := newFixture(t)
+			f.setPace(slow)
 			s := spec{DeletionPolicy: test.policy}
 			if test.adopted {
-				s.BatchID = w.foreignBatch()
+				s.BatchID = f.createBatch()
 			}
-			b := w.create(s)
-			w.eventuallyRow(b, "InProgress", progressing)
-			w.deleteAndWait(b)
-			w.wantCancels(test.cancels)
+			b := f.create(s)
+			f.awaitConditions(b, "InProgress", progressing)
+			f.deleteAndWait(b)
+			f.wantCancels(test.cancels)
 		})
 	}
 }
 
-// What could not be stored for a while is not done again: the process remembers it.
-func TestACancelIsSentOnceWhileTheAPIServerIsAway(t *testing.T) {
-	const lost = 6
+// TestCancel_SentOnceDespiteFailingWrites: an accepted cancel that could not be persisted is not
+// repeated.
+func TestCancel_SentOnceDespiteFailingWrites(t *testing.T) {
+	const failures = 6
 	for name, test := range map[string]struct {
-		spec   spec
-		change string // deletes, where it is empty
-		ended  func(w *world, b *v1alpha1.VectorStoreFileBatch)
+		spec  spec
+		patch string // empty for a deletion
+		await func(f *fixture, b *v1alpha1.VectorStoreFileBatch)
 	}{
-		"spec.cancel": {change: `{"spec":{"cancel":true}}`, ended: func(w *world, b *v1alpha1.VectorStoreFileBatch) {
-			w.eventuallyRow(b, "Cancelled", cancelled)
+		"spec.cancel": {patch: `{"spec":{"cancel":true}}`, await: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) {
+			f.awaitConditions(b, "Cancelled", cancelled)
 		}},
-		"deletion":              {ended: (*world).eventuallyGone},
-		"deletion, DetachFiles": {spec: spec{DeletionPolicy: detachFiles}, ended: (*world).eventuallyGone},
+		"deletion":              {await: (*fixture).awaitGone},
+		"deletion, DetachFiles": {spec: spec{DeletionPolicy: detachFiles}, await: (*fixture).awaitGone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.pace(slow)
-			b := w.create(test.spec)
-			w.eventuallyRow(b, "InProgress", progressing)
-			writes.lose(b, lost)
-			if test.change != "" {
-				w.patch(b, test.change)
-			} else if err := k8s.Delete(w.Context(), b); err != nil {
+			f := newFixture(t)
+			f.setPace(slow)
+			b := f.create(test.spec)
+			f.awaitConditions(b, "InProgress", progressing)
+			writes.failNext(b, failures)
+			if test.patch != "" {
+				f.patch(b, test.patch)
+			} else if err := env.Client.Delete(f.Context(), b); err != nil {
 				t.Fatal(err)
 			}
-			test.ended(w, b)
-			w.wantCancels(1)
-			if left := writes.losing(b); left > 0 {
-				t.Errorf("%d of %d writes were not lost", left, lost)
+			test.await(f, b)
+			f.wantCancels(1)
+			if n := writes.remainingFailures(b); n > 0 {
+				t.Errorf("%d of %d writes did not fail", n, failures)
 			}
 		})
 	}
 }
 
-func TestADeletionThatCannotCancelGivesUpAndSaysSo(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{})
-	id := w.eventuallyRow(b, "InProgress", progressing).Status.BatchID
-	w.fault(emulator.Fault{Operation: emulator.AnyOperation, Status: http.StatusServiceUnavailable})
-	w.deleteAndWait(b)
-	event := w.eventuallyEvent(b, "Deleting")
-	w.poll(func() bool { event = w.events(b)["Deleting"]; return strings.Contains(w.notes(b), "Gave up after") },
-		func() string { return "for an Event that says so: " + w.notes(b) })
-	if event.Type != corev1.EventTypeWarning || !strings.Contains(w.notes(b), id) {
-		t.Errorf("the Events are %s", w.notes(b))
+func TestDelete_TimeoutWarns(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{})
+	id := f.awaitConditions(b, "InProgress", progressing).Status.BatchID
+	f.fault(emulator.Fault{Operation: emulator.AnyOperation, Status: http.StatusServiceUnavailable})
+	f.deleteAndWait(b)
+	if event := f.awaitEvent(b, "Deleting", "Gave up after"); event.Type != corev1.EventTypeWarning || !strings.Contains(event.Note, id) {
+		t.Errorf("the Event is %s: %s", event.Type, event.Note)
 	}
 }
 
-func TestAFinishedObjectIsDeletedWithoutACall(t *testing.T) {
-	w := newWorld(t)
-	b := w.create(spec{})
-	w.eventuallyRow(b, "Completed", succeeded)
-	calls := w.settle(config.PollMax)
-	w.deleteAndWait(b)
-	if n := w.calls(); n != calls {
-		t.Errorf("%d calls were made", n-calls)
-	}
+func TestCredentials_SecretCreatedLater(t *testing.T) {
+	f := newFixtureWithoutSecret(t)
+	b := f.create(spec{})
+	f.awaitConditions(b, "CredentialsNotFound", progressing)
+	f.createSecret(nil)
+	f.awaitConditions(b, "Completed", succeeded)
 }
 
-func TestASecretThatComesLateIsUsed(t *testing.T) {
-	w := worldWithoutSecret(t)
-	b := w.create(spec{})
-	w.eventuallyRow(b, "CredentialsNotFound", progressing)
-	w.createSecret(nil)
-	w.eventuallyRow(b, "Completed", succeeded)
-}
-
-func TestARotatedKeyIsUsedAfterTheOldOneIsRefused(t *testing.T) {
-	w := worldWithoutSecret(t)
-	w.createSecret(map[string]string{v1alpha1.SecretKeyAPIKey: "sk-revoked"})
-	b := w.create(spec{})
-	w.eventuallyRow(b, "CredentialsRejected", stalled)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "openai"}}
-	if err := k8s.Patch(w.Context(), secret, client.RawPatch("application/merge-patch+json", []byte(`{"stringData":{"OPENAI_API_KEY":"`+apiKey+`"}}`))); err != nil {
+func TestCredentials_RotatedKey(t *testing.T) {
+	f := newFixtureWithoutSecret(t)
+	f.createSecret(map[string]string{v1alpha1.SecretKeyAPIKey: "sk-revoked"})
+	b := f.create(spec{})
+	f.awaitConditions(b, "CredentialsRejected", stalled)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "openai"}}
+	if err := env.Client.Patch(f.Context(), secret, client.RawPatch(types.MergePatchType, []byte(`{"stringData":{"OPENAI_API_KEY":"`+apiKey+`"}}`))); err != nil {
 		t.Fatal(err)
 	}
-	// Somebody touches the object, so as not to wait for the slow retry of a stalled one.
-	w.patch(b, `{"spec":{"maxFailedFiles":1}}`)
-	w.eventuallyRow(b, "Completed", succeeded)
+	// An edit of the spec retries immediately.
+	f.patch(b, `{"spec":{"maxFailedFiles":1}}`)
+	f.awaitConditions(b, "Completed", succeeded)
 }
 
-func TestALostStatusIsRestoredFromTheAnnotationAndTheOtherWayRound(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{})
-	id := w.eventually(b, "for the batch", hasBatch).Status.BatchID
-	if err := k8s.Status().Patch(w.Context(), b, client.RawPatch("application/merge-patch+json", []byte(`{"status":null}`))); err != nil {
-		t.Fatal(err)
-	}
-	w.eventually(b, "for the status", func(b *v1alpha1.VectorStoreFileBatch) bool {
+func TestBatchID_RestoredFromStatusOrAnnotation(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{})
+	id := f.await(b, "the batch", hasBatch).Status.BatchID
+	f.patchStatus(b, `{"status":null}`)
+	f.await(b, "the status", func(b *v1alpha1.VectorStoreFileBatch) bool {
 		return b.Status.BatchID == id && b.Status.Status == "in_progress"
 	})
-	w.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/batch-id":null}}}`)
-	w.eventually(b, "for the annotation", func(b *v1alpha1.VectorStoreFileBatch) bool {
+	f.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/batch-id":null}}}`)
+	f.await(b, "the annotation", func(b *v1alpha1.VectorStoreFileBatch) bool {
 		return b.Annotations[v1alpha1.AnnotationBatchID] == id
 	})
-	if n := w.upstream.CreateCount(); n != 1 {
+	if n := f.emulator.CreateCount(); n != 1 {
 		t.Errorf("%d batches were created", n)
 	}
 }
 
-func TestAnAnswerAboutAnotherObjectIsNeverMirrored(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	w.fault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.WrongObject, Times: 2})
-	b := w.create(spec{})
-	w.eventuallyRow(b, "UpstreamUnavailable", progressing)
-	current := w.eventuallyRow(b, "InProgress", progressing)
+func TestPoll_ResponseForAnotherBatch(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.WrongObject, Times: 2})
+	b := f.create(spec{})
+	f.awaitConditions(b, "UpstreamUnavailable", progressing)
+	current := f.awaitConditions(b, "InProgress", progressing)
 	if current.Status.FileCounts.Total != 2 || current.Status.Status != "in_progress" {
 		t.Errorf("status is %+v", current.Status)
 	}
 }
 
-func TestAnUnknownStatusIsMirroredAndNotTheEnd(t *testing.T) {
-	w := newWorld(t)
-	w.pace(slow)
-	b := w.create(spec{})
-	w.setUpstreamStatus(b, "validating")
-	w.eventually(b, "for the status", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.Status == "validating" })
-	w.eventuallyRow(b, "InProgress", progressing)
-	w.setUpstreamStatus(b, "completed")
-	w.eventuallyRow(b, "Completed", succeeded)
+func TestPoll_UnknownStatus(t *testing.T) {
+	f := newFixture(t)
+	f.setPace(slow)
+	b := f.create(spec{})
+	f.setBatchStatus(b, "validating")
+	f.await(b, "the status", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.Status == "validating" })
+	f.awaitConditions(b, "InProgress", progressing)
+	f.setBatchStatus(b, "completed")
+	f.awaitConditions(b, "Completed", succeeded)
 }
 
-func TestACreateWhoseAnswerWasLost(t *testing.T) {
+func TestCreate_LostResponse(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		fault   emulator.Fault
 		creates int
 	}{
-		{"dropped after it took effect", emulator.Fault{Action: emulator.Drop, AfterEffect: true}, 2},
-		{"dropped before it took effect", emulator.Fault{Action: emulator.Drop}, 1},
-		{"500 after it took effect", emulator.Fault{Status: http.StatusInternalServerError, AfterEffect: true}, 2},
-		{"500 before it took effect", emulator.Fault{Status: http.StatusInternalServerError}, 1},
+		{"dropped after the effect", emulator.Fault{Action: emulator.Drop, AfterEffect: true}, 2},
+		{"dropped before the effect", emulator.Fault{Action: emulator.Drop}, 1},
+		{"500 after the effect", emulator.Fault{Status: http.StatusInternalServerError, AfterEffect: true}, 2},
+		{"500 before the effect", emulator.Fault{Status: http.StatusInternalServerError}, 1},
 		{"truncated", emulator.Fault{Action: emulator.Truncate}, 2},
-		{"answered with another object", emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, 2},
+		{"response for another object", emulator.Fault{Action: emulator.WrongObject, AfterEffect: true}, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
+			f := newFixture(t)
 			test.fault.Operation, test.fault.Times = emulator.Create, 1
-			w.fault(test.fault)
-			b := w.create(spec{})
-			w.eventuallyRow(b, "Completed", succeeded)
-			w.eventuallyEvent(b, "CreateOutcomeUnknown")
-			if n := w.upstream.CreateCount(); n != test.creates {
+			f.fault(test.fault)
+			b := f.create(spec{})
+			f.awaitConditions(b, "Completed", succeeded)
+			f.awaitEvent(b, "CreateOutcomeUnknown", "")
+			if n := f.emulator.CreateCount(); n != test.creates {
 				t.Errorf("%d batches were created, want %d", n, test.creates)
 			}
-			if diff := cmp.Diff([]string{"file-a", "file-b"}, w.upstream.AttachedFileIDs(store)); diff != "" {
+			if diff := cmp.Diff([]string{"file-a", "file-b"}, f.emulator.AttachedFileIDs(store)); diff != "" {
 				t.Errorf("attached files (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestADefiniteRefusalLeavesNoIntentAndIsRetried(t *testing.T) {
-	w := newWorld(t)
-	w.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Times: 2})
-	b := w.eventuallyRow(w.create(spec{}), "Completed", succeeded)
-	if w.upstream.CreateCount() != 1 || w.calls(emulator.Create) != 3 {
-		t.Errorf("%d batches were created with %d calls", w.upstream.CreateCount(), w.calls(emulator.Create))
+func TestCreate_RateLimitedIsRetried(t *testing.T) {
+	f := newFixture(t)
+	f.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Times: 2})
+	b := f.awaitConditions(f.create(spec{}), "Completed", succeeded)
+	if f.emulator.CreateCount() != 1 || f.calls(emulator.Create) != 3 {
+		t.Errorf("%d batches were created with %d calls", f.emulator.CreateCount(), f.calls(emulator.Create))
 	}
 	if len(b.Annotations) != 1 {
 		t.Errorf("annotations are %v", b.Annotations)
@@ -413,27 +386,18 @@ func TestADefiniteRefusalLeavesNoIntentAndIsRetried(t *testing.T) {
 }
 
 // deleteAndWait deletes an object, and waits until it is gone.
-func (w *world) deleteAndWait(b *v1alpha1.VectorStoreFileBatch) {
-	w.Helper()
-	if err := k8s.Delete(w.Context(), b); err != nil {
-		w.Fatal(err)
+func (f *fixture) deleteAndWait(b *v1alpha1.VectorStoreFileBatch) {
+	f.Helper()
+	if err := env.Client.Delete(f.Context(), b); err != nil {
+		f.Fatal(err)
 	}
-	w.eventuallyGone(b)
+	f.awaitGone(b)
 }
 
-// wantCancels demands that a deletion sent so many cancels.
-func (w *world) wantCancels(want int) {
-	w.Helper()
-	if n := w.calls(emulator.Cancel); n != want {
-		w.Errorf("%d cancels were sent, want %d", n, want)
+// wantCancels checks the number of cancels that the API received.
+func (f *fixture) wantCancels(want int) {
+	f.Helper()
+	if n := f.calls(emulator.Cancel); n != want {
+		f.Errorf("%d cancels were sent, want %d", n, want)
 	}
-}
-
-// notes are the texts of the Events about an object.
-func (w *world) notes(b *v1alpha1.VectorStoreFileBatch) string {
-	var notes []string
-	for _, event := range w.events(b) {
-		notes = append(notes, event.Note)
-	}
-	return strings.Join(notes, "\n")
 }

@@ -39,7 +39,8 @@ func (r *Reconciler) patchStatus(ctx context.Context, b *v1alpha1.VectorStoreFil
 	return nil
 }
 
-// deleteObject deletes the object as it was judged: another client may have extended its life.
+// deleteObject deletes the object, unless it was changed since it was read: another client may have
+// extended its time to live.
 func (r *Reconciler) deleteObject(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
 	judged := client.Preconditions{UID: &b.UID, ResourceVersion: &b.ResourceVersion}
 	if err := r.Client.Delete(ctx, b, judged); err != nil {
@@ -104,10 +105,10 @@ func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) metada
 	return m
 }
 
-// recordBatchID records the batch's ID, which ends a pending create, whatever else was changed in
-// the object, unless it has another ID: then a process that took this one for dead has created a
-// batch too, and tracks it. It waits for an API server that is unavailable as long as ctx allows,
-// because a process that is shutting down has no later attempt.
+// recordBatchID records the batch's ID, which ends a pending create. Other changes of the object do
+// not prevent that, unless it has another ID: then another process took over, created a batch too,
+// and tracks that one. While the API server is unavailable, recordBatchID retries as long as ctx
+// allows, because a process that is shutting down has no later attempt.
 func (r *Reconciler) recordBatchID(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, id string) error {
 	hasOther := func(current *v1alpha1.VectorStoreFileBatch) bool {
 		recorded := batch.ID(current)

@@ -15,8 +15,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
 
-// FuzzSecret holds that no content of a Secret makes reading it or dialing with it panic, and
-// that none of the errors shows the key.
+// FuzzSecret checks that no content of a Secret causes a panic while it is parsed or dialed, and that no
+// error contains the key.
 func FuzzSecret(f *testing.F) {
 	f.Add([]byte("sk-proj-0123456789abcdef"), []byte("https://api.openai.com/v1"), []byte(""), []byte(""), []byte(""))
 	f.Add([]byte(" sk-with-a-line-break\n"), []byte("http://user:pass@host/v1?x#y"), []byte("org\r\nX: y"), []byte("proj"), []byte("no certificate"))
@@ -35,13 +35,13 @@ func FuzzSecret(f *testing.F) {
 				return
 			}
 		}
-		known := upstream.AsError(err)
-		if known.Kind != upstream.NoCredentials && known.Kind != upstream.Unauthorized {
-			t.Errorf("the error is %s: %v", known.Kind, err)
+		apiErr := upstream.AsError(err)
+		if apiErr.Kind != upstream.NoCredentials && apiErr.Kind != upstream.Unauthorized {
+			t.Errorf("the error is %s: %v", apiErr.Kind, err)
 		}
-		// Shorter texts stand in the message by chance.
+		// The message can contain a shorter text by chance.
 		if text := strings.TrimSpace(string(key)); len(text) >= 12 && strings.Contains(err.Error(), text) && !strings.Contains(string(baseURL), text) {
-			t.Errorf("the key stands in the error %q", err)
+			t.Errorf("the error contains the key: %q", err)
 		}
 	})
 }

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,9 +22,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -43,10 +44,10 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// apiKey is the key of every test, for which everything that is written is searched.
+// apiKey is the API key of all tests. No object and no log may contain it.
 const apiKey = "sk-test-4f9a1c7e20b84d3f"
 
-// config holds the timings of the tests: the default ones, shortened.
+// config contains shorter times than the default.
 var config = lifecycle.Config{
 	PollMin:         100 * time.Millisecond,
 	PollMax:         time.Second,
@@ -55,78 +56,54 @@ var config = lifecycle.Config{
 	FinalizeTimeout: 3 * time.Second,
 }
 
-// limits are the default ones with a short minute, but for the number of requests: most tests are
-// about something else.
+// limits are the default ones with a short window. Requests per second are not limited: most tests
+// are about something else.
 var limits = flowcontrol.Limits{RequestsPerSecond: 1000, CreatesPerWindow: 300, FilesPerWindow: 2000, Window: 5 * time.Second}
 
-// workers is how many passes are made at a time.
+// workers is the number of concurrent reconciliations.
 const workers = 32
 
-// The control plane that all tests share, and what the manager wrote to it.
+// The control plane that all tests share, and the manager's writes to it.
 var (
-	apiServer *rest.Config
-	k8s       client.Client
-	writes    = &writeCounter{counts: make(map[string]int), lost: make(map[string]int)}
+	env    *framework.Env
+	writes = &writeCounter{counts: make(map[string]int), failing: make(map[string]int)}
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests wait far more than they compute.
-	utilruntime.Must(flag.Set("test.parallel", "16"))
 	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true" {
 		os.Exit(m.Run()) // fuzzing needs no control plane, and each of its workers would start one
 	}
-	os.Exit(runSuite(m))
-}
-
-func runSuite(m *testing.M) int {
-	log.SetLogger(zap.New(zap.WriteTo(logged), zap.UseDevMode(false)))
-	plane, err := framework.Start(context.Background(), framework.Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { utilruntime.HandleError(plane.Stop()) }()
+	log.SetLogger(zap.New(zap.WriteTo(logged), zap.UseDevMode(false))) // before Suite sets another: the first one remains
 	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	if err := start(ctx, plane); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(framework.Suite{
+		// The admission policy is not installed, because the operator must handle what it rejects.
+		Options:  framework.Options{Install: []string{"crd"}},
+		Setup:    func(context.Context, *framework.Env) error { return startManager(ctx) },
+		Teardown: func(context.Context) error { stop(); return nil },
+		Parallel: 16,
+	}.Run(m, &env))
 }
 
-// start installs the CRD and runs a manager in this process. The admission policy is left out,
-// since what it refuses must end well without it too.
-func start(ctx context.Context, plane *framework.Env) error {
-	if err := plane.Install(ctx, "crd"); err != nil {
-		return err
-	}
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	var err error
-	apiServer = plane.Config
-	if k8s, err = client.New(apiServer, client.Options{Scheme: scheme}); err != nil {
-		return fmt.Errorf("making a client: %w", err)
-	}
-	restConfig := rest.CopyConfig(apiServer)
+// startManager starts a manager in this process.
+func startManager(ctx context.Context) error {
+	restConfig := rest.CopyConfig(env.Config)
 	restConfig.Wrap(writes.wrap)
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
-		Scheme:  scheme,
+		Scheme:  env.Client.Scheme(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		Cache:   cache.Options{ByObject: controller.CachedObjects(nil)},
 		Client:  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 	})
 	if err != nil {
-		return fmt.Errorf("making the manager: %w", err)
+		return fmt.Errorf("creating the manager: %w", err)
 	}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
 		dialed, err := openai.Dial(connection, openai.Options{
 			RequestTimeout: config.RequestTimeout,
 			Endpoints:      upstream.EndpointPolicy{AllowInsecure: true},
 		})
-		return &fragile{DialedClient: dialed, url: connection.BaseURL}, err
+		return &panickingClient{DialedClient: dialed, url: connection.BaseURL}, err
 	}
 	reconciler := controller.New(controller.Options{
 		Client:      mgr.GetClient(),
@@ -145,268 +122,259 @@ func start(ctx context.Context, plane *framework.Env) error {
 	return nil
 }
 
-// fragile is a client that panics where a test wants it to.
-type fragile struct {
+// panickingClient is a client whose Retrieve panics as often as panics requests.
+type panickingClient struct {
 	controller.DialedClient
 	url string
 }
 
-func (f *fragile) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	if left, wanted := panics.Load(f.url); wanted && left.(*atomic.Int32).Add(-1) >= 0 {
-		panic("a test wants this")
+func (c *panickingClient) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
+	if remaining, found := panics.Load(c.url); found && remaining.(*atomic.Int32).Add(-1) >= 0 {
+		panic("requested by a test")
 	}
-	return f.DialedClient.Retrieve(ctx, ref)
+	return c.DialedClient.Retrieve(ctx, ref)
 }
 
-// panics are the numbers, as *atomic.Int32, of looks at an upstream, by its URL, that are to panic.
+// panics maps the URL of an emulator to the number, as *atomic.Int32, of polls that panic.
 var panics sync.Map
 
-// logged is everything that was logged.
-var logged = &synced{}
+// logged is the log of the manager.
+var logged = &syncBuffer{}
 
-type synced struct {
+type syncBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (s *synced) Write(p []byte) (int, error) {
+func (s *syncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(p)
 }
 
-func (s *synced) String() string {
+func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.String()
 }
 
-// writeCounter counts the writes of the manager by the path of what was written, and keeps
-// those from the API server that a test wants to be lost.
+// writeCounter counts the manager's writes by the path of the object, and fails those that a test
+// selects.
 type writeCounter struct {
-	mu     sync.Mutex
-	counts map[string]int
-	lost   map[string]int
+	mu      sync.Mutex
+	counts  map[string]int
+	failing map[string]int
 }
 
 func (w *writeCounter) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if request.Method != http.MethodGet {
-			path := strings.TrimSuffix(request.URL.Path, "/status")
-			if w.count(path) {
-				return nil, errors.New("the API server is away")
-			}
+		if request.Method != http.MethodGet && w.count(strings.TrimSuffix(request.URL.Path, "/status")) {
+			return nil, errors.New("the API server is unavailable")
 		}
 		return next.RoundTrip(request)
 	})
 }
 
-// count counts a write, and reports whether it is to be lost.
-func (w *writeCounter) count(path string) (lost bool) {
+// count counts a write, and reports whether it fails.
+func (w *writeCounter) count(path string) (fails bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts[path]++
-	if lost = w.lost[path] > 0; lost {
-		w.lost[path]--
+	if fails = w.failing[path] > 0; fails {
+		w.failing[path]--
 	}
-	return lost
+	return fails
 }
 
-// lose makes the next writes to an object fail, as those to an API server that is away.
-func (w *writeCounter) lose(b *v1alpha1.VectorStoreFileBatch, number int) {
+// failNext makes the next n writes to an object fail as if the API server were unavailable.
+func (w *writeCounter) failNext(b *v1alpha1.VectorStoreFileBatch, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lost[pathOf(b)] = number
+	w.failing[pathOf(b)] = n
 }
 
-// losing is how many of them are still to come.
-func (w *writeCounter) losing(b *v1alpha1.VectorStoreFileBatch) int {
+// remainingFailures returns how many writes to an object are still to fail.
+func (w *writeCounter) remainingFailures(b *v1alpha1.VectorStoreFileBatch) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lost[pathOf(b)]
+	return w.failing[pathOf(b)]
+}
+
+// of returns the number of writes to an object, including its status.
+func (w *writeCounter) of(b *v1alpha1.VectorStoreFileBatch) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counts[pathOf(b)]
 }
 
 func pathOf(b *v1alpha1.VectorStoreFileBatch) string {
 	return fmt.Sprintf("/apis/vector-store-operator.dev/v1alpha1/namespaces/%s/vectorstorefilebatches/%s", b.Namespace, b.Name)
 }
 
-// to is how often an object was written, its status included.
-func (w *writeCounter) to(b *v1alpha1.VectorStoreFileBatch) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.counts[pathOf(b)]
-}
-
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-// world is a namespace with an upstream of its own.
-type world struct {
+// fixture is a namespace with an OpenAI emulator. framework.Fixture does not fit: its proxy buffers the
+// responses, which the faults of these tests truncate.
+type fixture struct {
 	*testing.T
-	upstream  *emulator.Server
-	url       string
+	emulator  *emulator.Server
+	api       framework.EmulatorClient
 	namespace string
 }
 
 const store = "vs_test"
 
-// newWorld makes a world for a test, with a Secret that leads to its upstream.
-func newWorld(t *testing.T) *world {
+// newFixture creates a fixture with a Secret for its emulator.
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := worldWithoutSecret(t)
-	w.createSecret(map[string]string{})
-	return w
+	f := newFixtureWithoutSecret(t)
+	f.createSecret(nil)
+	return f
 }
 
-func worldWithoutSecret(t *testing.T) *world {
+func newFixtureWithoutSecret(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
-	w := &world{T: t}
-	w.serve()
-	w.settleDown()
-	return w
+	f := &fixture{T: t}
+	f.startEmulator()
+	f.createNamespace()
+	return f
 }
 
-// serve gives a world an upstream of its own.
-func (w *world) serve() {
-	w.upstream = emulator.New(emulator.Options{APIKeys: []string{apiKey}, VectorStores: []string{store}})
-	server := httptest.NewServer(w.upstream)
-	w.Cleanup(server.Close)
-	w.url = server.URL + "/v1"
+func (f *fixture) startEmulator() {
+	f.emulator = emulator.New(emulator.Options{APIKeys: []string{apiKey}, VectorStores: []string{store}})
+	server := httptest.NewServer(f.emulator)
+	f.Cleanup(server.Close)
+	f.api = framework.EmulatorClient{URL: server.URL, Key: apiKey, HTTP: http.DefaultClient}
 }
 
-// settleDown gives a world a namespace.
-func (w *world) settleDown() {
-	w.Helper()
+func (f *fixture) createNamespace() {
+	f.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := k8s.Create(w.Context(), namespace); err != nil {
-		w.Fatal(err)
+	if err := env.Client.Create(f.Context(), namespace); err != nil {
+		f.Fatal(err)
 	}
-	w.namespace = namespace.Name
+	f.namespace = namespace.Name
 }
 
-// neighbour is another namespace with the same upstream, and a Secret of the same content.
-func (w *world) neighbour() *world {
-	w.Helper()
-	other := &world{T: w.T, upstream: w.upstream, url: w.url}
-	other.settleDown()
-	other.createSecret(map[string]string{})
+// otherNamespace returns a fixture with another namespace, and a Secret with the same credentials.
+func (f *fixture) otherNamespace() *fixture {
+	f.Helper()
+	other := &fixture{T: f.T, emulator: f.emulator, api: f.api}
+	other.createNamespace()
+	other.createSecret(nil)
 	return other
 }
 
-// stranger is a world with nothing in common, in the same test.
-func (w *world) stranger() *world {
-	w.Helper()
-	other := &world{T: w.T}
-	other.serve()
-	other.settleDown()
-	other.createSecret(map[string]string{})
+// otherServer returns a fixture with another namespace and another emulator.
+func (f *fixture) otherServer() *fixture {
+	f.Helper()
+	other := &fixture{T: f.T}
+	other.startEmulator()
+	other.createNamespace()
+	other.createSecret(nil)
 	return other
 }
 
-// createSecret makes the Secret named openai; values replace what it holds by default.
-func (w *world) createSecret(values map[string]string) {
-	w.Helper()
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "openai"},
-		StringData: map[string]string{v1alpha1.SecretKeyAPIKey: apiKey, v1alpha1.SecretKeyBaseURL: w.url},
-	}
-	for key, value := range values {
-		secret.StringData[key] = value
-	}
-	if err := k8s.Create(w.Context(), secret); err != nil {
-		w.Fatal(err)
+// createSecret creates the default Secret. values replace its default values.
+func (f *fixture) createSecret(values map[string]string) {
+	f.Helper()
+	secret := framework.NewSecret(f.namespace, v1alpha1.DefaultCredentialsSecret, apiKey, f.api.BaseURL())
+	maps.Copy(secret.StringData, values)
+	if err := env.Client.Create(f.Context(), secret); err != nil {
+		f.Fatal(err)
 	}
 }
 
-// create makes an object; its spec attaches files unless it says otherwise.
-func (w *world) create(spec v1alpha1.VectorStoreFileBatchSpec) *v1alpha1.VectorStoreFileBatch {
-	w.Helper()
+// create creates an object, with two files unless the spec contains files or a batch.
+func (f *fixture) create(spec v1alpha1.VectorStoreFileBatchSpec) *v1alpha1.VectorStoreFileBatch {
+	f.Helper()
 	spec.VectorStoreID = store
 	if len(spec.FileIDs)+len(spec.Files) == 0 && spec.BatchID == "" {
 		spec.FileIDs = []string{"file-a", "file-b"}
 	}
-	b := &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "b-"}, Spec: spec}
-	if err := k8s.Create(w.Context(), b); err != nil {
-		w.Fatal(err)
+	b := framework.NewBatch(f.namespace, "", spec)
+	b.GenerateName = "b-"
+	if err := env.Client.Create(f.Context(), b); err != nil {
+		f.Fatal(err)
 	}
-	w.Cleanup(func() { w.checkInvariants(b) })
+	f.Cleanup(func() { f.checkInvariants(b) })
 	return b
 }
 
-// patch changes an object as a person would.
-func (w *world) patch(b *v1alpha1.VectorStoreFileBatch, mergePatch string) {
-	w.Helper()
-	if err := k8s.Patch(w.Context(), b, client.RawPatch("application/merge-patch+json", []byte(mergePatch))); err != nil {
-		w.Fatal(err)
+// patch merges JSON into an object.
+func (f *fixture) patch(b *v1alpha1.VectorStoreFileBatch, mergePatch string) {
+	f.Helper()
+	if err := env.Client.Patch(f.Context(), b, client.RawPatch(types.MergePatchType, []byte(mergePatch))); err != nil {
+		f.Fatal(err)
 	}
 }
 
-// eventually waits until the object is as the test wants it, and gives it; hint says what for.
-func (w *world) eventually(b *v1alpha1.VectorStoreFileBatch, hint string, wanted func(*v1alpha1.VectorStoreFileBatch) bool) *v1alpha1.VectorStoreFileBatch {
-	w.Helper()
-	current := &v1alpha1.VectorStoreFileBatch{}
-	w.poll(func() bool {
-		if err := k8s.Get(w.Context(), client.ObjectKeyFromObject(b), current); err != nil {
-			w.Fatal(err)
+// patchStatus merges JSON into the status of an object.
+func (f *fixture) patchStatus(b *v1alpha1.VectorStoreFileBatch, mergePatch string) {
+	f.Helper()
+	if err := env.Client.Status().Patch(f.Context(), b, client.RawPatch(types.MergePatchType, []byte(mergePatch))); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// deleteSecret deletes the default Secret.
+func (f *fixture) deleteSecret() {
+	f.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: v1alpha1.DefaultCredentialsSecret}}
+	if err := env.Client.Delete(f.Context(), secret); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// await waits until an object is in a state, and returns it.
+func (f *fixture) await(b *v1alpha1.VectorStoreFileBatch, what string, accept func(*v1alpha1.VectorStoreFileBatch) bool) *v1alpha1.VectorStoreFileBatch {
+	f.Helper()
+	return framework.Await(f, what, func() *v1alpha1.VectorStoreFileBatch {
+		current := &v1alpha1.VectorStoreFileBatch{}
+		if err := env.Client.Get(f.Context(), client.ObjectKeyFromObject(b), current); err != nil {
+			f.Fatal(err)
 		}
-		return wanted(current)
-	}, func() string { return fmt.Sprintf("%s; status is %+v", hint, current.Status) })
-	return current
+		return current
+	}, accept)
 }
 
-// poll waits until a condition holds, and fails the test where it does not come to hold.
-func (w *world) poll(done func() bool, hint func() string) {
-	w.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.Fatalf("waited in vain: %s", hint())
+// awaitCalls waits until the API received n calls of an operation.
+func (f *fixture) awaitCalls(operation emulator.Operation, n int) {
+	f.Helper()
+	framework.Await(f, fmt.Sprintf("%d calls of %s", n, operation), func() int { return f.calls(operation) }, func(calls int) bool { return calls >= n })
+}
+
+// awaitEvent waits for an Event about an object with a reason and a text, and returns it.
+func (f *fixture) awaitEvent(b *v1alpha1.VectorStoreFileBatch, reason, text string) eventsv1.Event {
+	f.Helper()
+	matches := func(event eventsv1.Event) bool {
+		return event.Regarding.Name == b.Name && event.Reason == reason && strings.Contains(event.Note, text)
+	}
+	events := framework.Await(f, fmt.Sprintf("an Event %s with %q", reason, text), func() []eventsv1.Event {
+		var list eventsv1.EventList
+		if err := env.Client.List(f.Context(), &list, client.InNamespace(b.Namespace)); err != nil {
+			f.Fatal(err)
 		}
-	}
+		return list.Items
+	}, func(events []eventsv1.Event) bool { return slices.ContainsFunc(events, matches) })
+	return events[slices.IndexFunc(events, matches)]
 }
 
-// events are the reasons of the Events about an object.
-func (w *world) events(b *v1alpha1.VectorStoreFileBatch) map[string]eventsv1.Event {
-	w.Helper()
-	var list eventsv1.EventList
-	if err := k8s.List(w.Context(), &list, client.InNamespace(b.Namespace)); err != nil {
-		w.Fatal(err)
-	}
-	byReason := make(map[string]eventsv1.Event)
-	for _, event := range list.Items {
-		if event.Regarding.Name == b.Name {
-			byReason[event.Reason] = event
-		}
-	}
-	return byReason
+// calls returns the number of calls of the API; of all operations if none is given.
+func (f *fixture) calls(operations ...emulator.Operation) int {
+	return len(f.emulator.Calls(operations...))
 }
 
-// eventually an Event about the object has this reason.
-func (w *world) eventuallyEvent(b *v1alpha1.VectorStoreFileBatch, reason string) eventsv1.Event {
-	w.Helper()
-	w.poll(func() bool { _, there := w.events(b)[reason]; return there },
-		func() string { return fmt.Sprintf("for an Event %s; there are %v", reason, w.events(b)) })
-	return w.events(b)[reason]
+// fault injects a fault into the emulator.
+func (f *fixture) fault(fault emulator.Fault) { f.emulator.AddFault(fault) }
+
+// setPace sets how long the emulator takes for a file.
+func (f *fixture) setPace(pace time.Duration) {
+	f.emulator.Configure(func(s *emulator.Settings) { s.Pace = pace })
 }
 
-// calls are how often the upstream was called.
-func (w *world) calls(operations ...emulator.Operation) int {
-	return len(w.upstream.Calls(operations...))
-}
-
-// fault makes the upstream misbehave.
-func (w *world) fault(fault emulator.Fault) { w.upstream.AddFault(fault) }
-
-// pace sets how long the upstream takes for a file.
-func (w *world) pace(pace time.Duration) {
-	w.upstream.Configure(func(s *emulator.Settings) { s.Pace = pace })
-}
-
-// slow is a pace at which no batch ends within a test.
+// slow is a pace at which no batch finishes during a test.
 const slow = time.Hour

@@ -36,7 +36,7 @@ type throttler struct {
 
 	mu    sync.Mutex
 	queue queue
-	// waiting is the limiter that each object waits at. Its credentials can change meanwhile.
+	// waiting maps each waiting object to its Limiter. The credentials can change meanwhile.
 	waiting map[caller]*flowcontrol.Limiter[caller]
 }
 

@@ -22,9 +22,9 @@ func numberedFiles(name string, n int) []string {
 	return files
 }
 
-// refused counts the calls that met a 429.
-func (w *world) refused() (n int) {
-	for _, call := range w.upstream.Calls() {
+// rateLimitedCalls returns the number of calls that got a 429.
+func (f *fixture) rateLimitedCalls() (n int) {
+	for _, call := range f.emulator.Calls() {
 		if call.Status == http.StatusTooManyRequests {
 			n++
 		}
@@ -32,127 +32,127 @@ func (w *world) refused() (n int) {
 	return n
 }
 
-func TestCreatesWaitForLimitsThatAllObjectsWithTheCredentialsShare(t *testing.T) {
-	w := newWorld(t)
-	other := w.neighbour()
-	w.upstream.Configure(func(s *emulator.Settings) { s.EnforceLimits, s.Minute = true, limits.Window })
-	large := w.create(spec{FileIDs: numberedFiles("large", 2000)})
-	w.eventually(large, "for the batch", hasBatch)
+func TestThrottle_LimitsAreSharedByCredentials(t *testing.T) {
+	f := newFixture(t)
+	other := f.otherNamespace()
+	f.emulator.Configure(func(s *emulator.Settings) { s.EnforceLimits, s.Minute = true, limits.Window })
+	large := f.create(spec{FileIDs: numberedFiles("large", 2000)})
+	f.await(large, "the batch", hasBatch)
 	var small []*v1alpha1.VectorStoreFileBatch
 	for i := range 6 {
 		small = append(small, other.create(spec{FileIDs: numberedFiles(fmt.Sprint("small", i), 500)}))
 	}
-	waiting := other.eventuallyRow(small[5], "Waiting", progressing)
-	if _, started := waiting.Annotations[v1alpha1.AnnotationCreateStartedAt]; started {
-		t.Error("a create is called started that only waits")
+	waiting := other.awaitConditions(small[5], "Waiting", progressing)
+	if _, pending := waiting.Annotations[v1alpha1.AnnotationCreateStartedAt]; pending {
+		t.Error("a create is pending that was not admitted")
 	}
 	for _, b := range small {
-		other.eventuallyRow(b, "Completed", succeeded)
-		if n := writes.to(b); n > 6 {
-			t.Errorf("waiting cost %d writes in all", n)
+		other.awaitConditions(b, "Completed", succeeded)
+		if n := writes.of(b); n > 6 {
+			t.Errorf("a waiting object caused %d writes", n)
 		}
 	}
-	if n := w.refused(); n != 0 {
-		t.Errorf("%d calls met a 429", n)
+	if n := f.rateLimitedCalls(); n != 0 {
+		t.Errorf("%d calls got a 429", n)
 	}
-	if n := w.upstream.CreateCount(); n != 7 {
+	if n := f.emulator.CreateCount(); n != 7 {
 		t.Errorf("%d batches were created", n)
 	}
 }
 
-func TestWhoWaitsToBeCreatedCanStillBeCancelledAndDeleted(t *testing.T) {
-	w := newWorld(t)
-	w.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
-	w.eventuallyRow(w.create(spec{}), "RateLimited", progressing)
-	cancelledOne := w.create(spec{FileIDs: []string{"file-c"}})
-	deleted := w.create(spec{FileIDs: []string{"file-d"}})
-	w.eventuallyRow(deleted, "RateLimited", progressing)
-	w.patch(cancelledOne, `{"spec":{"cancel":true}}`)
-	w.eventuallyRow(cancelledOne, "Cancelled", cancelled)
-	w.deleteAndWait(deleted)
-	if n := w.calls(); n != 1 {
-		t.Errorf("%d calls were made, want the one that was refused", n)
+func TestThrottle_WaitingObjectIsCancelledAndDeleted(t *testing.T) {
+	f := newFixture(t)
+	f.fault(emulator.Fault{Operation: emulator.Create, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
+	f.awaitConditions(f.create(spec{}), "RateLimited", progressing)
+	toCancel := f.create(spec{FileIDs: []string{"file-c"}})
+	toDelete := f.create(spec{FileIDs: []string{"file-d"}})
+	f.awaitConditions(toDelete, "RateLimited", progressing)
+	f.patch(toCancel, `{"spec":{"cancel":true}}`)
+	f.awaitConditions(toCancel, "Cancelled", cancelled)
+	f.deleteAndWait(toDelete)
+	if n := f.calls(); n != 1 {
+		t.Errorf("%d calls were made, want the rate-limited one", n)
 	}
 }
 
-func TestARateLimitHoldsAllObjectsButNoCancel(t *testing.T) {
-	w := newWorld(t)
-	other := w.neighbour()
-	w.pace(slow)
-	running := w.create(spec{})
-	w.eventually(running, "for the batch", hasBatch)
-	w.fault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
-	w.eventuallyRow(running, "RateLimited", progressing)
-	held := other.create(spec{})
-	other.eventuallyRow(held, "RateLimited", progressing)
-	if n := w.calls(emulator.Create); n != 1 {
-		t.Errorf("%d creates were sent in spite of it", n-1)
+func TestThrottle_RateLimitDelaysAllButCancels(t *testing.T) {
+	f := newFixture(t)
+	other := f.otherNamespace()
+	f.setPace(slow)
+	running := f.create(spec{})
+	f.await(running, "the batch", hasBatch)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
+	f.awaitConditions(running, "RateLimited", progressing)
+	delayed := other.create(spec{})
+	other.awaitConditions(delayed, "RateLimited", progressing)
+	if n := f.calls(emulator.Create); n != 1 {
+		t.Errorf("%d creates were sent despite the rate limit", n-1)
 	}
-	w.patch(running, `{"spec":{"cancel":true}}`)
-	w.poll(func() bool { return w.calls(emulator.Cancel) == 1 }, func() string { return "for the cancel" })
+	f.patch(running, `{"spec":{"cancel":true}}`)
+	f.awaitCalls(emulator.Cancel, 1)
 }
 
-func TestAfterARateLimitAllGoOn(t *testing.T) {
-	w := newWorld(t)
-	w.fault(emulator.Fault{Times: 3, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "1"}})
+func TestThrottle_ResumesAfterRateLimit(t *testing.T) {
+	f := newFixture(t)
+	f.fault(emulator.Fault{Times: 3, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "1"}})
 	var objects []*v1alpha1.VectorStoreFileBatch
 	for i := range 20 {
-		objects = append(objects, w.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
+		objects = append(objects, f.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
 	}
 	for _, b := range objects {
-		w.eventuallyRow(b, "Completed", succeeded)
+		f.awaitConditions(b, "Completed", succeeded)
 	}
-	if n := w.refused(); n != 3 {
-		t.Errorf("%d calls met a 429, want 3", n)
+	if n := f.rateLimitedCalls(); n != 3 {
+		t.Errorf("%d calls got a 429, want 3", n)
 	}
 }
 
-func TestAnUpstreamThatHangsOnLooksDelaysNoCreateAndNoCancel(t *testing.T) {
-	w := newWorld(t)
-	other := w.stranger()
-	w.pace(slow)
+func TestThrottle_HangingPollsDelayNoOtherCalls(t *testing.T) {
+	f := newFixture(t)
+	other := f.otherServer()
+	f.setPace(slow)
 	var running []*v1alpha1.VectorStoreFileBatch
 	for i := range 2 * workers {
-		running = append(running, w.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
+		running = append(running, f.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
 	}
 	for _, b := range running {
-		w.eventually(b, "for the batch", hasBatch)
+		f.await(b, "the batch", hasBatch)
 	}
 	hanging := make(chan struct{})
 	t.Cleanup(func() { close(hanging) })
-	before := w.calls(emulator.Retrieve)
-	w.fault(emulator.Fault{Operation: emulator.Retrieve, Until: hanging})
-	w.poll(func() bool { return w.calls(emulator.Retrieve) > before+workers/4 }, func() string { return "for looks that hang" })
+	before := f.calls(emulator.Retrieve)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Until: hanging})
+	f.awaitCalls(emulator.Retrieve, before+workers/4+1)
 
-	began := time.Now()
-	b := w.create(spec{})
-	w.eventually(b, "for a create beside looks that hang", hasBatch)
+	start := time.Now()
+	b := f.create(spec{})
+	f.await(b, "the batch while polls hang", hasBatch)
 	for _, b := range running {
-		w.patch(b, `{"spec":{"cancel":true}}`)
+		f.patch(b, `{"spec":{"cancel":true}}`)
 	}
-	w.poll(func() bool { return w.calls(emulator.Cancel) == len(running) }, func() string { return "for the cancels" })
-	other.eventuallyRow(other.create(spec{}), "Completed", succeeded)
-	for _, call := range w.upstream.Calls(emulator.Retrieve) {
-		if call.Time.After(began) && call.Status != 0 {
-			t.Fatal("the looks do not hang, so this shows nothing")
+	f.awaitCalls(emulator.Cancel, len(running))
+	other.awaitConditions(other.create(spec{}), "Completed", succeeded)
+	for _, call := range f.emulator.Calls(emulator.Retrieve) {
+		if call.Time.After(start) && call.Status != 0 {
+			t.Fatal("the polls do not hang, so the test checks nothing")
 		}
 	}
 }
 
-func TestACallThatPanicsGivesItsTurnBack(t *testing.T) {
-	w := newWorld(t)
-	// More than there are places, so that nobody could look any more if they were lost.
-	left := &atomic.Int32{}
-	left.Store(2 * workers)
-	panics.Store(w.url, left)
+func TestThrottle_PanicReleasesPermit(t *testing.T) {
+	f := newFixture(t)
+	// More than there are seats, so that no poll could be admitted if they were lost.
+	remaining := &atomic.Int32{}
+	remaining.Store(2 * workers)
+	panics.Store(f.api.BaseURL(), remaining)
 	var objects []*v1alpha1.VectorStoreFileBatch
 	for i := range 2 * workers {
-		objects = append(objects, w.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
+		objects = append(objects, f.create(spec{FileIDs: numberedFiles(fmt.Sprint(i), 2)}))
 	}
 	for _, b := range objects {
-		w.eventuallyRow(b, "Completed", succeeded)
+		f.awaitConditions(b, "Completed", succeeded)
 	}
-	if n := left.Load(); n >= 0 {
-		t.Errorf("%d of the looks that were to panic were not made", n)
+	if n := remaining.Load(); n >= 0 {
+		t.Errorf("%d polls did not panic", n)
 	}
 }

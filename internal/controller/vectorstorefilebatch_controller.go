@@ -116,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	return r.finish(ctx, b, decision)
 }
 
-// jitter is how far a wait is lengthened or shortened at most.
+// jitter is the largest share by which a wait is lengthened or shortened.
 const jitter = 0.2
 
 // observe returns what is known of an object before anything is done.

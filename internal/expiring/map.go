@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Map creates its values on demand, and drops those that were not asked for during its lifetime.
+// Map creates its values on demand, and drops those that are not loaded for a lifetime.
 // It is safe for concurrent use.
 type Map[K comparable, V any] struct {
 	hooks    Hooks[V]

@@ -25,7 +25,7 @@ func TestMap_DropsUnusedEntries(t *testing.T) {
 			t.Fatalf("loaded %d, %d and %d; %d entries", first, again, other, m.Len())
 		}
 		for range 3 {
-			wait(5 * time.Minute)
+			advance(5 * time.Minute)
 			m.Load("a")
 		}
 		if diff := cmp.Diff([]int{2}, dropped); diff != "" || m.Len() != 1 {
@@ -34,7 +34,7 @@ func TestMap_DropsUnusedEntries(t *testing.T) {
 		if value := m.Load("b"); value != 3 {
 			t.Errorf("loaded %d after the entry was dropped", value)
 		}
-		wait(12 * time.Minute)
+		advance(12 * time.Minute)
 		if diff := cmp.Diff([]int{2, 1, 3}, dropped); diff != "" && len(dropped) != 3 || m.Len() != 0 {
 			t.Errorf("dropped with %d entries left (-want +got):\n%s", m.Len(), diff)
 		}
@@ -49,20 +49,20 @@ func TestMap_KeepsEntriesInUse(t *testing.T) {
 			InUse: func(value *bool) bool { return *value },
 		})
 		m.Load("a")
-		wait(time.Hour)
+		advance(time.Hour)
 		if m.Len() != 1 {
 			t.Fatalf("%d entries while the value is in use", m.Len())
 		}
 		inUse = false
-		wait(2 * time.Minute)
+		advance(2 * time.Minute)
 		if m.Len() != 0 {
-			t.Errorf("%d entries after the value was last used", m.Len())
+			t.Errorf("%d entries after the value is no longer in use", m.Len())
 		}
 	})
 }
 
-// wait lets time pass in the bubble of the test.
-func wait(d time.Duration) {
+// advance advances the clock of the test.
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }

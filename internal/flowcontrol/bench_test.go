@@ -13,24 +13,24 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
 )
 
-// BenchmarkTurn is a call that need not wait, beside so many that do.
-func BenchmarkTurn(b *testing.B) {
+// BenchmarkAcquire measures a call that is admitted immediately, with a number of waiting callers.
+func BenchmarkAcquire(b *testing.B) {
 	for _, waiting := range []int{0, 1000, 50_000} {
 		b.Run(fmt.Sprint(waiting, "-waiting"), func(b *testing.B) {
 			limits := flowcontrol.DefaultLimits()
 			limits.RequestsPerSecond, limits.Window = 1e6, time.Hour
-			pace := flowcontrol.New(limits, clock.RealClock{}, func(int, flowcontrol.Class) {}).For(connection)
+			limiter := flowcontrol.New(limits, clock.RealClock{}, func(int, flowcontrol.Class) {}).For(connection)
 			for key := range waiting + limits.FilesPerWindow {
-				if call := create(fmt.Sprint("vs_", key%1000), 1); pace.Acquire(key, call) == flowcontrol.Admitted {
-					pace.Release(key, flowcontrol.Outcome{})
+				if request := create(fmt.Sprint("vs_", key%1000), 1); limiter.Acquire(key, request) == flowcontrol.Admitted {
+					limiter.Release(key, flowcontrol.Outcome{})
 				}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if pace.Acquire(-1, read) != flowcontrol.Admitted {
-					b.Fatal("it has to wait")
+				if limiter.Acquire(-1, read) != flowcontrol.Admitted {
+					b.Fatal("not admitted")
 				}
-				pace.Release(-1, flowcontrol.Outcome{})
+				limiter.Release(-1, flowcontrol.Outcome{})
 			}
 		})
 	}

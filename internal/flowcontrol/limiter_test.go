@@ -18,7 +18,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// desk is a budget, and who was woken by it, in a bubble whose time passes by itself.
+// fixture is a Limiter, and the callers that it woke, in a synctest bubble.
 type fixture struct {
 	*testing.T
 	*flowcontrol.Limiter[string]
@@ -28,20 +28,20 @@ type fixture struct {
 	woken []string
 }
 
-// at runs a test on a budget with the default limits, changed as the test needs them.
-func withLimiter(t *testing.T, write func(*flowcontrol.Limits), test func(d *fixture)) {
+// withLimiter runs a test of a Limiter with changed default limits.
+func withLimiter(t *testing.T, change func(*flowcontrol.Limits), test func(f *fixture)) {
 	t.Helper()
 	limits := flowcontrol.DefaultLimits()
-	write(&limits)
+	change(&limits)
 	synctest.Test(t, func(t *testing.T) {
-		d := &fixture{T: t}
-		d.limiters = flowcontrol.New(limits, clock.RealClock{}, func(key string, _ flowcontrol.Class) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.woken = append(d.woken, key)
+		f := &fixture{T: t}
+		f.limiters = flowcontrol.New(limits, clock.RealClock{}, func(key string, _ flowcontrol.Class) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.woken = append(f.woken, key)
 		})
-		d.Limiter = d.limiters.For(connection)
-		test(d)
+		f.Limiter = f.limiters.For(connection)
+		test(f)
 	})
 }
 
@@ -58,316 +58,319 @@ func create(store string, files int) flowcontrol.Request {
 	return flowcontrol.Request{Class: flowcontrol.Write, Requests: 1, VectorStoreID: store, Files: files}
 }
 
-// wantWoken checks who was woken since the last time, in this order.
-func (d *fixture) wantWoken(want ...string) {
-	d.Helper()
+// wantWoken checks which callers were woken since the last check, in order.
+func (f *fixture) wantWoken(want ...string) {
+	f.Helper()
 	synctest.Wait()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if diff := cmp.Diff(want, slices.Clone(d.woken)); diff != "" {
-		d.Errorf("woken (-want +got):\n%s", diff)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if diff := cmp.Diff(want, slices.Clone(f.woken)); diff != "" {
+		f.Errorf("woken (-want +got):\n%s", diff)
 	}
-	d.woken = nil
+	f.woken = nil
 }
 
-func (d *fixture) mustGo(key string, call flowcontrol.Request) {
-	d.Helper()
-	if admission := d.Acquire(key, call); admission != flowcontrol.Admitted {
-		d.Fatalf("%s has to wait: %d", key, admission)
-	}
-}
-
-func (d *fixture) mustWait(key string, call flowcontrol.Request) {
-	d.Helper()
-	d.mustBe(flowcontrol.RateLimited, key, call)
-}
-
-func (d *fixture) mustBe(want flowcontrol.Admission, key string, call flowcontrol.Request) {
-	d.Helper()
-	if admission := d.Acquire(key, call); admission != want {
-		d.Fatalf("%s is told %d, want %d", key, admission, want)
+// admit acquires a request that must be admitted.
+func (f *fixture) admit(key string, request flowcontrol.Request) {
+	f.Helper()
+	if admission := f.Acquire(key, request); admission != flowcontrol.Admitted {
+		f.Fatalf("admission of %s is %d, want Admitted", key, admission)
 	}
 }
 
-// make makes a whole call, which must be possible.
-func (d *fixture) make(key string, call flowcontrol.Request) {
-	d.Helper()
-	d.mustGo(key, call)
-	d.Release(key, flowcontrol.Outcome{})
+// rateLimit acquires a request that must wait for the rate limits.
+func (f *fixture) rateLimit(key string, request flowcontrol.Request) {
+	f.Helper()
+	f.wantAdmission(flowcontrol.RateLimited, key, request)
 }
 
-func pass(d time.Duration) { <-time.After(d) }
+func (f *fixture) wantAdmission(want flowcontrol.Admission, key string, request flowcontrol.Request) {
+	f.Helper()
+	if admission := f.Acquire(key, request); admission != want {
+		f.Fatalf("admission of %s is %d, want %d", key, admission, want)
+	}
+}
 
-func TestCreatesInAStoreWaitForItsLimitAndForNoOtherStores(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 2 }, func(d *fixture) {
-		d.make("a", create("vs_1", 1))
-		pass(10 * time.Second)
-		d.make("b", create("vs_1", 1))
-		d.mustWait("c", create("vs_1", 1))
-		d.mustWait("d", create("vs_1", 1))
-		d.make("e", create("vs_2", 1))
-		d.make("f", read)
-		pass(49 * time.Second)
-		d.wantWoken()
-		pass(time.Second)
-		d.wantWoken("c")
-		d.mustGo("c", create("vs_1", 1))
-		pass(10 * time.Second)
-		d.wantWoken("d")
+// call makes a call that must be admitted.
+func (f *fixture) call(key string, request flowcontrol.Request) {
+	f.Helper()
+	f.admit(key, request)
+	f.Release(key, flowcontrol.Outcome{})
+}
+
+// advance advances the clock of the test.
+func advance(d time.Duration) { <-time.After(d) }
+
+func TestLimiter_CreatesPerStore(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 2 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		advance(10 * time.Second)
+		f.call("b", create("vs_1", 1))
+		f.rateLimit("c", create("vs_1", 1))
+		f.rateLimit("d", create("vs_1", 1))
+		f.call("e", create("vs_2", 1))
+		f.call("f", read)
+		advance(49 * time.Second)
+		f.wantWoken()
+		advance(time.Second)
+		f.wantWoken("c")
+		f.admit("c", create("vs_1", 1))
+		advance(10 * time.Second)
+		f.wantWoken("d")
 	})
 }
 
-func TestABacklogOfOneStoreDoesNotDelayTheOthers(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow, l.CreatesPerWindow = 100, 10 }, func(d *fixture) {
+func TestLimiter_BacklogOfOneStoreDelaysNoOther(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow, l.CreatesPerWindow = 100, 10 }, func(f *fixture) {
 		for i := range 1000 {
-			if key := fmt.Sprint(i); d.Acquire(key, create("vs_1", 1)) == flowcontrol.Admitted {
-				d.Release(key, flowcontrol.Outcome{})
+			if key := fmt.Sprint(i); f.Acquire(key, create("vs_1", 1)) == flowcontrol.Admitted {
+				f.Release(key, flowcontrol.Outcome{})
 			}
 		}
-		d.make("other", create("vs_2", 50))
+		f.call("other", create("vs_2", 50))
 	})
 }
 
-func TestFilesAreCountedOverAllStores(t *testing.T) {
-	withLimiter(t, defaults, func(d *fixture) {
-		d.make("a", create("vs_1", 1500))
-		pass(30 * time.Second)
-		d.make("b", create("vs_2", 500))
-		d.mustWait("c", create("vs_3", 501))
-		d.mustWait("d", create("vs_4", 1))
-		pass(30 * time.Second)
-		d.wantWoken("c", "d")
+func TestLimiter_FilesOfAllStores(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.call("a", create("vs_1", 1500))
+		advance(30 * time.Second)
+		f.call("b", create("vs_2", 500))
+		f.rateLimit("c", create("vs_3", 501))
+		f.rateLimit("d", create("vs_4", 1))
+		advance(30 * time.Second)
+		f.wantWoken("c", "d")
 	})
 }
 
-func TestTheLargestBatchGetsItsTurn(t *testing.T) {
+func TestLimiter_LargestBatchDoesNotStarve(t *testing.T) {
 	for _, files := range []int{2000, 5000} {
-		withLimiter(t, defaults, func(d *fixture) {
-			d.make("small", create("vs_1", 1))
-			d.mustWait("large", create("vs_1", files))
-			pass(time.Second)
-			d.mustWait("late", create("vs_2", 1))
-			pass(59 * time.Second)
-			d.wantWoken("large")
-			d.make("large", create("vs_1", files))
-			pass(time.Minute)
-			d.wantWoken("late")
+		withLimiter(t, defaults, func(f *fixture) {
+			f.call("small", create("vs_1", 1))
+			f.rateLimit("large", create("vs_1", files))
+			advance(time.Second)
+			f.rateLimit("late", create("vs_2", 1))
+			advance(59 * time.Second)
+			f.wantWoken("large")
+			f.call("large", create("vs_1", files))
+			advance(time.Minute)
+			f.wantWoken("late")
 		})
 	}
 }
 
-func TestACallCountsUntilAWindowAfterItsAnswer(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(d *fixture) {
-		d.mustGo("slow", create("vs_1", 1))
-		d.mustWait("next", create("vs_1", 1))
-		pass(90 * time.Second)
-		d.Release("slow", flowcontrol.Outcome{})
-		pass(59 * time.Second)
-		d.wantWoken()
-		pass(time.Second)
-		d.wantWoken("next")
+func TestLimiter_WindowStartsAtResponse(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		f.admit("slow", create("vs_1", 1))
+		f.rateLimit("next", create("vs_1", 1))
+		advance(90 * time.Second)
+		f.Release("slow", flowcontrol.Outcome{})
+		advance(59 * time.Second)
+		f.wantWoken()
+		advance(time.Second)
+		f.wantWoken("next")
 	})
 }
 
-func TestWhatWasNotSentIsGivenBack(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow, l.FilesPerWindow = 1, 1 }, func(d *fixture) {
-		d.mustGo("a", create("vs_1", 1))
-		d.mustWait("b", create("vs_1", 1))
-		d.Release("a", flowcontrol.Outcome{Unsent: true})
-		d.wantWoken("b")
-		d.Forget("b")
-		d.make("c", create("vs_1", 1))
+func TestLimiter_UnsentRequestIsRefunded(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow, l.FilesPerWindow = 1, 1 }, func(f *fixture) {
+		f.admit("a", create("vs_1", 1))
+		f.rateLimit("b", create("vs_1", 1))
+		f.Release("a", flowcontrol.Outcome{Unsent: true})
+		f.wantWoken("b")
+		f.Forget("b")
+		f.call("c", create("vs_1", 1))
 	})
 }
 
-func TestWhoLeavesIsNotWaitedFor(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 100 }, func(d *fixture) {
-		d.mustGo("a", create("vs_1", 100))
-		d.mustWait("large", create("vs_1", 100))
-		d.mustWait("b", create("vs_1", 50))
-		d.mustWait("c", create("vs_2", 50))
-		d.Release("a", flowcontrol.Outcome{})
-		d.Forget("large")
-		pass(time.Minute)
-		d.wantWoken("b", "c")
+func TestLimiter_ForgottenWaiterBlocksNoOther(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 100 }, func(f *fixture) {
+		f.admit("a", create("vs_1", 100))
+		f.rateLimit("large", create("vs_1", 100))
+		f.rateLimit("b", create("vs_1", 50))
+		f.rateLimit("c", create("vs_2", 50))
+		f.Release("a", flowcontrol.Outcome{})
+		f.Forget("large")
+		advance(time.Minute)
+		f.wantWoken("b", "c")
 	})
 }
 
-func TestAPlaceInLineIsKeptHoweverOftenOneAsks(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 1 }, func(d *fixture) {
-		d.make("a", create("vs_1", 1))
-		d.mustWait("b", create("vs_1", 1))
-		d.mustWait("c", create("vs_2", 1))
+func TestLimiter_PositionIsKept(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 1 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		f.rateLimit("b", create("vs_1", 1))
+		f.rateLimit("c", create("vs_2", 1))
 		for range 5 {
-			d.mustWait("b", create("vs_1", 1))
-			d.mustWait("a", create("vs_1", 1))
+			f.rateLimit("b", create("vs_1", 1))
+			f.rateLimit("a", create("vs_1", 1))
 		}
-		pass(time.Minute)
-		d.wantWoken("b")
-		d.make("b", create("vs_1", 1))
-		pass(time.Minute)
-		d.wantWoken("c")
-		d.make("c", create("vs_2", 1))
-		pass(time.Minute)
-		d.wantWoken("a")
+		advance(time.Minute)
+		f.wantWoken("b")
+		f.call("b", create("vs_1", 1))
+		advance(time.Minute)
+		f.wantWoken("c")
+		f.call("c", create("vs_2", 1))
+		advance(time.Minute)
+		f.wantWoken("a")
 	})
 }
 
-func TestATurnThatNobodyTakesIsLost(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 1 }, func(d *fixture) {
-		d.make("a", create("vs_1", 1))
-		d.mustWait("absent", create("vs_1", 1))
-		d.mustWait("b", create("vs_1", 1))
-		pass(time.Minute)
-		d.wantWoken("absent")
-		pass(15 * time.Second)
-		d.wantWoken("b")
-		d.make("b", create("vs_1", 1))
+func TestLimiter_UnclaimedAdmissionExpires(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 1 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		f.rateLimit("absent", create("vs_1", 1))
+		f.rateLimit("b", create("vs_1", 1))
+		advance(time.Minute)
+		f.wantWoken("absent")
+		advance(15 * time.Second)
+		f.wantWoken("b")
+		f.call("b", create("vs_1", 1))
 	})
 }
 
-func TestLooksArePacedAndChangesGoFirst(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(d *fixture) {
+func TestLimiter_WritesBeforeReads(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(f *fixture) {
 		for i := range 10 {
-			d.make(fmt.Sprint("look", i), read)
+			f.call(fmt.Sprint("read", i), read)
 		}
-		d.mustWait("look10", read)
+		f.rateLimit("read10", read)
 		for i := range 10 {
-			d.make(fmt.Sprint("change", i), write)
+			f.call(fmt.Sprint("write", i), write)
 		}
-		d.mustWait("change10", write)
-		pass(100 * time.Millisecond)
-		d.wantWoken("change10")
-		d.make("change10", write)
-		pass(1000 * time.Millisecond)
-		d.wantWoken()
-		pass(100 * time.Millisecond)
-		d.wantWoken("look10")
+		f.rateLimit("write10", write)
+		advance(100 * time.Millisecond)
+		f.wantWoken("write10")
+		f.call("write10", write)
+		advance(1000 * time.Millisecond)
+		f.wantWoken()
+		advance(100 * time.Millisecond)
+		f.wantWoken("read10")
 	})
 }
 
-func TestWhatDoesNotWaitIsPaidByTheOthers(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(d *fixture) {
-		d.Take(20 + 50)
-		d.mustWait("a", write)
-		pass(5 * time.Second)
-		d.wantWoken()
-		pass(100 * time.Millisecond)
-		d.wantWoken("a")
+func TestLimiter_TakeDelaysOthers(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(f *fixture) {
+		f.Take(20 + 50)
+		f.rateLimit("a", write)
+		advance(5 * time.Second)
+		f.wantWoken()
+		advance(100 * time.Millisecond)
+		f.wantWoken("a")
 	})
 }
 
-func TestARateLimitHoldsTheWholeConnectionThenOneCallFindsOut(t *testing.T) {
-	withLimiter(t, defaults, func(d *fixture) {
-		d.mustGo("a", read)
-		d.mustGo("b", read)
-		d.Release("a", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 20 * time.Second})
-		d.mustBe(flowcontrol.BackedOff, "c", read)
-		d.mustBe(flowcontrol.BackedOff, "d", read)
-		d.mustBe(flowcontrol.BackedOff, "e", create("vs_1", 1))
-		d.Release("b", flowcontrol.Outcome{}) // which was under way before
-		d.mustBe(flowcontrol.BackedOff, "e", create("vs_1", 1))
-		pass(20*time.Second - 1)
-		d.wantWoken()
-		pass(1)
-		d.wantWoken("e", "c")
-		d.mustGo("c", read)
-		d.Release("c", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 5 * time.Second})
-		pass(5 * time.Second)
-		d.wantWoken("d")
-		d.make("e", create("vs_1", 1))
-		d.make("f", read)
-		d.make("d", read)
+func TestLimiter_RetryAfterBacksOffThenAdmitsOneRequest(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.admit("a", read)
+		f.admit("b", read)
+		f.Release("a", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 20 * time.Second})
+		f.wantAdmission(flowcontrol.BackedOff, "c", read)
+		f.wantAdmission(flowcontrol.BackedOff, "d", read)
+		f.wantAdmission(flowcontrol.BackedOff, "e", create("vs_1", 1))
+		f.Release("b", flowcontrol.Outcome{}) // in flight before the back-off
+		f.wantAdmission(flowcontrol.BackedOff, "e", create("vs_1", 1))
+		advance(20*time.Second - 1)
+		f.wantWoken()
+		advance(1)
+		f.wantWoken("e", "c")
+		f.admit("c", read)
+		f.Release("c", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 5 * time.Second})
+		advance(5 * time.Second)
+		f.wantWoken("d")
+		f.call("e", create("vs_1", 1))
+		f.call("f", read)
+		f.call("d", read)
 	})
 }
 
-func TestARateLimitWithoutATimeHoldsLongerEachTime(t *testing.T) {
-	withLimiter(t, defaults, func(d *fixture) {
+func TestLimiter_BackoffDoublesWithoutRetryAfter(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
 		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-			d.mustGo("a", write)
-			d.Release("a", flowcontrol.Outcome{TooManyRequests: true})
-			d.mustBe(flowcontrol.BackedOff, "a", write)
-			pass(time.Duration(seconds)*time.Second - 1)
-			d.wantWoken()
-			pass(1)
-			d.wantWoken("a")
+			f.admit("a", write)
+			f.Release("a", flowcontrol.Outcome{TooManyRequests: true})
+			f.wantAdmission(flowcontrol.BackedOff, "a", write)
+			advance(time.Duration(seconds)*time.Second - 1)
+			f.wantWoken()
+			advance(1)
+			f.wantWoken("a")
 		}
-		d.make("a", write)
-		d.mustGo("a", write)
-		d.Release("a", flowcontrol.Outcome{TooManyRequests: true})
-		d.mustBe(flowcontrol.BackedOff, "a", write)
-		pass(time.Second)
-		d.wantWoken("a")
+		f.call("a", write)
+		f.admit("a", write)
+		f.Release("a", flowcontrol.Outcome{TooManyRequests: true})
+		f.wantAdmission(flowcontrol.BackedOff, "a", write)
+		advance(time.Second)
+		f.wantWoken("a")
 	})
 }
 
-func TestAHeldCancelHoldsTheOthersToo(t *testing.T) {
-	withLimiter(t, defaults, func(d *fixture) {
-		d.Observe(flowcontrol.Outcome{TooManyRequests: true, RetryAfter: time.Minute})
-		d.mustBe(flowcontrol.BackedOff, "a", read)
+func TestLimiter_ObservedRateLimitBacksOff(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.Observe(flowcontrol.Outcome{TooManyRequests: true, RetryAfter: time.Minute})
+		f.wantAdmission(flowcontrol.BackedOff, "a", read)
 	})
 }
 
-func TestConnectionsShareThePlacesAndOneThatHangsIsLeftFew(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.Reads = 8 }, func(d *fixture) {
-		other := d.limiters.For(upstream.Connection{APIKey: "other"})
+func TestLimiters_SeatsAreSharedByConnections(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Reads = 8 }, func(f *fixture) {
+		other := f.limiters.For(upstream.Connection{APIKey: "other"})
 		for i := range 6 {
-			d.mustGo(fmt.Sprint("hangs", i), read)
+			f.admit(fmt.Sprint("hangs", i), read)
 		}
-		d.mustBe(flowcontrol.Saturated, "hangs6", read) // a quarter of the places is left to others
+		f.wantAdmission(flowcontrol.Saturated, "hangs6", read) // a quarter of the seats remains for other connections
 		for i := range 2 {
 			if other.Acquire(fmt.Sprint("other", i), read) != flowcontrol.Admitted {
-				d.Fatal("a connection that hangs has all places")
+				f.Fatal("a connection whose calls hang has all seats")
 			}
 		}
 		if other.Acquire("other2", read) != flowcontrol.Saturated {
-			d.Fatal("there are more calls than places")
+			f.Fatal("there are more calls than seats")
 		}
-		d.mustGo("changes", write)
+		f.admit("write", write)
 		for i := range 5 {
-			d.Release(fmt.Sprint("hangs", i), flowcontrol.Outcome{Unanswered: true})
+			f.Release(fmt.Sprint("hangs", i), flowcontrol.Outcome{Unanswered: true})
 		}
-		d.wantWoken("other2")
-		d.Release("hangs5", flowcontrol.Outcome{Unanswered: true})
-		d.wantWoken("hangs6")
-		d.mustBe(flowcontrol.Saturated, "hangs7", read)
+		f.wantWoken("other2")
+		f.Release("hangs5", flowcontrol.Outcome{Unanswered: true})
+		f.wantWoken("hangs6")
+		f.wantAdmission(flowcontrol.Saturated, "hangs7", read)
 	})
 }
 
-func TestOneConnectionHasOneBudgetWhateverTheSecretsAreCalled(t *testing.T) {
-	withLimiter(t, defaults, func(d *fixture) {
+func TestLimiters_OnePerConnection(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
 		same := []upstream.Connection{
 			{APIKey: "key", BaseURL: upstream.DefaultBaseURL}, {APIKey: "key", BaseURL: upstream.DefaultBaseURL + "/"}, {APIKey: "key", CABundle: "-"},
 		}
 		others := []upstream.Connection{{APIKey: "key2"}, {APIKey: "key", Organization: "o"}, {APIKey: "key", Project: "p"}, {APIKey: "key", BaseURL: "https://other"}}
 		for _, c := range same {
-			if d.limiters.For(c) != d.Limiter {
-				d.Errorf("%s has another budget", c)
+			if f.limiters.For(c) != f.Limiter {
+				f.Errorf("%s has another Limiter", c)
 			}
 		}
 		for _, c := range others {
-			if d.limiters.For(c) == d.Limiter {
-				d.Errorf("%s has the same budget", c)
+			if f.limiters.For(c) == f.Limiter {
+				f.Errorf("%s has the same Limiter", c)
 			}
 		}
-		if n := d.limiters.Len(); n != 1+len(others) {
-			d.Errorf("there are %d budgets", n)
+		if n := f.limiters.Len(); n != 1+len(others) {
+			f.Errorf("there are %d Limiters, want %d", n, 1+len(others))
 		}
 	})
 }
 
-func TestABudgetGoesWhenNobodyNeedsIt(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.Window = time.Hour }, func(d *fixture) {
-		d.limiters.For(upstream.Connection{APIKey: "idle"})
-		d.make("a", create("vs_1", 1))
-		pass(30 * time.Minute)
-		if n := d.limiters.Len(); n != 1 {
-			d.Errorf("there are %d budgets, want the one that remembers a create", n)
+func TestLimiters_IdleLimiterIsDropped(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Window = time.Hour }, func(f *fixture) {
+		f.limiters.For(upstream.Connection{APIKey: "idle"})
+		f.call("a", create("vs_1", 1))
+		advance(30 * time.Minute)
+		if n := f.limiters.Len(); n != 1 {
+			f.Errorf("there are %d Limiters, want the one that counts a create", n)
 		}
-		pass(31 * time.Minute)
+		advance(31 * time.Minute)
 		synctest.Wait()
-		if n := d.limiters.Len(); n != 0 {
-			d.Errorf("%d budgets are left", n)
+		if n := f.limiters.Len(); n != 0 {
+			f.Errorf("%d Limiters remain", n)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// idleLifetime is how long a Limiter is kept that no caller uses.
+// idleLifetime is how long an unused Limiter is kept.
 const idleLifetime = 10 * time.Minute
 
 // Limiters holds one Limiter for each set of credentials. A Limiter is dropped when it was not

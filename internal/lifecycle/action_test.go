@@ -15,6 +15,6 @@ func TestAction_String(t *testing.T) {
 		names[action.String()] = true
 	}
 	if len(names) != 12 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
-		t.Errorf("the names are %v", names)
+		t.Errorf("the names of the actions are %v", names)
 	}
 }

@@ -9,12 +9,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// BenchmarkDecide is a poll that changes nothing: what the loop does most.
+// BenchmarkDecide measures the decision after a poll without changes, the most frequent one.
 func BenchmarkDecide(b *testing.B) {
 	o := tracked()
 	observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.InProgress)}
@@ -26,31 +25,17 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-func BenchmarkRequest2000Files(b *testing.B) {
-	o := newObject()
-	o.Spec.FileIDs = nil
-	for i := range 2000 {
-		o.Spec.FileIDs = append(o.Spec.FileIDs, fmt.Sprintf("file-%032d", i))
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if request, err := batch.CreateRequest(o); err != nil || len(request.FileIDs) != 2000 {
-			b.Fatalf("%d files: %v", len(request.FileIDs), err)
-		}
-	}
-}
-
-// BenchmarkStatusComparison is what decides that a poll writes nothing.
+// BenchmarkStatusComparison measures the comparison that saves the write after a poll without changes.
 func BenchmarkStatusComparison(b *testing.B) {
 	var files []upstream.FailedFile
 	for i := range 100 {
 		files = append(files, upstream.FailedFile{FileID: fmt.Sprintf("file-%032d", i), Code: "server_error", Message: "An internal error occurred."})
 	}
-	p := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, failures(100))}, result{files: files})
-	other := p.object.Status.DeepCopy()
+	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, failures(100))}, result{files: files})
+	previous := r.object.Status.DeepCopy()
 	b.ReportAllocs()
 	for b.Loop() {
-		if !equality.Semantic.DeepEqual(p.object.Status, *other) || len(other.FailedFiles) != 100 {
+		if !equality.Semantic.DeepEqual(r.object.Status, *previous) || len(previous.FailedFiles) != 100 {
 			b.Fatal("the statuses differ")
 		}
 	}

@@ -23,7 +23,7 @@ const (
 	unknown = metav1.ConditionUnknown
 )
 
-// tableLine is a line of the table of conditions in the design of the API.
+// tableRow is a row of the table of conditions in the API reference.
 type tableRow struct {
 	reasons []string
 
@@ -32,7 +32,7 @@ type tableRow struct {
 	kstatus status.Status
 }
 
-// table is the table of conditions, copied by hand: it must not follow from the config.
+// table is the table of conditions, written by hand: it must not be derived from the code under test.
 var table = []tableRow{
 	{[]string{"Creating", "CreateOutcomeUnknown", "InProgress", "Cancelling", "Deleting"}, unknown, yes, no, no, unknown, status.InProgressStatus},
 	{[]string{"Completed"}, yes, no, no, yes, yes, status.CurrentStatus},
@@ -50,13 +50,13 @@ var table = []tableRow{
 }
 
 var rowsByReason = func() map[string]tableRow {
-	lines := make(map[string]tableRow)
+	rows := make(map[string]tableRow)
 	for _, row := range table {
 		for _, reason := range row.reasons {
-			lines[reason] = row
+			rows[reason] = row
 		}
 	}
-	return lines
+	return rows
 }()
 
 func rowOf(reason string) (row tableRow, known bool) {
@@ -64,18 +64,18 @@ func rowOf(reason string) (row tableRow, known bool) {
 	return row, known
 }
 
-// conditions are the statuses that the line asks for.
-func (l tableRow) conditions() [5]metav1.Condition {
+// conditions returns the conditions of the row.
+func (r tableRow) conditions() [5]metav1.Condition {
 	return [...]metav1.Condition{
-		{Type: "Ready", Status: l.ready},
-		{Type: "Reconciling", Status: l.reconciling},
-		{Type: "Stalled", Status: l.stalled},
-		{Type: "Finished", Status: l.finished},
-		{Type: "Succeeded", Status: l.succeeded},
+		{Type: "Ready", Status: r.ready},
+		{Type: "Reconciling", Status: r.reconciling},
+		{Type: "Stalled", Status: r.stalled},
+		{Type: "Finished", Status: r.finished},
+		{Type: "Succeeded", Status: r.succeeded},
 	}
 }
 
-// judged is what kstatus, which Flux and kpt use, makes of an object.
+// kstatusOf returns the status that kstatus, which Flux and kpt use, computes for an object.
 func kstatusOf(t *testing.T, b *object) status.Status {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(b)
@@ -89,45 +89,45 @@ func kstatusOf(t *testing.T, b *object) status.Status {
 	return result.Status
 }
 
-// reached are ways into each state: a pass that ends in it.
+// examples are reconciliations that end with each reason.
 var examples = map[string][]reconciliation{
-	// The state is not written before the create's outcome, unless a tool removed conditions.
+	// This reason is not written before the outcome of the create, unless a tool removed conditions.
 	"Creating": {run(newObject(func(b *object) { b.Status.ObservedGeneration = 1 }), lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute)}}, epoch)},
 	"CreateOutcomeUnknown": {
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.UnknownOutcome)),
-		run(newObject(hasFinalizer, pendingSince(epoch)), lifecycle.State{}, epoch),
+		run(newObject(withFinalizer, pendingSince(epoch)), lifecycle.State{}, epoch),
 	},
 	"InProgress": {
 		run(newObject(), lifecycle.State{}, epoch),
 		run(newObject(adopted), lifecycle.State{}, epoch),
-		run(created(), lifecycle.State{}, epoch, result{batch: answer(wrongStatus)}),
+		run(created(), lifecycle.State{}, epoch, result{batch: answer(unknownStatus)}),
 	},
 	"Cancelling": {
-		run(created(wantsCancel), lifecycle.State{}, epoch),
+		run(created(cancelWanted), lifecycle.State{}, epoch),
 		run(created(cancelAccepted), lifecycle.State{}, epoch),
-		run(created(wantsCancel), lifecycle.State{}, epoch, fails(upstream.Rejected)),
+		run(created(cancelWanted), lifecycle.State{}, epoch, fails(upstream.Rejected)),
 	},
 	"Deleting": {
 		run(created(deletedAt(epoch)), lifecycle.State{}, epoch, fails(upstream.Transient)),
-		run(newObject(hasFinalizer, pendingSince(epoch), deletedAt(epoch)), lifecycle.State{}, epoch),
-		run(tracked(policy("DetachFiles"), deletedAt(epoch)), lifecycle.State{}, epoch),
-		run(tracked(policy("DetachFiles"), cancelAccepted, deletedAt(epoch)), lifecycle.State{}, epoch, result{detached: 1, left: 1}),
+		run(newObject(withFinalizer, pendingSince(epoch), deletedAt(epoch)), lifecycle.State{}, epoch),
+		run(tracked(deletionPolicy("DetachFiles"), deletedAt(epoch)), lifecycle.State{}, epoch),
+		run(tracked(deletionPolicy("DetachFiles"), cancelAccepted, deletedAt(epoch)), lifecycle.State{}, epoch, result{detached: 1, remaining: 1}),
 	},
 	"Completed": {
 		run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}),
-		run(created(allowed(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}),
+		run(created(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}),
 	},
-	"FilesFailed":         {run(created(allowed(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(2))})},
+	"FilesFailed":         {run(created(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(2))})},
 	"BatchFailed":         {run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Failed)})},
-	"Cancelled":           {run(newObject(wantsCancel), lifecycle.State{}, epoch), run(created(cancelAccepted), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})},
+	"Cancelled":           {run(newObject(cancelWanted), lifecycle.State{}, epoch), run(created(cancelAccepted), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})},
 	"CancelledExternally": {run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})},
 	"DeadlineExceeded": {
 		run(tracked(deadline(time.Hour), edited), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)}),
 		run(tracked(deadline(time.Hour), cancelAccepted), lifecycle.State{}, epoch.Add(time.Minute)),
 	},
 	"Suspended": {
-		run(newObject(suspends), lifecycle.State{}, epoch),
-		run(tracked(suspends, edited), lifecycle.State{}, epoch),
+		run(newObject(suspended), lifecycle.State{}, epoch),
+		run(tracked(suspended, edited), lifecycle.State{}, epoch),
 	},
 	"BatchNotFound": {run(created(), lifecycle.State{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))},
 	"Rejected": {
@@ -151,41 +151,41 @@ func TestConditions_MatchTable(t *testing.T) {
 	for _, row := range table {
 		for _, reason := range row.reasons {
 			if len(examples[reason]) == 0 {
-				t.Errorf("no way into state %s is tried", reason)
+				t.Errorf("reason %s has no example", reason)
 			}
-			for i, p := range examples[reason] {
-				t.Run(fmt.Sprintf("%s/%d", reason, i), func(t *testing.T) { testLine(t, row, reason, p) })
+			for i, r := range examples[reason] {
+				t.Run(fmt.Sprintf("%s/%d", reason, i), func(t *testing.T) { testTableRow(t, row, reason, r) })
 			}
 		}
 	}
 }
 
-func testLine(t *testing.T, row tableRow, reason string, p reconciliation) {
-	if p.reason() != reason {
-		t.Fatalf("after %s the state is %s: %s", p.performed(), p.reason(), p.message())
+func testTableRow(t *testing.T, row tableRow, reason string, r reconciliation) {
+	if r.reason() != reason {
+		t.Fatalf("after %s the reason is %s: %s", r.actionNames(), r.reason(), r.message())
 	}
-	if err := checkConditions(p.object.Status); err != nil {
+	if err := checkConditions(r.object.Status); err != nil {
 		t.Error(err)
 	}
 	want := row.kstatus
-	if !p.object.DeletionTimestamp.IsZero() {
-		want = status.TerminatingStatus // whatever the conditions say
+	if !r.object.DeletionTimestamp.IsZero() {
+		want = status.TerminatingStatus // regardless of the conditions
 	}
-	if got := kstatusOf(t, p.object); got != want {
-		t.Errorf("kstatus says %s, want %s", got, want)
+	if got := kstatusOf(t, r.object); got != want {
+		t.Errorf("kstatus is %s, want %s", got, want)
 	}
-	p.object.DeletionTimestamp = nil
-	if got := kstatusOf(t, p.object); got != row.kstatus {
-		t.Errorf("kstatus says %s of the conditions, want %s", got, row.kstatus)
+	r.object.DeletionTimestamp = nil
+	if got := kstatusOf(t, r.object); got != row.kstatus {
+		t.Errorf("kstatus is %s without the deletion, want %s", got, row.kstatus)
 	}
-	edited(p.object)
-	if got := kstatusOf(t, p.object); got != status.InProgressStatus {
-		t.Errorf("kstatus says %s once the spec was edited, want %s", got, status.InProgressStatus)
+	edited(r.object)
+	if got := kstatusOf(t, r.object); got != status.InProgressStatus {
+		t.Errorf("kstatus is %s after an edit of the spec, want %s", got, status.InProgressStatus)
 	}
 }
 
 func TestConditions_BeforeFirstReconcile(t *testing.T) {
 	if got := kstatusOf(t, newObject()); got != status.InProgressStatus {
-		t.Errorf("kstatus says %s of an object that nobody looked at, want %s", got, status.InProgressStatus)
+		t.Errorf("kstatus is %s before the first reconciliation, want %s", got, status.InProgressStatus)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// create decides for an object without a batch: create it, once.
+// create decides for an object without a batch: create the batch, once.
 func (s scope) create() Decision {
 	if s.observed.lastAction() == Create && s.observed.Err != nil {
 		return s.createFailed()
@@ -91,8 +91,8 @@ func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time
 	return d
 }
 
-// verifyCreate returns the decision to look for files that were attached since the create began.
-// The API counts in whole seconds, by its own clock.
+// verifyCreate returns the decision to check whether files were attached since the create began. The
+// API reports times in whole seconds of its own clock.
 func (s scope) verifyCreate(request upstream.CreateRequest, startedAt time.Time) Decision {
 	d := s.act(VerifyCreate)
 	ids := batch.FileIDs(request)

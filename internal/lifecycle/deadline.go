@@ -13,7 +13,7 @@ import (
 )
 
 // cancelGrace is how long a batch may take to stop after the deadline cancelled it. Deadlines are
-// for batches that are stuck, so the object does not wait for their end.
+// for batches that are stuck, so the object does not wait for them to finish.
 const cancelGrace = time.Minute
 
 // deadline returns when the batch has been in progress for too long. The time counts from the
@@ -56,8 +56,8 @@ func (s scope) cancelledByDeadline(status v1alpha1.VectorStoreFileBatchStatus) b
 	return !batch.CancelWanted(s.b) && status.CancelRequestedAt != nil && s.pastDeadline(status.CancelRequestedAt.Time)
 }
 
-// beforeDeadline lets the next reconciliation come by the deadline, or by the end of the grace
-// period after it.
+// beforeDeadline requeues the object no later than the deadline, or the end of the grace period after
+// it.
 func (s scope) beforeDeadline(d Decision) Decision {
 	if d.Action != Requeue || d.RequeueAfter <= 0 || d.Status.FinishedAt != nil {
 		return d
@@ -72,12 +72,12 @@ func (s scope) beforeDeadline(d Decision) Decision {
 	return d
 }
 
-// cancelGraceExpired reports whether a batch that the deadline cancelled has had its time to stop.
+// cancelGraceExpired reports whether the grace period of a batch that the deadline cancelled has expired.
 func (s scope) cancelGraceExpired() bool {
 	return s.cancelledByDeadline(s.b.Status) && !s.now.Before(s.b.Status.CancelRequestedAt.Add(cancelGrace))
 }
 
-// finalPoll polls a batch that has had its time to stop once more, and finishes the object.
+// finalPoll polls the batch once more after the grace period, and finishes the object.
 func (s scope) finalPoll() Decision {
 	answer := s.observed.Batch
 	switch {

@@ -20,7 +20,7 @@ func createdAt(at time.Time) change {
 	return func(b *object) { b.Status.CreatedAt = &metav1.Time{Time: at} }
 }
 
-func bornAt(at time.Time) change {
+func objectCreatedAt(at time.Time) change {
 	return func(b *object) { b.CreationTimestamp.Time = at }
 }
 
@@ -29,19 +29,19 @@ func TestDeadline_CountsFromLaterCreation(t *testing.T) {
 		b  *object
 		at time.Duration // from the epoch
 	}{
-		"batch made by the object":  {tracked(createdAt(epoch.Add(-50 * time.Minute))), 10 * time.Minute},
-		"old batch, adopted lately": {tracked(bornAt(epoch.Add(-time.Minute))), 59 * time.Minute},
-		"unknown to the upstream":   {tracked(func(b *object) { b.Status.CreatedAt = nil }), 0},
+		"created by the object":    {tracked(createdAt(epoch.Add(-50 * time.Minute))), 10 * time.Minute},
+		"old batch, adopted later": {tracked(objectCreatedAt(epoch.Add(-time.Minute))), 59 * time.Minute},
+		"no creation time":         {tracked(func(b *object) { b.Status.CreatedAt = nil }), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deadline(time.Hour)(test.b)
 			deadlineAt := epoch.Add(test.at)
-			p := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, deadlineAt.Add(-10*time.Second))
-			if p.performed() != "Poll" || p.final.RequeueAfter != 10*time.Second {
-				t.Fatalf("before the deadline it did %q, and looks again by %s", p.performed(), p.final.RequeueAfter)
+			r := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, deadlineAt.Add(-10*time.Second))
+			if r.actionNames() != "Poll" || r.final.RequeueAfter != 10*time.Second {
+				t.Fatalf("before the deadline: performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 			}
-			if p = run(test.b, p.state, deadlineAt); p.performed() != "Cancel" || p.reason() != v1alpha1.ReasonCancelling {
-				t.Errorf("at the deadline it did %q: %s", p.performed(), p.reason())
+			if r = run(test.b, r.state, deadlineAt); r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonCancelling {
+				t.Errorf("at the deadline: performed %q: %s", r.actionNames(), r.reason())
 			}
 		})
 	}
@@ -50,144 +50,144 @@ func TestDeadline_CountsFromLaterCreation(t *testing.T) {
 func TestDeadline_RequeuesInTime(t *testing.T) {
 	slow := lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}
 	in30s := deadline(time.Hour + 30*time.Second)
-	for name, p := range map[string]reconciliation{
-		"after a look":         run(tracked(in30s), slow, epoch),
+	for name, r := range map[string]reconciliation{
+		"after a poll":         run(tracked(in30s), slow, epoch),
 		"after a failure":      run(tracked(in30s), lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Poll, Failures: 9}}, epoch, fails(upstream.Transient)),
-		"before its time":      run(tracked(in30s), lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour)}}, epoch),
-		"asked to poll slowly": run(tracked(in30s), slow, epoch, result{batch: answer(upstream.InProgress, pollAfter(time.Hour))}),
-		"asked to slow down":   run(tracked(in30s), slow, epoch, result{err: &upstream.Error{Kind: upstream.RateLimited, RetryAfter: time.Hour}}),
-		"no such batch":        run(tracked(in30s), lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 9}}, epoch, fails(upstream.NotFound)),
+		"before the next call": run(tracked(in30s), lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour)}}, epoch),
+		"long poll interval":   run(tracked(in30s), slow, epoch, result{batch: answer(upstream.InProgress, pollAfter(time.Hour))}),
+		"rate limited":         run(tracked(in30s), slow, epoch, result{err: &upstream.Error{Kind: upstream.RateLimited, RetryAfter: time.Hour}}),
+		"batch not found":      run(tracked(in30s), lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 9}}, epoch, fails(upstream.NotFound)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p.final.RequeueAfter != 30*time.Second {
-				t.Fatalf("requeued after %s", p.final.RequeueAfter)
+			if r.final.RequeueAfter != 30*time.Second {
+				t.Fatalf("requeued after %s", r.final.RequeueAfter)
 			}
-			if p = p.again(result{batch: answer(upstream.Cancelled)}); p.performed() != "Cancel" || p.reason() != v1alpha1.ReasonDeadlineExceeded {
-				t.Errorf("did %q at the deadline: %s", p.performed(), p.reason())
+			if r = r.again(result{batch: answer(upstream.Cancelled)}); r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonDeadlineExceeded {
+				t.Errorf("performed %q at the deadline: %s", r.actionNames(), r.reason())
 			}
 		})
 	}
 }
 
 func TestDeadline_UnknownBeforeFirstPoll(t *testing.T) {
-	young := result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = epoch })}
+	newBatch := result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = epoch })}
 	for name, test := range map[string]struct {
-		b         *object
-		results   []result
-		performed string
+		b           *object
+		results     []result
+		wantActions string
 	}{
-		"created late":                 {newObject(deadline(time.Minute)), []result{young}, "Create"},
-		"created late, status lost":    {created(deadline(time.Minute)), []result{young}, "Poll"},
-		"adopted, and not looked at":   {newObject(adopted, deadline(time.Minute)), []result{young}, "Poll"},
-		"adopted, and cannot be found": {newObject(adopted, deadline(time.Minute)), []result{fails(upstream.NotFound)}, "Poll"},
+		"created late":              {newObject(deadline(time.Minute)), []result{newBatch}, "Create"},
+		"created late, status lost": {created(deadline(time.Minute)), []result{newBatch}, "Poll"},
+		"adopted, never polled":     {newObject(adopted, deadline(time.Minute)), []result{newBatch}, "Poll"},
+		"adopted, not found":        {newObject(adopted, deadline(time.Minute)), []result{fails(upstream.NotFound)}, "Poll"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, lifecycle.State{}, epoch, test.results...)
-			if p.performed() != test.performed || p.final.RequeueAfter != config.PollMin {
-				t.Errorf("did %q, and looks again after %s", p.performed(), p.final.RequeueAfter)
+			r := run(test.b, lifecycle.State{}, epoch, test.results...)
+			if r.actionNames() != test.wantActions || r.final.RequeueAfter != config.PollMin {
+				t.Errorf("performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 			}
-			if p = p.again(test.results...); p.performed() != "Poll" {
-				t.Errorf("did %q thereafter", p.performed())
+			if r = r.again(test.results...); r.actionNames() != "Poll" {
+				t.Errorf("performed %q next", r.actionNames())
 			}
 		})
 	}
 }
 
 func TestDeadline_MaximumValue(t *testing.T) {
-	p := run(tracked(func(b *object) { b.Spec.ActiveDeadlineSeconds = ptr(int64(math.MaxInt64)) }), lifecycle.State{}, epoch)
-	if p.performed() != "Poll" || p.final.RequeueAfter != config.PollMin {
-		t.Errorf("did %q, and looks again by %s", p.performed(), p.final.RequeueAfter)
+	r := run(tracked(func(b *object) { b.Spec.ActiveDeadlineSeconds = ptr(int64(math.MaxInt64)) }), lifecycle.State{}, epoch)
+	if r.actionNames() != "Poll" || r.final.RequeueAfter != config.PollMin {
+		t.Errorf("performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 	}
 }
 
 func TestDeadline_Outcomes(t *testing.T) {
-	finishedAtAPI := deadline(time.Hour)
-	later := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}
-	completedAtOnce := withChange(run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}).object, finishedAtAPI, edited)
+	exceeded := deadline(time.Hour)
+	notDue := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}
+	completed := withChange(runCompleted().object, exceeded, edited)
 	for name, test := range map[string]struct {
-		b         *object
-		then      upstream.Status
-		performed string
-		reason    string
-		part      string // of the message
+		b           *object
+		status      upstream.Status // of the batch after the cancel
+		wantActions string
+		reason      string
+		part        string // of the message
 	}{
-		"cancelled at it":                   {tracked(finishedAtAPI), upstream.Cancelled, "Cancel", "DeadlineExceeded", "activeDeadlineSeconds (1h0m0s)"},
-		"still runs":                        {tracked(finishedAtAPI), upstream.InProgress, "Cancel", "Cancelling", "Deadline exceeded (spec.activeDeadlineSeconds)"},
-		"completed before it was cancelled": {tracked(finishedAtAPI), upstream.Completed, "Cancel", "Completed", "2 of 2 files"},
-		"failed before it was cancelled":    {tracked(finishedAtAPI), upstream.Failed, "Cancel", "BatchFailed", "Batch failed"},
-		"spec.cancel was set too":           {tracked(finishedAtAPI, wantsCancel), upstream.Cancelled, "Cancel", "Cancelled", "Cancelled as requested"},
-		"suspended":                         {tracked(finishedAtAPI, suspends), upstream.Cancelled, "", "Suspended", "makes no API calls"},
-		"over already":                      {completedAtOnce, upstream.Cancelled, "", "Completed", "2 of 2 files"},
-		"not reached":                       {tracked(deadline(time.Hour + time.Second)), upstream.InProgress, "", "InProgress", "batch_1"},
-		"only the list of failures missing": {tracked(finishedAtAPI, func(b *object) { b.Status.Status = "cancelled" }), upstream.Cancelled, "", "InProgress", "batch_1"},
-		"adopted, and nothing is held":      {tracked(adopted, finishedAtAPI, func(b *object) { b.Finalizers = nil }), upstream.Cancelled, "Cancel", "DeadlineExceeded", "1h0m0s"},
+		"cancelled":                   {tracked(exceeded), upstream.Cancelled, "Cancel", "DeadlineExceeded", "activeDeadlineSeconds (1h0m0s)"},
+		"in progress":                 {tracked(exceeded), upstream.InProgress, "Cancel", "Cancelling", "Deadline exceeded (spec.activeDeadlineSeconds)"},
+		"completed before the cancel": {tracked(exceeded), upstream.Completed, "Cancel", "Completed", "2 of 2 files"},
+		"failed before the cancel":    {tracked(exceeded), upstream.Failed, "Cancel", "BatchFailed", "Batch failed"},
+		"spec.cancel is set too":      {tracked(exceeded, cancelWanted), upstream.Cancelled, "Cancel", "Cancelled", "Cancelled as requested"},
+		"suspended":                   {tracked(exceeded, suspended), upstream.Cancelled, "", "Suspended", "makes no API calls"},
+		"finished":                    {completed, upstream.Cancelled, "", "Completed", "2 of 2 files"},
+		"not reached":                 {tracked(deadline(time.Hour + time.Second)), upstream.InProgress, "", "InProgress", "batch_1"},
+		"failed files not listed yet": {tracked(exceeded, func(b *object) { b.Status.Status = "cancelled" }), upstream.Cancelled, "", "InProgress", "batch_1"},
+		"adopted, no finalizer":       {tracked(adopted, exceeded, func(b *object) { b.Finalizers = nil }), upstream.Cancelled, "Cancel", "DeadlineExceeded", "1h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(withObserved(test.b), later, epoch, result{batch: answer(test.then)})
-			if p.performed() != test.performed || p.reason() != test.reason || !strings.Contains(p.message(), test.part) {
-				t.Errorf("did %q: %s: %s", p.performed(), p.reason(), p.message())
+			r := run(withObserved(test.b), notDue, epoch, result{batch: answer(test.status)})
+			if r.actionNames() != test.wantActions || r.reason() != test.reason || !strings.Contains(r.message(), test.part) {
+				t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
 			}
 		})
 	}
 }
 
-// withObserved is an object whose spec has been looked at, so that nothing is due out of turn.
+// withObserved returns a copy whose generation is observed, so that no call is due early.
 func withObserved(b *object) *object {
 	return withChange(b, func(b *object) { b.Status.ObservedGeneration = b.Generation })
 }
 
-// runAt makes a pass over what an earlier one left, at a time.
-func runAt(p reconciliation, at time.Time, results ...result) reconciliation {
-	return run(p.object, p.state, at, results...)
+// runAt runs another reconciliation at a time.
+func runAt(r reconciliation, at time.Time, results ...result) reconciliation {
+	return run(r.object, r.state, at, results...)
 }
 
 func TestDeadline_StuckBatch(t *testing.T) {
-	p := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
-	for p.object.Status.FinishedAt == nil {
-		if left := epoch.Add(time.Minute).Sub(p.next); left < 0 || p.reason() != v1alpha1.ReasonCancelling {
-			t.Fatalf("%s: looks again %s after the minute", p.reason(), -left)
+	r := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
+	for r.object.Status.FinishedAt == nil {
+		if left := epoch.Add(time.Minute).Sub(r.next); left < 0 || r.reason() != v1alpha1.ReasonCancelling {
+			t.Fatalf("%s: requeued %s after the minute", r.reason(), -left)
 		}
-		p = p.again()
+		r = r.again()
 	}
-	if p.performed() != "Poll" || p.reason() != v1alpha1.ReasonDeadlineExceeded || p.object.Status.Status != "in_progress" {
-		t.Errorf("did %q: %s, with the batch %s", p.performed(), p.reason(), p.object.Status.Status)
+	if r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonDeadlineExceeded || r.object.Status.Status != "in_progress" {
+		t.Errorf("performed %q: %s, status %s", r.actionNames(), r.reason(), r.object.Status.Status)
 	}
-	if got := p.object.Status.FinishedAt.Sub(epoch); got != time.Minute || p.warned(v1alpha1.ReasonDeadlineExceeded) == "" {
-		t.Errorf("given up after %s, told %+v", got, p.events)
+	if got := r.object.Status.FinishedAt.Sub(epoch); got != time.Minute || r.warning(v1alpha1.ReasonDeadlineExceeded) == "" {
+		t.Errorf("given up after %s, Events %+v", got, r.events)
 	}
-	late := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
-	if late = runAt(late, epoch.Add(time.Minute), result{batch: answer(upstream.Completed)}); late.reason() != v1alpha1.ReasonCompleted {
-		t.Errorf("a batch that completed after all is told to be %s, after %q", late.reason(), late.performed())
+	completed := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
+	if completed = runAt(completed, epoch.Add(time.Minute), result{batch: answer(upstream.Completed)}); completed.reason() != v1alpha1.ReasonCompleted {
+		t.Errorf("a batch that completed within the minute: %s after %q", completed.reason(), completed.actionNames())
 	}
 	down := run(tracked(deadline(time.Hour)), lifecycle.State{}, epoch)
 	for down.object.Status.FinishedAt == nil {
 		down = down.again(fails(upstream.Transient))
 	}
 	if got := down.object.Status.FinishedAt.Sub(epoch); got != time.Minute {
-		t.Errorf("given up after %s while the upstream is down", got)
+		t.Errorf("given up after %s while the API is unavailable", got)
 	}
 }
 
-func TestDeadline_UserCancelIsFollowed(t *testing.T) {
+func TestDeadline_SpecCancelIsFollowed(t *testing.T) {
 	for name, b := range map[string]*object{
-		"before the deadline":    tracked(deadline(2*time.Hour), wantsCancel, cancelAccepted),
-		"after the deadline":     tracked(deadline(time.Hour), wantsCancel, cancelAccepted),
-		"before, and unset then": tracked(deadline(2*time.Hour), cancelAccepted),
+		"before the deadline": tracked(deadline(2*time.Hour), cancelWanted, cancelAccepted),
+		"after the deadline":  tracked(deadline(time.Hour), cancelWanted, cancelAccepted),
+		"before, then unset":  tracked(deadline(2*time.Hour), cancelAccepted),
 	} {
-		p := run(b, lifecycle.State{}, epoch.Add(90*time.Minute))
-		if p.performed() != "Poll" || p.reason() != v1alpha1.ReasonCancelling {
-			t.Errorf("%s: did %q: %s", name, p.performed(), p.reason())
+		r := run(b, lifecycle.State{}, epoch.Add(90*time.Minute))
+		if r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonCancelling {
+			t.Errorf("%s: performed %q: %s", name, r.actionNames(), r.reason())
 		}
-		if p = p.again(result{batch: answer(upstream.Cancelled)}); p.reason() != v1alpha1.ReasonCancelled {
-			t.Errorf("%s: the end is %s", name, p.reason())
+		if r = r.again(result{batch: answer(upstream.Cancelled)}); r.reason() != v1alpha1.ReasonCancelled {
+			t.Errorf("%s: finished as %s", name, r.reason())
 		}
 	}
 }
 
-func TestDeadline_CancelIsNotIrrevocableEvent(t *testing.T) {
-	p := run(tracked(deadline(time.Hour), cancelAccepted, edited), lifecycle.State{}, epoch)
-	if p.performed() != "Poll" || p.warned(v1alpha1.ReasonCancelIrrevocable) != "" || !strings.Contains(p.message(), "Deadline exceeded (spec.activeDeadlineSeconds)") {
-		t.Errorf("did %q, told %+v: %s", p.performed(), p.events, p.message())
+func TestDeadline_NoCancelIrrevocableEvent(t *testing.T) {
+	r := run(tracked(deadline(time.Hour), cancelAccepted, edited), lifecycle.State{}, epoch)
+	if r.actionNames() != "Poll" || r.warning(v1alpha1.ReasonCancelIrrevocable) != "" || !strings.Contains(r.message(), "Deadline exceeded (spec.activeDeadlineSeconds)") {
+		t.Errorf("performed %q, Events %+v: %s", r.actionNames(), r.events, r.message())
 	}
 }
 
@@ -198,25 +198,25 @@ func TestDeadline_ExceededIsFinal(t *testing.T) {
 	} {
 		for edit, apply := range map[string]change{
 			"none": edited, "longer": deadline(time.Hour * 100), "unset": func(b *object) { b.Spec.ActiveDeadlineSeconds = nil },
-			"cancel": wantsCancel, "suspend": suspends, "failures allowed": allowed(5),
+			"cancel": cancelWanted, "suspend": suspended, "maxFailedFiles": maxFailedFiles(5),
 		} {
-			p := run(withChange(first.object, apply, edited), lifecycle.State{}, epoch.Add(time.Hour))
-			if p.performed() != "" || p.reason() != v1alpha1.ReasonDeadlineExceeded || p.message() != first.message() || !p.next.IsZero() || len(p.events) != 0 {
-				t.Errorf("%s, edited %s: did %q: %s: %s", name, edit, p.performed(), p.reason(), p.message())
+			r := run(withChange(first.object, apply, edited), lifecycle.State{}, epoch.Add(time.Hour))
+			if r.actionNames() != "" || r.reason() != v1alpha1.ReasonDeadlineExceeded || r.message() != first.message() || !r.next.IsZero() || len(r.events) != 0 {
+				t.Errorf("%s, edited %s: performed %q: %s: %s", name, edit, r.actionNames(), r.reason(), r.message())
 			}
 		}
 	}
 }
 
-func TestDeadline_CancelBacksOffAfterItsOwnFailures(t *testing.T) {
-	p := run(tracked(deadline(time.Hour)), lifecycle.State{}, epoch, fails(upstream.Transient))
-	if p.performed() != "Cancel" || p.reason() != v1alpha1.ReasonUpstreamUnavailable || p.final.RequeueAfter != time.Second {
-		t.Fatalf("did %q: %s, by %s", p.performed(), p.reason(), p.final.RequeueAfter)
+func TestDeadline_CancelFailureBacksOff(t *testing.T) {
+	r := run(tracked(deadline(time.Hour)), lifecycle.State{}, epoch, fails(upstream.Transient))
+	if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonUpstreamUnavailable || r.final.RequeueAfter != time.Second {
+		t.Fatalf("performed %q: %s, requeued after %s", r.actionNames(), r.reason(), r.final.RequeueAfter)
 	}
-	if early := run(p.object, p.state, epoch); early.performed() != "" {
-		t.Errorf("did %q at once", early.performed())
+	if early := run(r.object, r.state, epoch); early.actionNames() != "" {
+		t.Errorf("performed %q before the retry is due", early.actionNames())
 	}
-	if p = p.again(fails(upstream.Rejected), result{batch: answer(upstream.Completed)}); p.performed() != "Cancel Poll" || p.reason() != v1alpha1.ReasonCompleted {
-		t.Errorf("did %q: %s", p.performed(), p.reason())
+	if r = r.again(fails(upstream.Rejected), result{batch: answer(upstream.Completed)}); r.actionNames() != "Cancel Poll" || r.reason() != v1alpha1.ReasonCompleted {
+		t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 	}
 }

@@ -111,7 +111,7 @@ type Event struct {
 }
 
 // Decide returns the next step for an object. The caller performs it, records the result in
-// observed, and asks again, until the action is terminal.
+// observed, and calls Decide again, until the action is terminal.
 func (c Config) Decide(b *v1alpha1.VectorStoreFileBatch, observed Observed, now time.Time) Decision {
 	s := scope{Config: c, b: b, observed: observed, now: now}
 	switch {
@@ -145,7 +145,7 @@ func (s scope) cancelAccepted() bool {
 }
 
 // due reports whether an action may be taken now. A changed spec is reconciled at once. A cancel
-// waits for its own failures only, so that neither polling nor its errors delay it.
+// is delayed only by its own failures, not by polls or their errors.
 func (s scope) due(action Action) bool {
 	state := s.observed.State
 	if !s.now.Before(state.NextCall) || s.b.Generation != s.b.Status.ObservedGeneration || s.finalAttempt() {

@@ -155,7 +155,7 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 	return s.requeue(c, state, min(backoff(minBackoff, maxBackoff, state.Failures), left), min(notBefore, left))
 }
 
-// leftBehind names what remains at the API if the deletion gives up on an action.
+// leftBehind names what remains at the API if the deletion times out during an action.
 func (s scope) leftBehind(action Action) string {
 	name, store := "batch "+batch.ID(s.b), s.b.Spec.VectorStoreID
 	if batch.ID(s.b) == "" {
@@ -171,7 +171,7 @@ func (s scope) leftBehind(action Action) string {
 	}
 }
 
-// finalizeDeadline returns when the deletion gives up. Each file that is detached extends it.
+// finalizeDeadline returns when the deletion times out. Each file that is detached extends it.
 func (s scope) finalizeDeadline(state State) time.Time {
 	start := s.b.DeletionTimestamp.Time
 	if state.DetachedAt.After(start) {
@@ -185,12 +185,12 @@ func (s scope) finalizeTimedOut() bool {
 	return !s.b.DeletionTimestamp.IsZero() && !s.now.Before(s.finalizeDeadline(s.observed.State))
 }
 
-// finalAttempt reports whether a deletion that failed so far has to be tried now or never.
+// finalAttempt reports whether this is the last attempt of a deletion that has failed so far.
 func (s scope) finalAttempt() bool {
 	return s.observed.State.Failures > 0 && s.finalizeTimedOut()
 }
 
-// beforeFinalizeTimeout lets the last attempt of a deletion come in time.
+// beforeFinalizeTimeout requeues the object no later than the finalize timeout, for the last attempt.
 func (s scope) beforeFinalizeTimeout(d Decision) Decision {
 	left := s.finalizeDeadline(d.State).Sub(s.now)
 	if d.Action == Requeue && d.RequeueAfter > 0 && left > 0 {

@@ -15,52 +15,52 @@ import (
 )
 
 var (
-	detaching = policy(v1alpha1.DeletionPolicyDetachFiles)
-	deleted   = deletedAt(epoch)
+	detachFiles = deletionPolicy(v1alpha1.DeletionPolicyDetachFiles)
+	deleted     = deletedAt(epoch)
 )
 
 func TestDetach(t *testing.T) {
-	gone := fails(upstream.NotFound)
+	notFound := fails(upstream.NotFound)
 	for name, test := range map[string]struct {
-		b         *object
-		results   []result
-		performed string // in all passes
+		b           *object
+		results     []result
+		wantActions string // of all reconciliations
 	}{
-		"in progress":               {tracked(detaching, deleted), nil, "Cancel, Detach"},
-		"completed meanwhile":       {tracked(detaching, deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel, Detach"},
-		"cancel refused, it's over": {tracked(detaching, deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll, Detach"},
-		"cancel taken already":      {tracked(detaching, cancelAccepted, deleted), nil, "Detach"},
-		"over":                      {withChange(completedAtOnce().object, detaching, deleted), nil, "Detach"},
-		"failures not listed yet":   {tracked(detaching, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "Detach"},
-		"adopted":                   {tracked(adopted, detaching, deleted), nil, "Cancel, Detach"},
-		"adopted, and over":         {withChange(completedAtOnce(adopted).object, detaching, deleted), nil, "Detach"},
-		"batch gone":                {tracked(detaching, deleted), []result{gone, gone}, "Cancel Poll Detach"},
-		"several portions":          {tracked(detaching, cancelAccepted, deleted), []result{{detached: 25, left: 15}, {detached: 40}}, "Detach, Detach"},
-		"never created":             {newObject(hasFinalizer, detaching, deleted), nil, ""},
-		"cancelled before created":  {withChange(run(newObject(hasFinalizer, wantsCancel), lifecycle.State{}, epoch).object, detaching, deleted), nil, ""},
-		"cancelled, stray intent":   {withChange(run(newObject(hasFinalizer, wantsCancel), lifecycle.State{}, epoch).object, pendingSince(epoch), detaching, deleted), nil, ""},
-		"lost create, settled":      {newObject(hasFinalizer, detaching, deleted, pendingSince(epoch.Add(-time.Hour))), nil, "Detach"},
-		"lost create, in portions":  {newObject(hasFinalizer, detaching, deleted, pendingSince(epoch.Add(-time.Hour))), []result{{detached: 25, left: 1}, {detached: 26}}, "Detach, Detach"},
-		"lost create, under way":    {newObject(hasFinalizer, detaching, deleted, pendingSince(epoch)), nil, ", Detach"},
-		"policy changed to Cancel":  {withChange(completedAtOnce(detaching).object, policy("Cancel"), deleted), nil, ""},
-		"suspended":                 {tracked(detaching, suspends, deleted), nil, "Cancel, Detach"},
+		"in progress":                {tracked(detachFiles, deleted), nil, "Cancel, Detach"},
+		"completed meanwhile":        {tracked(detachFiles, deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel, Detach"},
+		"cancel rejected, completed": {tracked(detachFiles, deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll, Detach"},
+		"cancel accepted":            {tracked(detachFiles, cancelAccepted, deleted), nil, "Detach"},
+		"finished":                   {withChange(runCompleted().object, detachFiles, deleted), nil, "Detach"},
+		"failed files not listed":    {tracked(detachFiles, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "Detach"},
+		"adopted":                    {tracked(adopted, detachFiles, deleted), nil, "Cancel, Detach"},
+		"adopted, finished":          {withChange(runCompleted(adopted).object, detachFiles, deleted), nil, "Detach"},
+		"batch gone":                 {tracked(detachFiles, deleted), []result{notFound, notFound}, "Cancel Poll Detach"},
+		"several calls":              {tracked(detachFiles, cancelAccepted, deleted), []result{{detached: 25, remaining: 15}, {detached: 40}}, "Detach, Detach"},
+		"never created":              {newObject(withFinalizer, detachFiles, deleted), nil, ""},
+		"cancelled before create":    {withChange(run(newObject(withFinalizer, cancelWanted), lifecycle.State{}, epoch).object, detachFiles, deleted), nil, ""},
+		"cancelled, create pending":  {withChange(run(newObject(withFinalizer, cancelWanted), lifecycle.State{}, epoch).object, pendingSince(epoch), detachFiles, deleted), nil, ""},
+		"lost create, timed out":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), nil, "Detach"},
+		"lost create, several calls": {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []result{{detached: 25, remaining: 1}, {detached: 26}}, "Detach, Detach"},
+		"lost create, in flight":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch)), nil, ", Detach"},
+		"policy changed to Cancel":   {withChange(runCompleted(detachFiles).object, deletionPolicy("Cancel"), deleted), nil, ""},
+		"suspended":                  {tracked(detachFiles, suspended, deleted), nil, "Cancel, Detach"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, lifecycle.State{}, epoch, test.results...)
-			reconciliations := []string{p.performed()}
-			for used := len(p.actions); p.final.Action == lifecycle.Requeue; used += len(p.actions) {
-				if p.reason() != v1alpha1.ReasonDeleting || len(reconciliations) > 5 {
-					t.Fatalf("did %q: %s: %s", reconciliations, p.reason(), p.message())
+			r := run(test.b, lifecycle.State{}, epoch, test.results...)
+			reconciliations := []string{r.actionNames()}
+			for calls := len(r.actions); r.final.Action == lifecycle.Requeue; calls += len(r.actions) {
+				if r.reason() != v1alpha1.ReasonDeleting || len(reconciliations) > 5 {
+					t.Fatalf("performed %q: %s: %s", reconciliations, r.reason(), r.message())
 				}
-				p = p.again(test.results[min(used, len(test.results)):]...)
-				reconciliations = append(reconciliations, p.performed())
+				r = r.again(test.results[min(calls, len(test.results)):]...)
+				reconciliations = append(reconciliations, r.actionNames())
 			}
-			if got := strings.Join(reconciliations, ", "); got != test.performed || p.final.Action != lifecycle.RemoveFinalizer {
-				t.Errorf("did %q, then %s", got, p.final.Action)
+			if got := strings.Join(reconciliations, ", "); got != test.wantActions || r.final.Action != lifecycle.RemoveFinalizer {
+				t.Errorf("performed %q, then %s", got, r.final.Action)
 			}
-			for _, event := range p.events {
+			for _, event := range r.events {
 				if event.Warning {
-					t.Errorf("warned: %+v", event)
+					t.Errorf("unexpected warning: %+v", event)
 				}
 			}
 		})
@@ -68,71 +68,71 @@ func TestDetach(t *testing.T) {
 }
 
 func TestDetach_Progress(t *testing.T) {
-	p := run(tracked(detaching, deleted), lifecycle.State{}, epoch)
-	if !strings.Contains(p.message(), "detaching its files") || p.object.Status.CancelRequestedAt == nil || p.final.RequeueAfter > time.Second {
-		t.Fatalf("%s, and looks again after %s", p.message(), p.final.RequeueAfter)
+	r := run(tracked(detachFiles, deleted), lifecycle.State{}, epoch)
+	if !strings.Contains(r.message(), "detaching its files") || r.object.Status.CancelRequestedAt == nil || r.final.RequeueAfter > time.Second {
+		t.Fatalf("%s, requeued after %s", r.message(), r.final.RequeueAfter)
 	}
-	p = p.again(result{detached: 25, left: 15})
-	if !strings.Contains(p.message(), "25 of 40 files") || p.object.Status.DetachedFiles != 25 || p.state.LastDetached != "file-025" {
-		t.Fatalf("%s; %d detached, up to %q", p.message(), p.object.Status.DetachedFiles, p.state.LastDetached)
+	r = r.again(result{detached: 25, remaining: 15})
+	if !strings.Contains(r.message(), "25 of 40 files") || r.object.Status.DetachedFiles != 25 || r.state.LastDetached != "file-025" {
+		t.Fatalf("%s; %d detached, the last is %q", r.message(), r.object.Status.DetachedFiles, r.state.LastDetached)
 	}
-	if early := run(p.object, p.state, epoch); early.performed() != "" || early.message() != p.message() {
-		t.Errorf("did %q at once: %s", early.performed(), early.message())
+	if early := run(r.object, r.state, epoch); early.actionNames() != "" || early.message() != r.message() {
+		t.Errorf("performed %q before the next call is due: %s", early.actionNames(), early.message())
 	}
-	p = p.again(result{err: &upstream.Error{Kind: upstream.Transient, Message: "it went wrong"}, detached: 30, left: 10})
-	if !strings.Contains(p.message(), "Not all files could be detached from the vector store; retrying: it went wrong") || p.object.Status.DetachedFiles != 30 {
-		t.Errorf("%s; %d detached", p.message(), p.object.Status.DetachedFiles)
+	r = r.again(result{err: &upstream.Error{Kind: upstream.Transient, Message: "the call failed"}, detached: 30, remaining: 10})
+	if !strings.Contains(r.message(), "Not all files could be detached from the vector store; retrying: the call failed") || r.object.Status.DetachedFiles != 30 {
+		t.Errorf("%s; %d detached", r.message(), r.object.Status.DetachedFiles)
 	}
-	p = p.again(fails(upstream.NoCredentials))
-	if p.object.Status.DetachedFiles != 30 || p.state.LastDetached != "file-030" {
-		t.Errorf("a pass that got nowhere forgot what was done: %d detached, up to %q", p.object.Status.DetachedFiles, p.state.LastDetached)
+	r = r.again(fails(upstream.NoCredentials))
+	if r.object.Status.DetachedFiles != 30 || r.state.LastDetached != "file-030" {
+		t.Errorf("a reconciliation without progress lost the progress: %d detached, the last is %q", r.object.Status.DetachedFiles, r.state.LastDetached)
 	}
-	if p = p.again(result{detached: 40}); p.final.Action != lifecycle.RemoveFinalizer {
-		t.Errorf("%s with nothing left", p.final.Action)
+	if r = r.again(result{detached: 40}); r.final.Action != lifecycle.RemoveFinalizer {
+		t.Errorf("%s after all files are detached", r.final.Action)
 	}
 }
 
 func TestDetach_FailureBacksOff(t *testing.T) {
 	for _, kind := range []upstream.ErrorKind{upstream.Transient, upstream.RateLimited, upstream.Unauthorized, upstream.NoCredentials, upstream.Rejected, upstream.UnknownOutcome} {
-		p := run(tracked(detaching, cancelAccepted, deleted), lifecycle.State{}, epoch, fails(kind))
+		r := run(tracked(detachFiles, cancelAccepted, deleted), lifecycle.State{}, epoch, fails(kind))
 		want := time.Second
 		for range 5 {
-			if p.performed() != "Detach" || p.reason() != v1alpha1.ReasonDeleting || p.final.RequeueAfter != want {
-				t.Fatalf("%s: did %q: %s, looks again after %s, want %s", kind, p.performed(), p.reason(), p.final.RequeueAfter, want)
+			if r.actionNames() != "Detach" || r.reason() != v1alpha1.ReasonDeleting || r.final.RequeueAfter != want {
+				t.Fatalf("%s: performed %q: %s, requeued after %s, want %s", kind, r.actionNames(), r.reason(), r.final.RequeueAfter, want)
 			}
-			p, want = p.again(fails(kind)), 2*want
+			r, want = r.again(fails(kind)), 2*want
 		}
-		if p = p.again(); p.final.Action != lifecycle.RemoveFinalizer {
-			t.Errorf("%s: %s once it worked", kind, p.final.Action)
+		if r = r.again(); r.final.Action != lifecycle.RemoveFinalizer {
+			t.Errorf("%s: %s after a success", kind, r.final.Action)
 		}
 	}
 }
 
-func TestDetach_TimeoutNamesLeftovers(t *testing.T) {
+func TestDetach_TimeoutReportsRemainingFiles(t *testing.T) {
 	for name, test := range map[string]struct {
 		b     *object
 		parts []string
 	}{
-		"over":                 {withChange(completedAtOnce().object, detaching, deleted), []string{"files of batch batch_1", "vs_1", "0 were detached", "Gave up after 10m0s"}},
-		"some are detached":    {tracked(detaching, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 }), []string{"files of batch batch_1", "7 were detached"}},
-		"create lost":          {newObject(hasFinalizer, detaching, deleted, pendingSince(epoch.Add(-time.Hour))), []string{"files of a batch whose ID is lost", "vs_1"}},
-		"it was not cancelled": {tracked(detaching, deleted), []string{"batch batch_1", "may still be running", "files may be left"}},
+		"finished":            {withChange(runCompleted().object, detachFiles, deleted), []string{"files of batch batch_1", "vs_1", "0 were detached", "Gave up after 10m0s"}},
+		"some files detached": {tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 }), []string{"files of batch batch_1", "7 were detached"}},
+		"lost create":         {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []string{"files of a batch whose ID is lost", "vs_1"}},
+		"not cancelled":       {tracked(detachFiles, deleted), []string{"batch batch_1", "may still be running", "files may be left"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, last := run(test.b, lifecycle.State{}, epoch, fails(upstream.Transient)), epoch
-			for tries := 1; p.final.Action == lifecycle.Requeue; tries++ {
-				if tries > 20 || p.final.RequeueAfter > epoch.Add(config.FinalizeTimeout).Sub(last) {
-					t.Fatalf("try %d: looks again by %s", tries, p.final.RequeueAfter)
+			r, last := run(test.b, lifecycle.State{}, epoch, fails(upstream.Transient)), epoch
+			for tries := 1; r.final.Action == lifecycle.Requeue; tries++ {
+				if tries > 20 || r.final.RequeueAfter > epoch.Add(config.FinalizeTimeout).Sub(last) {
+					t.Fatalf("try %d: requeued after %s", tries, r.final.RequeueAfter)
 				}
-				last = p.next
-				p = p.again(fails(upstream.Transient))
+				last = r.next
+				r = r.again(fails(upstream.Transient))
 			}
-			if got := last.Sub(epoch); got != config.FinalizeTimeout || p.final.Action != lifecycle.RemoveFinalizer {
-				t.Errorf("%s after %s", p.final.Action, got)
+			if got := last.Sub(epoch); got != config.FinalizeTimeout || r.final.Action != lifecycle.RemoveFinalizer {
+				t.Errorf("%s after %s", r.final.Action, got)
 			}
 			for _, part := range test.parts {
-				if warning := p.warned(v1alpha1.ReasonDeleting); !strings.Contains(warning, part) {
-					t.Errorf("the warning %q does not say %q", warning, part)
+				if warning := r.warning(v1alpha1.ReasonDeleting); !strings.Contains(warning, part) {
+					t.Errorf("the warning %q does not contain %q", warning, part)
 				}
 			}
 		})
@@ -140,90 +140,90 @@ func TestDetach_TimeoutNamesLeftovers(t *testing.T) {
 }
 
 func TestDetach_ProgressExtendsTimeout(t *testing.T) {
-	p, last := run(tracked(detaching, cancelAccepted, deleted), lifecycle.State{}, epoch, result{detached: 1, left: 99}), epoch
-	for done := 2; done < 20; done++ { // a file at a time, for hours
+	r, last := run(tracked(detachFiles, cancelAccepted, deleted), lifecycle.State{}, epoch, result{detached: 1, remaining: 99}), epoch
+	for detached := 2; detached < 20; detached++ { // one file at a time, for hours
 		for range 9 {
-			last = p.next
-			p = p.again(fails(upstream.RateLimited))
+			last = r.next
+			r = r.again(fails(upstream.RateLimited))
 		}
-		if p.final.Action != lifecycle.Requeue {
-			t.Fatalf("gave up after %s, with %d files taken out: %+v", last.Sub(epoch), done-1, p.events)
+		if r.final.Action != lifecycle.Requeue {
+			t.Fatalf("gave up after %s, with %d files detached: %+v", last.Sub(epoch), detached-1, r.events)
 		}
-		last = p.next
-		p = p.again(result{detached: done, left: 100 - done})
+		last = r.next
+		r = r.again(result{detached: detached, remaining: 100 - detached})
 	}
 	if last.Before(epoch.Add(time.Hour)) {
-		t.Fatalf("it took %s only", last.Sub(epoch))
+		t.Fatalf("the detaching took only %s", last.Sub(epoch))
 	}
-	progress := last
-	for p.final.Action == lifecycle.Requeue {
-		last = p.next
-		p = p.again(fails(upstream.RateLimited))
+	lastProgress := last
+	for r.final.Action == lifecycle.Requeue {
+		last = r.next
+		r = r.again(fails(upstream.RateLimited))
 	}
-	if got := last.Sub(progress); got != config.FinalizeTimeout || !strings.Contains(p.warned(v1alpha1.ReasonDeleting), "19 were detached") {
-		t.Errorf("gave up %s after the last progress, telling %+v", got, p.events)
+	if got := last.Sub(lastProgress); got != config.FinalizeTimeout || !strings.Contains(r.warning(v1alpha1.ReasonDeleting), "19 were detached") {
+		t.Errorf("gave up %s after the last progress, Events %+v", got, r.events)
 	}
 }
 
 func TestDetach_ContinuedByAnotherProcess(t *testing.T) {
-	started := epoch.Add(time.Hour)
-	b := tracked(detaching, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 })
-	p, last := run(b, lifecycle.State{}, started, fails(upstream.Transient)), started
-	for p.final.Action == lifecycle.Requeue {
-		last = p.next
-		p = p.again(fails(upstream.Transient))
+	startedAt := epoch.Add(time.Hour)
+	b := tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 })
+	r, last := run(b, lifecycle.State{}, startedAt, fails(upstream.Transient)), startedAt
+	for r.final.Action == lifecycle.Requeue {
+		last = r.next
+		r = r.again(fails(upstream.Transient))
 	}
-	if got := last.Sub(started); got != config.FinalizeTimeout {
+	if got := last.Sub(startedAt); got != config.FinalizeTimeout {
 		t.Errorf("gave up %s after the start", got)
 	}
 	b.Status.DetachedFiles = 0
-	if p = run(b, lifecycle.State{}, started, fails(upstream.Transient)); p.final.Action != lifecycle.RemoveFinalizer {
-		t.Errorf("%s, though nothing got on since the deletion, an hour ago", p.final.Action)
+	if r = run(b, lifecycle.State{}, startedAt, fails(upstream.Transient)); r.final.Action != lifecycle.RemoveFinalizer {
+		t.Errorf("%s, though no file was detached in the hour since the deletion", r.final.Action)
 	}
 }
 
-// TestDetach_FinalAttemptIsPunctual: a waiting time may be stretched, but not beyond the end.
+// TestDetach_FinalAttemptIsPunctual: jitter may lengthen a wait, but not beyond the timeout.
 func TestDetach_FinalAttemptIsPunctual(t *testing.T) {
-	stretched := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(config.FinalizeTimeout + time.Minute), Failed: lifecycle.Cancel, Failures: 9}}
+	backedOff := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(config.FinalizeTimeout + time.Minute), Failed: lifecycle.Cancel, Failures: 9}}
 	b := withObserved(tracked(deleted))
-	if p := run(b, stretched, epoch.Add(time.Minute)); p.performed() != "" || p.final.RequeueAfter != config.FinalizeTimeout-time.Minute {
-		t.Errorf("did %q before its time, and looks again by %s", p.performed(), p.final.RequeueAfter)
+	if r := run(b, backedOff, epoch.Add(time.Minute)); r.actionNames() != "" || r.final.RequeueAfter != config.FinalizeTimeout-time.Minute {
+		t.Errorf("performed %q before the timeout, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 	}
-	if p := run(b, stretched, epoch.Add(config.FinalizeTimeout)); p.performed() != "Cancel" || p.final.Action != lifecycle.RemoveFinalizer {
-		t.Errorf("did %q at the end, then %s", p.performed(), p.final.Action)
+	if r := run(b, backedOff, epoch.Add(config.FinalizeTimeout)); r.actionNames() != "Cancel" || r.final.Action != lifecycle.RemoveFinalizer {
+		t.Errorf("performed %q at the timeout, then %s", r.actionNames(), r.final.Action)
 	}
 }
 
-func TestDetach_AnsweredCreateStaysSettled(t *testing.T) {
+func TestDetach_AnsweredCreateIsNotInFlight(t *testing.T) {
 	answered := lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Create, Failures: 1, NextCall: epoch.Add(-time.Second)}, Unsaved: lifecycle.Unsaved{CreateAnswered: true}}
-	p := run(newObject(hasFinalizer, detaching, deleted, pendingSince(epoch.Add(-time.Second))), answered, epoch, result{detached: 25, left: 25})
-	if p.performed() != "Detach" {
-		t.Fatalf("did %q: %s", p.performed(), p.message())
+	r := run(newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Second))), answered, epoch, result{detached: 25, remaining: 25})
+	if r.actionNames() != "Detach" {
+		t.Fatalf("performed %q: %s", r.actionNames(), r.message())
 	}
-	if p = p.again(result{detached: 50}); p.performed() != "Detach" || p.final.Action != lifecycle.RemoveFinalizer {
-		t.Errorf("did %q, then %s: %s", p.performed(), p.final.Action, p.message())
+	if r = r.again(result{detached: 50}); r.actionNames() != "Detach" || r.final.Action != lifecycle.RemoveFinalizer {
+		t.Errorf("performed %q, then %s: %s", r.actionNames(), r.final.Action, r.message())
 	}
 }
 
-func TestDetach_FinalizerIsAddedAfterwards(t *testing.T) {
-	free := func(b *object) { b.Finalizers = nil }
+func TestDetach_FinalizerAddedAfterPolicyChange(t *testing.T) {
+	noFinalizer := func(b *object) { b.Finalizers = nil }
 	for name, test := range map[string]struct {
-		b            *object
-		performed    string
-		hasFinalizer bool
+		b             *object
+		wantActions   string
+		wantFinalizer bool
 	}{
-		"over":                   {withChange(completedAtOnce().object, free, detaching, edited), "AddFinalizer", true},
-		"over, time to live too": {withChange(completedAtOnce(ttl(0)).object, free, detaching, edited), "AddFinalizer", true},
-		"adopted, over":          {withChange(completedAtOnce(adopted).object, free, detaching, edited), "AddFinalizer", true},
-		"adopted, in progress":   {newObject(adopted, detaching), "AddFinalizer Poll", true},
-		"held already":           {withChange(completedAtOnce().object, detaching, edited), "", true},
-		"over, another policy":   {withChange(completedAtOnce().object, free, edited), "", false},
-		"nothing was created":    {withChange(run(newObject(wantsCancel), lifecycle.State{}, epoch).object, detaching, edited), "", false},
+		"finished":               {withChange(runCompleted().object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
+		"finished, TTL":          {withChange(runCompleted(ttl(0)).object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
+		"adopted, finished":      {withChange(runCompleted(adopted).object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
+		"adopted, in progress":   {newObject(adopted, detachFiles), "AddFinalizer Poll", true},
+		"has the finalizer":      {withChange(runCompleted().object, detachFiles, edited), "", true},
+		"finished, other policy": {withChange(runCompleted().object, noFinalizer, edited), "", false},
+		"never created":          {withChange(run(newObject(cancelWanted), lifecycle.State{}, epoch).object, detachFiles, edited), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, lifecycle.State{}, epoch.Add(time.Second))
-			if p.performed() != test.performed || batch.HasFinalizer(p.object) != test.hasFinalizer {
-				t.Errorf("did %q, held %t", p.performed(), batch.HasFinalizer(p.object))
+			r := run(test.b, lifecycle.State{}, epoch.Add(time.Second))
+			if r.actionNames() != test.wantActions || batch.HasFinalizer(r.object) != test.wantFinalizer {
+				t.Errorf("performed %q, has the finalizer: %t", r.actionNames(), batch.HasFinalizer(r.object))
 			}
 		})
 	}

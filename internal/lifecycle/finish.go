@@ -24,8 +24,8 @@ func (s scope) finished() Decision {
 // finish ends a reconciliation in a condition in which the batch is finished.
 func (s scope) finish(c condition) Decision { return s.expire(s.describe(c)) }
 
-// expireNow is how soon an object whose time to live has expired is deleted after its end was
-// persisted.
+// expireNow is how soon an object whose time to live has expired is deleted after its result
+// is persisted.
 const expireNow = time.Millisecond
 
 // expire applies ttlSecondsAfterFinished to a finished object.

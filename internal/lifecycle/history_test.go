@@ -20,16 +20,16 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("history-seed", 0, "seed of the random histories; 0 chooses one")
-	historyFlag = flag.Uint64("history", 0, "the one history to tell; 0 tries many")
+	historyFlag = flag.Uint64("history", 0, "the seed of the one history to run and log; 0 runs many")
 )
 
-// TestSimulation lets people, faults and crashes loose on an object, then lets all come to
-// rest, and looks whether anything was forgotten, done twice or told wrongly.
+// TestSimulation runs random histories of one object with edits, faults and crashes, each followed by
+// a quiet phase without them. It checks that nothing is forgotten, repeated or misreported.
 func TestSimulation(t *testing.T) {
 	if *historyFlag != 0 {
-		w := newSimulation(*historyFlag)
-		w.trace = t.Logf
-		if err := w.history(); err != nil {
+		s := newSimulation(*historyFlag)
+		s.trace = t.Logf
+		if err := s.run(); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -42,172 +42,172 @@ func TestSimulation(t *testing.T) {
 		histories = 5_000
 	}
 	t.Logf("%d histories from -history-seed=%d", histories, seed)
-	ends := tryHistories(t, seed, histories)
-	for _, end := range []string{"gone", "expired", "detached", "Suspended", "DeadlineExceeded", "Completed", "FilesFailed", "BatchFailed", "Cancelled", "CancelledExternally", "BatchNotFound", "Rejected"} {
-		if ends[end] == 0 {
-			t.Errorf("no history ended %s, so this test does not see what it should: %v", end, ends)
+	results := runHistories(t, seed, histories)
+	for _, result := range []string{"gone", "expired", "detached", "Suspended", "DeadlineExceeded", "Completed", "FilesFailed", "BatchFailed", "Cancelled", "CancelledExternally", "BatchNotFound", "Rejected"} {
+		if results[result] == 0 {
+			t.Errorf("no history ended as %s, so the test does not cover it: %v", result, results)
 		}
 	}
-	t.Logf("ends: %v", ends)
+	t.Logf("results: %v", results)
 }
 
-// tryHistories counts how histories ended.
-func tryHistories(t *testing.T, seed uint64, histories int) map[string]int {
+// runHistories runs histories, and counts their results.
+func runHistories(t *testing.T, seed uint64, histories int) map[string]int {
 	t.Helper()
 	const workers = 4
-	ends := make(map[string]int)
-	var lock sync.Mutex
-	var broken atomic.Int64
+	results := make(map[string]int)
+	var mu sync.Mutex
+	var failed atomic.Int64
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
 			seeds, own := rand.New(rand.NewPCG(seed, uint64(worker))), make(map[string]int)
 			for range histories / workers {
-				number := seeds.Uint64()
-				w := newSimulation(number)
-				if err := w.history(); err != nil && broken.Add(1) <= 10 {
-					t.Errorf("%v\n\tgo test ./internal/lifecycle -run TestSimulation -v -history=%d", err, number)
+				historySeed := seeds.Uint64()
+				s := newSimulation(historySeed)
+				if err := s.run(); err != nil && failed.Add(1) <= 10 {
+					t.Errorf("%v\n\tgo test ./internal/lifecycle -run TestSimulation -v -history=%d", err, historySeed)
 				}
-				own[w.end()]++
+				own[s.result()]++
 			}
-			lock.Lock()
-			defer lock.Unlock()
-			for end, n := range own {
-				ends[end] += n
+			mu.Lock()
+			defer mu.Unlock()
+			for result, n := range own {
+				results[result] += n
 			}
 		})
 	}
 	group.Wait()
-	return ends
+	return results
 }
 
-// end names how a history ended.
-func (w *simulation) end() string {
+// result returns how the history ended.
+func (s *simulation) result() string {
 	switch {
-	case w.gone && w.expired:
+	case s.gone && s.expired:
 		return "expired"
-	case w.gone && w.detached:
+	case s.gone && s.detached:
 		return "detached"
-	case w.gone:
+	case s.gone:
 		return "gone"
 	}
-	return reasonOf(w.b.Status)
+	return reasonOf(s.b.Status)
 }
 
-// history is one history of an object, and what was wrong in it.
-func (w *simulation) history() error {
-	for range 4 + w.random.IntN(12) {
-		if w.gone {
+// run runs one history. It returns an error for a violated invariant.
+func (s *simulation) run() error {
+	for range 4 + s.random.IntN(12) {
+		if s.gone {
 			return nil
 		}
-		w.letTimePass()
-		w.process()
-		if w.chance(5) {
-			w.interfere()
+		s.advance()
+		s.process()
+		if s.chance(5) {
+			s.interfere()
 		}
-		if w.chance(40) {
-			w.logf("crash between passes")
-			w.crash()
+		if s.chance(40) {
+			s.logf("crash between reconciliations")
+			s.crash()
 		}
-		due := !w.nextReconcile.IsZero() && !w.now.Before(w.nextReconcile)
-		if w.gone || !due && !w.chance(4) {
+		due := !s.nextReconcile.IsZero() && !s.now.Before(s.nextReconcile)
+		if s.gone || !due && !s.chance(4) {
 			continue
 		}
-		if err := w.reconciliation(); err != nil {
+		if err := s.reconcile(); err != nil {
 			return err
 		}
 	}
-	w.quiet = true
-	w.logf("calm from here on")
-	return w.comeToRest()
+	s.quiet = true
+	s.logf("quiet from now on")
+	return s.settle()
 }
 
-// letTimePass waits a while, most often until the next pass is due.
-func (w *simulation) letTimePass() {
-	switch w.random.IntN(6) {
+// advance advances the clock, most often until the next reconciliation is due.
+func (s *simulation) advance() {
+	switch s.random.IntN(6) {
 	case 0:
-		w.now = w.now.Add(w.between(0, 3*time.Second))
+		s.now = s.now.Add(s.between(0, 3*time.Second))
 	case 1:
-		w.now = w.now.Add(w.between(0, 15*time.Minute))
+		s.now = s.now.Add(s.between(0, 15*time.Minute))
 	default:
-		if w.nextReconcile.After(w.now) {
-			w.now = w.nextReconcile
+		if s.nextReconcile.After(s.now) {
+			s.now = s.nextReconcile
 		}
 	}
 }
 
-// mostCalmPasses is more than any object needs once nothing goes wrong any more.
-const mostCalmPasses = 60
+// maxQuietReconciles is more than any object needs once no more faults occur.
+const maxQuietReconciles = 60
 
-// longestDeletion is what a deletion takes at most.
+// longestDeletion bounds the duration of a deletion.
 const longestDeletion = 10*time.Minute + 30*time.Second
 
-// comeToRest makes passes as planned, without faults, until the object is over or gone.
-func (w *simulation) comeToRest() error {
-	calmSince, firstCall := w.now, later(w.now, w.state.NextCall)
-	if w.state == (lifecycle.State{}) { // a process is about to begin
-		firstCall = later(w.now, w.nextReconcile)
+// settle reconciles as scheduled, without faults, until the object is settled or gone.
+func (s *simulation) settle() error {
+	quietSince, firstCall := s.now, later(s.now, s.state.NextCall)
+	if s.state == (lifecycle.State{}) { // a process is about to start
+		firstCall = later(s.now, s.nextReconcile)
 	}
-	for range mostCalmPasses {
-		if w.gone || w.rests() {
-			return w.checkRest(firstCall)
+	for range maxQuietReconciles {
+		if s.gone || s.settled() {
+			return s.checkSettled(firstCall)
 		}
-		if w.nextReconcile.IsZero() {
-			return fmt.Errorf("forgotten in state %s", w.end())
+		if s.nextReconcile.IsZero() {
+			return fmt.Errorf("nothing is scheduled in state %s", s.result())
 		}
-		if w.nextReconcile.After(w.now) {
-			w.now = w.nextReconcile
+		if s.nextReconcile.After(s.now) {
+			s.now = s.nextReconcile
 		}
-		w.process()
-		if err := w.reconciliation(); err != nil {
+		s.process()
+		if err := s.reconcile(); err != nil {
 			return err
 		}
-		if deleted := w.b.DeletionTimestamp; !deleted.IsZero() && w.now.Sub(later(deleted.Time, calmSince)) > longestDeletion {
-			return fmt.Errorf("an object that was deleted at %s was still held after %s of calm", deleted, w.now.Sub(calmSince))
+		if deleted := s.b.DeletionTimestamp; !deleted.IsZero() && s.now.Sub(later(deleted.Time, quietSince)) > longestDeletion {
+			return fmt.Errorf("an object that was deleted at %s still exists after %s without a fault", deleted, s.now.Sub(quietSince))
 		}
 	}
-	return fmt.Errorf("no end after %d passes without a fault, but %s", mostCalmPasses, w.end())
+	return fmt.Errorf("not settled after %d reconciliations without a fault, but %s", maxQuietReconciles, s.result())
 }
 
-// rests reports whether nothing more is to be expected.
-func (w *simulation) rests() bool {
-	if !w.b.DeletionTimestamp.IsZero() || w.b.Generation != w.b.Status.ObservedGeneration {
+// settled reports whether the object cannot change any more.
+func (s *simulation) settled() bool {
+	if !s.b.DeletionTimestamp.IsZero() || s.b.Generation != s.b.Status.ObservedGeneration {
 		return false
 	}
-	reason := reasonOf(w.b.Status)
-	if batch.Finished(w.b) {
-		return w.b.Spec.TTLSecondsAfterFinished == nil
+	reason := reasonOf(s.b.Status)
+	if batch.Finished(s.b) {
+		return s.b.Spec.TTLSecondsAfterFinished == nil
 	}
-	return reason == v1alpha1.ReasonSuspended || w.vanished && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
+	return reason == v1alpha1.ReasonSuspended || s.storeDeleted && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
 }
 
-// checkRest says whether the end is one that the people asked for. The first call of the calm
-// was due at a time that was set before.
-func (w *simulation) checkRest(firstCall time.Time) error {
-	if w.gone || !batch.Finished(w.b) {
+// checkSettled checks that the result is one that the spec requested. The first call of the quiet
+// phase was scheduled before it.
+func (s *simulation) checkSettled(firstCall time.Time) error {
+	if s.gone || !batch.Finished(s.b) {
 		return nil
 	}
-	if batch.ID(w.b) == "" {
-		if !batch.CancelWanted(w.b) && reasonOf(w.b.Status) != v1alpha1.ReasonCancelled {
-			return fmt.Errorf("%s without a batch", w.end())
+	if batch.ID(s.b) == "" {
+		if !batch.CancelWanted(s.b) && reasonOf(s.b.Status) != v1alpha1.ReasonCancelled {
+			return fmt.Errorf("%s without a batch", s.result())
 		}
 		return nil
 	}
-	r := w.find(w.b)
-	gaveUp := w.end() == v1alpha1.ReasonDeadlineExceeded && r != nil && r.cancelAsked
+	r := s.find(s.b)
+	gaveUp := s.result() == v1alpha1.ReasonDeadlineExceeded && r != nil && r.cancelRequested
 	if r != nil && r.status == upstream.InProgress && !gaveUp {
-		return fmt.Errorf("%s, though batch %s runs on", w.end(), r.id)
+		return fmt.Errorf("%s, though batch %s is in progress", s.result(), r.id)
 	}
-	return w.checkInTime(firstCall)
+	return s.checkInTime(firstCall)
 }
 
-// checkInTime says whether a batch with a deadline went on for too long: for more than the
-// minute that it has after the cancel, which may have been put off before the calm.
-func (w *simulation) checkInTime(firstCall time.Time) error {
-	at, known := deadlineOf(input{b: w.b})
+// checkInTime checks that the deadline finished the object in time: within a minute of the cancel,
+// which a failure before the quiet phase may have delayed.
+func (s *simulation) checkInTime(firstCall time.Time) error {
+	at, known := deadlineOf(input{b: s.b})
 	latest := later(at, firstCall).Add(time.Minute + 2*time.Second)
-	if known && w.endsByDeadline() && w.b.Status.FinishedAt.After(latest) {
-		return fmt.Errorf("%s %s after the deadline", w.end(), w.b.Status.FinishedAt.Sub(at))
+	if known && s.finishesByDeadline() && s.b.Status.FinishedAt.After(latest) {
+		return fmt.Errorf("%s %s after the deadline", s.result(), s.b.Status.FinishedAt.Sub(at))
 	}
 	return nil
 }

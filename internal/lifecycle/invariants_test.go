@@ -19,52 +19,51 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// question is what the rules were asked.
+// input is the input of Decide.
 type input struct {
 	b        *object
 	observed lifecycle.Observed
 	now      time.Time
 }
 
-// checkDecision says what is wrong with an answer to a question, whatever the world may be
-// like; nil where nothing is.
-func checkDecision(q input, d lifecycle.Decision) error {
+// checkDecision checks the invariants of a decision that hold for every input.
+func checkDecision(in input, d lifecycle.Decision) error {
 	switch d.Action {
 	case lifecycle.Requeue:
-		if !q.b.DeletionTimestamp.IsZero() && !batch.HasFinalizer(q.b) {
-			return checkUntouched(q, d)
+		if !in.b.DeletionTimestamp.IsZero() && !batch.HasFinalizer(in.b) {
+			return checkUnchanged(in, d)
 		}
-		if err := checkStatus(q.b, d.Status); err != nil {
+		if err := checkStatus(in.b, d.Status); err != nil {
 			return err
 		}
-		if acceptedCancel(q) && d.Status.CancelRequestedAt == nil {
-			return fmt.Errorf("the upstream took a cancel, and the status does not say so")
+		if acceptedCancel(in) && d.Status.CancelRequestedAt == nil {
+			return fmt.Errorf("the API accepted a cancel, and the status does not show it")
 		}
-		if err := checkSuspension(q, d); err != nil {
+		if err := checkSuspension(in, d); err != nil {
 			return err
 		}
-		if err := checkPunctual(q, d); err != nil {
+		if err := checkPunctual(in, d); err != nil {
 			return err
 		}
-		return checkRequeue(q, d)
+		return checkRequeue(in, d)
 	case lifecycle.Delete:
-		return checkDelete(q, d)
+		return checkDelete(in, d)
 	case lifecycle.RemoveFinalizer:
-		return checkRemoveFinalizer(q, d)
+		return checkRemoveFinalizer(in, d)
 	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.Detach:
-		return checkAction(q, d.Action)
+		return checkAction(in, d.Action)
 	}
-	return fmt.Errorf("%d is no action", d.Action)
+	return fmt.Errorf("unknown action %d", d.Action)
 }
 
-func checkUntouched(q input, d lifecycle.Decision) error {
-	if d.RequeueAfter != 0 || !reflect.DeepEqual(d.Status, q.b.Status) {
-		return fmt.Errorf("an object that is let go has another status, or is looked at again after %s", d.RequeueAfter)
+func checkUnchanged(in input, d lifecycle.Decision) error {
+	if d.RequeueAfter != 0 || !reflect.DeepEqual(d.Status, in.b.Status) {
+		return fmt.Errorf("the status changed, or the object is requeued after %s", d.RequeueAfter)
 	}
 	return nil
 }
 
-// asksUpstream reports whether an action is a call to the upstream.
+// callsAPI reports whether an action calls the OpenAI API.
 func callsAPI(action lifecycle.Action) bool {
 	switch action {
 	case lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.Detach:
@@ -78,22 +77,21 @@ func changesAPI(action lifecycle.Action) bool {
 	return action == lifecycle.Create || action == lifecycle.Cancel || action == lifecycle.Detach
 }
 
-// deadlineOf is when a batch has been in progress for too long. It is not known before the
-// batch was seen.
-func deadlineOf(q input) (at time.Time, known bool) {
-	if q.b.Spec.ActiveDeadlineSeconds == nil {
+// deadlineOf returns the deadline of a batch. It is not known before the first poll.
+func deadlineOf(in input) (at time.Time, known bool) {
+	if in.b.Spec.ActiveDeadlineSeconds == nil {
 		return time.Time{}, false
 	}
-	since := q.b.CreationTimestamp.Time
+	since := in.b.CreationTimestamp.Time
 	switch {
-	case q.b.Status.CreatedAt != nil:
-		since = later(since, q.b.Status.CreatedAt.Time)
-	case q.observed.Batch != nil:
-		since = later(since, q.observed.Batch.CreatedAt)
-	case q.b.Status.FileCounts == nil:
+	case in.b.Status.CreatedAt != nil:
+		since = later(since, in.b.Status.CreatedAt.Time)
+	case in.observed.Batch != nil:
+		since = later(since, in.observed.Batch.CreatedAt)
+	case in.b.Status.FileCounts == nil:
 		return time.Time{}, false
 	}
-	return since.Add(time.Duration(*q.b.Spec.ActiveDeadlineSeconds) * time.Second), true
+	return since.Add(time.Duration(*in.b.Spec.ActiveDeadlineSeconds) * time.Second), true
 }
 
 func later(a, b time.Time) time.Time {
@@ -103,226 +101,226 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// pastDeadline reports whether the deadline asks for a cancel.
-func pastDeadline(q input) bool {
-	at, known := deadlineOf(q)
-	return known && !q.now.Before(at) && !batch.Suspended(q.b) && !finishedAtAPI(q)
+// pastDeadline reports whether the deadline requires a cancel.
+func pastDeadline(in input) bool {
+	at, known := deadlineOf(in)
+	return known && !in.now.Before(at) && !batch.Suspended(in.b) && !finishedAtAPI(in)
 }
 
-// over reports whether the upstream's batch is over, as far as is known.
-func finishedAtAPI(q input) bool {
-	return upstream.Status(q.b.Status.Status).Terminal() || q.observed.Batch != nil && q.observed.Batch.Status.Terminal()
+// finishedAtAPI reports whether the batch is known to be finished at the API.
+func finishedAtAPI(in input) bool {
+	return upstream.Status(in.b.Status.Status).Terminal() || in.observed.Batch != nil && in.observed.Batch.Status.Terminal()
 }
 
-// leftAlone reports whether the upstream must hear nothing about an object.
-func mustNotCall(q input) bool {
-	return batch.Suspended(q.b) && !batch.CancelWanted(q.b) && q.b.DeletionTimestamp.IsZero() &&
-		(q.b.Status.CancelRequestedAt == nil && !acceptedCancel(q) || batch.ID(q.b) == "")
+// mustNotCall reports whether no call may be made for an object because it is suspended.
+func mustNotCall(in input) bool {
+	return batch.Suspended(in.b) && !batch.CancelWanted(in.b) && in.b.DeletionTimestamp.IsZero() &&
+		(in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in) || batch.ID(in.b) == "")
 }
 
 func detaches(b *object) bool { return b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyDetachFiles }
 
-// tookAway reports whether this pass has taken all files out of the store.
-func detachedAll(q input) bool {
-	return slices.Contains(q.observed.Actions, lifecycle.Detach) && q.observed.Err == nil && q.observed.Detached.Remaining == 0
+// detachedAll reports whether this reconciliation detached the last file.
+func detachedAll(in input) bool {
+	return slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err == nil && in.observed.Detached.Remaining == 0
 }
 
-// seenGone reports whether this pass was told that there is no batch, and may believe it.
-func confirmedGone(q input) bool {
-	since := q.b.CreationTimestamp.Time
+// confirmedGone reports whether this reconciliation got a 404 for the batch after the grace period.
+func confirmedGone(in input) bool {
+	since := in.b.CreationTimestamp.Time
 	switch {
-	case q.b.Status.CreatedAt != nil:
-		since = q.b.Status.CreatedAt.Time
-	case !q.b.DeletionTimestamp.IsZero() && !batch.Adopted(q.b):
-		since = q.b.DeletionTimestamp.Time // it may have been created just before
+	case in.b.Status.CreatedAt != nil:
+		since = in.b.Status.CreatedAt.Time
+	case !in.b.DeletionTimestamp.IsZero() && !batch.Adopted(in.b):
+		since = in.b.DeletionTimestamp.Time // the batch may have been created just before
 	}
-	return slices.Contains(q.observed.Actions, lifecycle.Poll) && q.observed.Err != nil && q.observed.Err.Kind == upstream.NotFound &&
-		q.now.Sub(since) >= config.NotFoundGrace
+	return slices.Contains(in.observed.Actions, lifecycle.Poll) && in.observed.Err != nil && in.observed.Err.Kind == upstream.NotFound &&
+		in.now.Sub(since) >= config.NotFoundGrace
 }
 
-// cancelTaken reports whether the upstream took a cancel, as far as this process knows.
-func acceptedCancel(q input) bool {
-	id := batch.ID(q.b)
-	return id != "" && q.observed.State.CancelledID == id
+// acceptedCancel reports whether the API accepted a cancel, as far as this process knows.
+func acceptedCancel(in input) bool {
+	id := batch.ID(in.b)
+	return id != "" && in.observed.State.CancelledID == id
 }
 
-// givesUpAt is when a deletion must end: it may take longer only while files are taken out, or
-// where an earlier process took some out and nobody knows when.
-func finalizeDeadline(q input) time.Time {
-	since := later(q.b.DeletionTimestamp.Time, q.observed.State.DetachedAt)
-	failed := slices.Contains(q.observed.Actions, lifecycle.Detach) && q.observed.Err != nil
-	if failed && q.b.Status.DetachedFiles > 0 && q.observed.State.DetachedAt.IsZero() {
-		since = later(since, q.now)
+// finalizeDeadline returns when a deletion times out. Progress with detaching extends the timeout, and
+// so does the progress of an earlier process, whose time is unknown.
+func finalizeDeadline(in input) time.Time {
+	since := later(in.b.DeletionTimestamp.Time, in.observed.State.DetachedAt)
+	failed := slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err != nil
+	if failed && in.b.Status.DetachedFiles > 0 && in.observed.State.DetachedAt.IsZero() {
+		since = later(since, in.now)
 	}
 	return since.Add(config.FinalizeTimeout)
 }
 
-// secondEffect reports whether an action may change the upstream once more in a pass: a cancel
-// that was answered with a 404 has changed nothing.
-func secondEffect(q input, action lifecycle.Action) bool {
-	failed := action == lifecycle.Detach && !acceptedCancel(q) && confirmedGone(q)
-	return changesAPI(action) && slices.ContainsFunc(q.observed.Actions, changesAPI) && !failed
+// secondEffect reports whether an action is a second change at the API in one reconciliation. A cancel
+// that got a 404 changed nothing.
+func secondEffect(in input, action lifecycle.Action) bool {
+	cancelFailed := action == lifecycle.Detach && !acceptedCancel(in) && confirmedGone(in)
+	return changesAPI(action) && slices.ContainsFunc(in.observed.Actions, changesAPI) && !cancelFailed
 }
 
-// checkAction holds the actions of a pass against what may follow what.
-func checkAction(q input, action lifecycle.Action) error {
-	deleted := !q.b.DeletionTimestamp.IsZero()
+// checkAction checks that an action can follow the earlier ones of the reconciliation.
+func checkAction(in input, action lifecycle.Action) error {
+	deleted := !in.b.DeletionTimestamp.IsZero()
 	switch {
-	case slices.Contains(q.observed.Actions, action):
-		return fmt.Errorf("%s twice in a pass", action)
-	case secondEffect(q, action):
-		return fmt.Errorf("%s is the second effect on the upstream in one pass, after %v", action, q.observed.Actions)
-	case callsAPI(action) && batch.Finished(q.b) && action != lifecycle.Detach:
-		return fmt.Errorf("%s after the batch is over", action)
-	case callsAPI(action) && mustNotCall(q):
+	case slices.Contains(in.observed.Actions, action):
+		return fmt.Errorf("%s twice in one reconciliation", action)
+	case secondEffect(in, action):
+		return fmt.Errorf("%s is the second change at the API in one reconciliation, after %v", action, in.observed.Actions)
+	case callsAPI(action) && batch.Finished(in.b) && action != lifecycle.Detach:
+		return fmt.Errorf("%s after the batch is finished", action)
+	case callsAPI(action) && mustNotCall(in):
 		return fmt.Errorf("%s for a suspended object", action)
-	case deleted && !batch.HasFinalizer(q.b):
-		return fmt.Errorf("%s for an object that was let go", action)
-	case deleted && q.b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan:
-		return fmt.Errorf("%s for a deleted object that is to be orphaned", action)
+	case deleted && !batch.HasFinalizer(in.b):
+		return fmt.Errorf("%s for an object without the finalizer", action)
+	case deleted && in.b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan:
+		return fmt.Errorf("%s for a deleted object with deletionPolicy Orphan", action)
 	}
-	return checkCall(q, action)
+	return checkCall(in, action)
 }
 
-// checkCall holds an action against the object that it is for.
-func checkCall(q input, action lifecycle.Action) error {
+// checkCall checks that the object requires an action.
+func checkCall(in input, action lifecycle.Action) error {
 	switch action {
 	case lifecycle.Create:
-		return checkCreate(q)
+		return checkCreate(in)
 	case lifecycle.Poll:
-		if cancelForgotten(q) {
-			return fmt.Errorf("looked at a batch that is to be cancelled before cancelling it")
+		if cancelForgotten(in) {
+			return fmt.Errorf("polled a batch before the requested cancel")
 		}
 	case lifecycle.Cancel:
-		if q.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(q.b) && !pastDeadline(q) {
-			return fmt.Errorf("cancelled though nobody asked for it")
+		if in.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(in.b) && !pastDeadline(in) {
+			return fmt.Errorf("cancelled without a request")
 		}
-		if q.b.Status.CancelRequestedAt != nil || acceptedCancel(q) {
+		if in.b.Status.CancelRequestedAt != nil || acceptedCancel(in) {
 			return fmt.Errorf("cancelled again")
 		}
 	case lifecycle.Detach:
-		return checkDetach(q)
+		return checkDetach(in)
 	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.Delete, lifecycle.RemoveFinalizer:
 	}
 	return nil
 }
 
-// checkDetach says whether files are taken out of the store unasked, or while a batch that can
-// be cancelled may put them back.
-func checkDetach(q input) error {
-	startedAt, pending := batch.CreatePending(q.b, q.now)
-	inFlight := q.now.Before(startedAt.Add(config.RequestTimeout+batch.ClockSkew)) && !q.observed.State.CreateAnswered
-	stopped := batch.Finished(q.b) || q.b.Status.CancelRequestedAt != nil || upstream.Status(q.b.Status.Status).Terminal()
+// checkDetach checks that files are detached only on request, and not while the batch can attach them
+// again.
+func checkDetach(in input) error {
+	startedAt, pending := batch.CreatePending(in.b, in.now)
+	inFlight := in.now.Before(startedAt.Add(config.RequestTimeout+batch.ClockSkew)) && !in.observed.State.CreateAnswered
+	stopped := batch.Finished(in.b) || in.b.Status.CancelRequestedAt != nil || upstream.Status(in.b.Status.Status).Terminal()
 	switch {
-	case q.b.DeletionTimestamp.IsZero() || !detaches(q.b):
-		return fmt.Errorf("detached files though nobody asked for it")
-	case batch.ID(q.b) == "" && !pending:
+	case in.b.DeletionTimestamp.IsZero() || !detaches(in.b):
+		return fmt.Errorf("detached files without a request")
+	case batch.ID(in.b) == "" && !pending:
 		return fmt.Errorf("detached files of a batch that was never created")
-	case batch.ID(q.b) == "" && inFlight:
-		return fmt.Errorf("detached files while a create may be under way")
-	case batch.ID(q.b) != "" && !stopped && !confirmedGone(q):
-		return fmt.Errorf("detached files of a batch that may still run")
+	case batch.ID(in.b) == "" && inFlight:
+		return fmt.Errorf("detached files while a create may be in flight")
+	case batch.ID(in.b) != "" && !stopped && !confirmedGone(in):
+		return fmt.Errorf("detached files of a batch that may be in progress")
 	}
 	return nil
 }
 
-// checkRelease says whether an object is let go before its deletionPolicy was carried out.
-func checkRemoveFinalizer(q input, d lifecycle.Decision) error {
-	if q.b.DeletionTimestamp.IsZero() || !batch.HasFinalizer(q.b) {
-		return fmt.Errorf("released an object that is not deleted, or not held")
+// checkRemoveFinalizer checks that the deletionPolicy was carried out before.
+func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
+	if in.b.DeletionTimestamp.IsZero() || !batch.HasFinalizer(in.b) {
+		return fmt.Errorf("removed the finalizer of an object that is not deleted, or has none")
 	}
-	_, pending := batch.CreatePending(q.b, q.now)
-	nothing := batch.ID(q.b) == "" && q.observed.State.CreatedID == "" && (!pending || batch.Finished(q.b))
+	_, pending := batch.CreatePending(in.b, in.now)
+	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Finished(in.b))
 	warned := slices.ContainsFunc(d.Events, func(e lifecycle.Event) bool { return e.Warning && strings.Contains(e.Message, "may be ") })
-	gaveUp := warned && !q.now.Before(finalizeDeadline(q))
-	if detaches(q.b) && !detachedAll(q) && !nothing && !gaveUp {
-		return fmt.Errorf("let go with files in the store, without a word")
+	gaveUp := warned && !in.now.Before(finalizeDeadline(in))
+	if detaches(in.b) && !detachedAll(in) && !neverCreated && !gaveUp {
+		return fmt.Errorf("removed the finalizer with files in the store, without a warning")
 	}
-	return checkUntouched(q, d)
+	return checkUnchanged(in, d)
 }
 
-// checkDelete says whether an object is deleted that should stay.
-func checkDelete(q input, d lifecycle.Decision) error {
-	after, finishedAt := q.b.Spec.TTLSecondsAfterFinished, q.b.Status.FinishedAt
+// checkDelete checks that only an expired object is deleted.
+func checkDelete(in input, d lifecycle.Decision) error {
+	after, finishedAt := in.b.Spec.TTLSecondsAfterFinished, in.b.Status.FinishedAt
 	switch {
-	case !q.b.DeletionTimestamp.IsZero() || !batch.Finished(q.b):
-		return fmt.Errorf("deleted an object that is not over, or deleted already")
-	case after == nil || finishedAt == nil || q.now.Before(finishedAt.Add(time.Duration(*after)*time.Second)):
-		return fmt.Errorf("deleted an object whose time is not over")
-	case detaches(q.b) && batch.ID(q.b) != "" && !batch.HasFinalizer(q.b):
-		return fmt.Errorf("deleted an object that nothing holds back until its files are detached")
+	case !in.b.DeletionTimestamp.IsZero() || !batch.Finished(in.b):
+		return fmt.Errorf("deleted an object that is not finished, or already deleted")
+	case after == nil || finishedAt == nil || in.now.Before(finishedAt.Add(time.Duration(*after)*time.Second)):
+		return fmt.Errorf("deleted an object whose time to live has not expired")
+	case detaches(in.b) && batch.ID(in.b) != "" && !batch.HasFinalizer(in.b):
+		return fmt.Errorf("deleted an object without the finalizer before its files are detached")
 	case len(d.Events) != 1 || d.Events[0].Reason != v1alpha1.ReasonTTLExpired || d.Events[0].Warning:
-		return fmt.Errorf("deleted an object, telling %+v", d.Events)
+		return fmt.Errorf("deleted an object with Events %+v", d.Events)
 	}
-	return checkUntouched(q, d)
+	return checkUnchanged(in, d)
 }
 
-// checkSuspension says whether an object is suspended that should not be, or the other way.
-func checkSuspension(q input, d lifecycle.Decision) error {
-	events := reasonOf(d.Status) == v1alpha1.ReasonSuspended
-	if want := mustNotCall(q) && !batch.Finished(q.b); events != want {
-		return fmt.Errorf("%s is told, and that the object is to be left alone is %t", reasonOf(d.Status), want)
+// checkSuspension checks that an object is reported as suspended if, and only if, it is.
+func checkSuspension(in input, d lifecycle.Decision) error {
+	reported := reasonOf(d.Status) == v1alpha1.ReasonSuspended
+	if want := mustNotCall(in) && !batch.Finished(in.b); reported != want {
+		return fmt.Errorf("reason %s, though the object is suspended: %t", reasonOf(d.Status), want)
 	}
-	if events && d.RequeueAfter != 0 {
+	if reported && d.RequeueAfter != 0 {
 		return fmt.Errorf("a suspended object is requeued after %s", d.RequeueAfter)
 	}
 	return nil
 }
 
-// checkBy says whether the next pass may come too late for what a time was set for.
-func checkPunctual(q input, d lifecycle.Decision) error {
-	by, set := latestRequeue(q, d)
-	if left := by.Sub(q.now); set && left > 0 && (d.RequeueAfter <= 0 || d.RequeueAfter > left) {
-		return fmt.Errorf("requeued after %s, and something is due in %s", d.RequeueAfter, left)
+// checkPunctual checks that the object is requeued in time for its deadlines.
+func checkPunctual(in input, d lifecycle.Decision) error {
+	latest, set := latestRequeue(in, d)
+	if left := latest.Sub(in.now); set && left > 0 && (d.RequeueAfter <= 0 || d.RequeueAfter > left) {
+		return fmt.Errorf("requeued after %s, and a deadline is in %s", d.RequeueAfter, left)
 	}
 	return nil
 }
 
-// lastMoment is when the pass upon a decision to rest must come at the latest.
-func latestRequeue(q input, d lifecycle.Decision) (at time.Time, set bool) {
+// latestRequeue returns the latest time for which the object must be requeued.
+func latestRequeue(in input, d lifecycle.Decision) (at time.Time, set bool) {
 	switch {
-	case !q.b.DeletionTimestamp.IsZero():
-		return finalizeDeadline(q), true
-	case batch.ID(q.b) == "" || d.RequeueAfter <= 0 || meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished):
+	case !in.b.DeletionTimestamp.IsZero():
+		return finalizeDeadline(in), true
+	case batch.ID(in.b) == "" || d.RequeueAfter <= 0 || meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished):
 		return time.Time{}, false
 	}
-	at, set = deadlineOf(q)
+	at, set = deadlineOf(in)
 	acceptedAt := d.Status.CancelRequestedAt
-	if set && acceptedAt != nil && !acceptedAt.Time.Before(at) && !batch.CancelWanted(q.b) {
+	if set && acceptedAt != nil && !acceptedAt.Time.Before(at) && !batch.CancelWanted(in.b) {
 		return acceptedAt.Add(time.Minute), true
 	}
 	return at, set && acceptedAt == nil
 }
 
-func checkCreate(q input) error {
-	if id := batch.ID(q.b); id != "" {
+func checkCreate(in input) error {
+	if id := batch.ID(in.b); id != "" {
 		return fmt.Errorf("created though batch %s is known", id)
 	}
-	if q.observed.State.CreatedID != "" {
-		return fmt.Errorf("created though batch %s was created", q.observed.State.CreatedID)
+	if in.observed.State.CreatedID != "" {
+		return fmt.Errorf("created though batch %s was created", in.observed.State.CreatedID)
 	}
-	if !q.b.DeletionTimestamp.IsZero() {
+	if !in.b.DeletionTimestamp.IsZero() {
 		return fmt.Errorf("created for a deleted object")
 	}
-	if _, err := batch.CreateRequest(q.b); err != nil {
+	if _, err := batch.CreateRequest(in.b); err != nil {
 		return fmt.Errorf("created from an invalid spec: %w", err)
 	}
 	return nil
 }
 
-// cancelForgotten reports whether a cancel is wanted, by the spec or by the deadline, that this
-// pass has not tried, and that does not wait for its own failures.
-func cancelForgotten(q input) bool {
-	waits := q.observed.State.Failed == lifecycle.Cancel && q.observed.State.Failures > 0 && q.now.Before(q.observed.State.NextCall)
-	return (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !acceptedCancel(q) &&
-		!slices.Contains(q.observed.Actions, lifecycle.Cancel) && !waits
+// cancelForgotten reports whether the spec or the deadline requires a cancel that this reconciliation
+// did not try, and that is not backed off.
+func cancelForgotten(in input) bool {
+	backedOff := in.observed.State.Failed == lifecycle.Cancel && in.observed.State.Failures > 0 && in.now.Before(in.observed.State.NextCall)
+	return (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in) &&
+		!slices.Contains(in.observed.Actions, lifecycle.Cancel) && !backedOff
 }
 
-// checkStatus holds a status against the table of conditions, against the bounds of the CRD,
-// and against the one before it.
+// checkStatus checks a status against the table of conditions, the bounds of the CRD, and the status
+// before.
 func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) error {
 	if status.ObservedGeneration != before.Generation {
-		return fmt.Errorf("observedGeneration is %d, and the generation %d", status.ObservedGeneration, before.Generation)
+		return fmt.Errorf("observedGeneration is %d, want %d", status.ObservedGeneration, before.Generation)
 	}
 	if err := checkConditions(status); err != nil {
 		return err
@@ -330,14 +328,14 @@ func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) err
 	for _, condition := range status.Conditions {
 		old := meta.FindStatusCondition(before.Status.Conditions, condition.Type)
 		if old != nil && old.Status == condition.Status && !old.LastTransitionTime.Equal(&condition.LastTransitionTime) {
-			return fmt.Errorf("%s stayed %s, and its lastTransitionTime moved", condition.Type, condition.Status)
+			return fmt.Errorf("%s is still %s, and its lastTransitionTime changed", condition.Type, condition.Status)
 		}
 	}
 	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
-	if finished != (status.FinishedAt != nil) && !undoing(before) {
-		return fmt.Errorf("finishedAt is %v, and Finished %t", status.FinishedAt, finished)
+	if finished != (status.FinishedAt != nil) && !beingDetached(before) {
+		return fmt.Errorf("finishedAt is %v, and Finished is %t", status.FinishedAt, finished)
 	}
-	if batch.Finished(before) && !undoing(before) {
+	if batch.Finished(before) && !beingDetached(before) {
 		if err := checkFinal(before.Status, status); err != nil {
 			return err
 		}
@@ -345,63 +343,63 @@ func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) err
 	return checkBounds(status)
 }
 
-// undone reports whether what a batch brought about is being undone: an object that is over
-// goes on once more then.
-func undoing(b *object) bool { return !b.DeletionTimestamp.IsZero() && detaches(b) }
+// beingDetached reports whether the files of a batch are being detached. A finished object is reconciled
+// again then.
+func beingDetached(b *object) bool { return !b.DeletionTimestamp.IsZero() && detaches(b) }
 
-// checkConditions holds the five conditions against the line of the table for their reason.
+// checkConditions checks the five conditions against the row of the table for their reason.
 func checkConditions(status v1alpha1.VectorStoreFileBatchStatus) error {
 	reason := reasonOf(status)
 	row, known := rowOf(reason)
 	if !known {
-		return fmt.Errorf("the table has no line for %q", reason)
+		return fmt.Errorf("the table has no row for %q", reason)
 	}
 	if len(status.Conditions) != len(row.conditions()) {
-		return fmt.Errorf("%d conditions stand", len(status.Conditions))
+		return fmt.Errorf("%d conditions are set", len(status.Conditions))
 	}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
-		return fmt.Errorf("reconciling and stalled at once")
+		return fmt.Errorf("both Reconciling and Stalled are true")
 	}
 	for _, want := range row.conditions() {
 		got := meta.FindStatusCondition(status.Conditions, want.Type)
 		switch {
 		case got == nil:
-			return fmt.Errorf("%s does not stand", want.Type)
+			return fmt.Errorf("%s is missing", want.Type)
 		case got.Status != want.Status:
-			return fmt.Errorf("%s is %s with reason %s, and should be %s", want.Type, got.Status, reason, want.Status)
+			return fmt.Errorf("%s is %s with reason %s, want %s", want.Type, got.Status, reason, want.Status)
 		case got.Reason != reason:
-			return fmt.Errorf("%s has reason %s beside %s", want.Type, got.Reason, reason)
+			return fmt.Errorf("%s has reason %s, want %s", want.Type, got.Reason, reason)
 		case got.ObservedGeneration != status.ObservedGeneration:
-			return fmt.Errorf("%s speaks of generation %d", want.Type, got.ObservedGeneration)
+			return fmt.Errorf("%s has observedGeneration %d", want.Type, got.ObservedGeneration)
 		case utf8.RuneCountInString(got.Message) > 32768 || !utf8.ValidString(got.Message) || got.LastTransitionTime.IsZero():
-			return fmt.Errorf("%s is not one that an API server takes", want.Type)
+			return fmt.Errorf("an API server would reject %s", want.Type)
 		}
 	}
 	return nil
 }
 
-// checkFinal says what changed of a batch that was over, but must not.
+// checkFinal checks that the status of a finished batch did not change.
 func checkFinal(before, after v1alpha1.VectorStoreFileBatchStatus) error {
-	kstatusOf := func(reason string) bool {
+	judged := func(reason string) bool { // by spec.maxFailedFiles, which can be edited
 		return reason == v1alpha1.ReasonCompleted || reason == v1alpha1.ReasonFilesFailed
 	}
-	was, is := reasonOf(before), reasonOf(after)
-	if was != is && (!kstatusOf(was) || !kstatusOf(is)) {
-		return fmt.Errorf("%s became %s after the batch was over", was, is)
+	from, to := reasonOf(before), reasonOf(after)
+	if from != to && (!judged(from) || !judged(to)) {
+		return fmt.Errorf("%s became %s after the batch was finished", from, to)
 	}
 	if !meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionFinished) {
-		return fmt.Errorf("a batch that was over goes on")
+		return fmt.Errorf("Finished is no longer true")
 	}
 	before.Conditions, after.Conditions = nil, nil
 	before.ObservedGeneration, after.ObservedGeneration = 0, 0
-	before.BatchID, after.BatchID = "", "" // it may be restored
+	before.BatchID, after.BatchID = "", "" // it can be restored
 	if !reflect.DeepEqual(before, after) {
-		return fmt.Errorf("the mirror of a batch that was over changed")
+		return fmt.Errorf("the status of a finished batch changed")
 	}
 	return nil
 }
 
-// checkBounds holds a status against the CRD.
+// checkBounds checks a status against the bounds of the CRD.
 func checkBounds(status v1alpha1.VectorStoreFileBatchStatus) error {
 	short := func(text string, limit int) bool {
 		return utf8.RuneCountInString(text) <= limit && utf8.ValidString(text)
@@ -417,7 +415,7 @@ func checkBounds(status v1alpha1.VectorStoreFileBatchStatus) error {
 	}
 	for _, file := range status.FailedFiles {
 		if file.FileID == "" || !short(file.FileID, 128) || !short(file.Code, 128) || !short(file.Message, 1024) {
-			return fmt.Errorf("a failed file is out of bounds: %+v", file)
+			return fmt.Errorf("a failed file exceeds the bounds: %+v", file)
 		}
 	}
 	if !slices.IsSortedFunc(status.FailedFiles, func(a, b v1alpha1.FailedFile) int { return strings.Compare(a.FileID, b.FileID) }) {
@@ -426,68 +424,68 @@ func checkBounds(status v1alpha1.VectorStoreFileBatchStatus) error {
 	return nil
 }
 
-// checkTimes says whether an object is forgotten, or looked at too early.
-func checkRequeue(q input, d lifecycle.Decision) error {
+// checkRequeue checks that an object is requeued, and not too early.
+func checkRequeue(in input, d lifecycle.Decision) error {
 	finished := meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished)
-	deleted := !q.b.DeletionTimestamp.IsZero()
+	deleted := !in.b.DeletionTimestamp.IsZero()
 	switch {
 	case finished && !deleted:
-		return checkTimeToLive(q, d)
-	case onlyEditHelps(q, d) && !deleted:
+		return checkTimeToLive(in, d)
+	case onlyEditHelps(in, d) && !deleted:
 		return nil
-	case batch.ID(q.b) != "" && !deleted && cancelForgotten(q) && !finishedAtAPI(q) && d.RequeueAfter > 2*time.Millisecond:
-		return fmt.Errorf("rests for %s with a cancel to make", d.RequeueAfter)
+	case batch.ID(in.b) != "" && !deleted && cancelForgotten(in) && !finishedAtAPI(in) && d.RequeueAfter > 2*time.Millisecond:
+		return fmt.Errorf("requeued after %s with a cancel to send", d.RequeueAfter)
 	case d.RequeueAfter <= 0:
-		return fmt.Errorf("forgot an object in state %s", reasonOf(d.Status))
+		return fmt.Errorf("not requeued in state %s", reasonOf(d.Status))
 	}
-	if least, next := leastWait(q), d.State.NextCall.Sub(q.now); next < least {
-		return fmt.Errorf("the next call comes after %s, and the API asks for %s", next, least)
+	if least, next := leastWait(in), d.State.NextCall.Sub(in.now); next < least {
+		return fmt.Errorf("the next call is due after %s, and the API requires %s", next, least)
 	}
 	return nil
 }
 
-// onlyEditMends reports whether nothing but an edit of the spec can change an object's state.
-func onlyEditHelps(q input, d lifecycle.Decision) bool {
-	_, invalid := batch.CreateRequest(q.b)
-	rejected := invalid != nil && batch.ID(q.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonRejected
+// onlyEditHelps reports whether only an edit of the spec can change an object's reason.
+func onlyEditHelps(in input, d lifecycle.Decision) bool {
+	_, invalid := batch.CreateRequest(in.b)
+	rejected := invalid != nil && batch.ID(in.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonRejected
 	return rejected || reasonOf(d.Status) == v1alpha1.ReasonSuspended
 }
 
-// checkTimeToLive says whether a batch that is over is looked at for another reason than the
-// end of its object's time to live, or is not looked at for that.
-func checkTimeToLive(q input, d lifecycle.Decision) error {
-	if q.b.Spec.TTLSecondsAfterFinished == nil {
+// checkTimeToLive checks that a finished object is requeued for the end of its time to live, and for
+// nothing else.
+func checkTimeToLive(in input, d lifecycle.Decision) error {
+	if in.b.Spec.TTLSecondsAfterFinished == nil {
 		if d.RequeueAfter != 0 {
 			return fmt.Errorf("a finished object is requeued after %s", d.RequeueAfter)
 		}
 		return nil
 	}
-	left := d.Status.FinishedAt.Add(time.Duration(*q.b.Spec.TTLSecondsAfterFinished) * time.Second).Sub(q.now)
+	left := d.Status.FinishedAt.Add(time.Duration(*in.b.Spec.TTLSecondsAfterFinished) * time.Second).Sub(in.now)
 	switch {
 	case left > 0 && d.RequeueAfter != left:
-		return fmt.Errorf("requeued after %s, and expires in %s", d.RequeueAfter, left)
-	case left <= 0 && (batch.Finished(q.b) || d.RequeueAfter <= 0 || d.RequeueAfter > time.Second):
-		return fmt.Errorf("lives on for %s, though its time is over", d.RequeueAfter)
+		return fmt.Errorf("requeued after %s, and the object expires in %s", d.RequeueAfter, left)
+	case left <= 0 && (batch.Finished(in.b) || d.RequeueAfter <= 0 || d.RequeueAfter > time.Second):
+		return fmt.Errorf("requeued after %s, though the object has expired", d.RequeueAfter)
 	}
 	return nil
 }
 
-// leastWait is how long the upstream asked to be left alone, in its last answer. A cancel waits
-// for no poll, and a deletion for nothing beyond its own end.
-func leastWait(q input) time.Duration {
-	if q.observed.Err != nil {
-		least := q.observed.Err.RetryAfter
-		if !q.b.DeletionTimestamp.IsZero() {
-			least = min(least, finalizeDeadline(q).Sub(q.now))
+// leastWait returns how long the last response of the API requires to wait. A cancel does not wait for
+// the next poll, and a deletion waits no longer than its timeout.
+func leastWait(in input) time.Duration {
+	if in.observed.Err != nil {
+		least := in.observed.Err.RetryAfter
+		if !in.b.DeletionTimestamp.IsZero() {
+			least = min(least, finalizeDeadline(in).Sub(in.now))
 		}
 		return least
 	}
-	cancelPending := (batch.CancelWanted(q.b) || pastDeadline(q)) && q.b.Status.CancelRequestedAt == nil && !acceptedCancel(q)
-	if q.observed.Batch == nil || !q.b.DeletionTimestamp.IsZero() || cancelPending {
+	cancelPending := (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in)
+	if in.observed.Batch == nil || !in.b.DeletionTimestamp.IsZero() || cancelPending {
 		return 0
 	}
-	return q.observed.Batch.PollAfter
+	return in.observed.Batch.PollAfter
 }
 
-// wrongStatus is a word for a batch's state that this operator does not know.
-const wrongStatus upstream.Status = "finalizing"
+// unknownStatus is a status of a batch that this operator does not know.
+const unknownStatus upstream.Status = "finalizing"

@@ -27,7 +27,7 @@ type Observed struct {
 	Err *upstream.Error
 	// Admission is Admitted unless the last action's call has to wait.
 	Admission Admission
-	// Batch is the newest answer about the batch; nil if there was none.
+	// Batch is the batch as the API returned it last; nil if it did not.
 	Batch *upstream.Batch
 	// FailedFiles is the result of ListFailedFiles.
 	FailedFiles []upstream.FailedFile
@@ -37,13 +37,13 @@ type Observed struct {
 	Detached Detached
 }
 
-// Admission is the answer of flow control to a call.
+// Admission is flow control's response to a call.
 type Admission int
 
 const (
 	// Admitted means that the call was made.
 	Admitted Admission = iota
-	// Saturated means that the call waits for others to end.
+	// Saturated means that the call waits for a seat.
 	Saturated
 	// RateLimited means that the call waits for the rate limits.
 	RateLimited
@@ -51,7 +51,7 @@ const (
 	BackedOff
 )
 
-// Result is the outcome of one action. Fields that the action does not concern are zero.
+// Result is the outcome of one action. Fields that do not apply to the action are zero.
 type Result struct {
 	// Err is the API's error. Errors of the Kubernetes API are not part of a Result: they end the
 	// reconciliation.
@@ -66,7 +66,7 @@ type Result struct {
 	At             time.Time
 }
 
-// Detached is how far a Detach got.
+// Detached is the progress of a Detach.
 type Detached struct {
 	// Count is how many files are detached, and Remaining how many are not, of the whole batch.
 	Count, Remaining int
@@ -110,7 +110,7 @@ type Unsaved struct {
 	CreateAnswered bool
 }
 
-// DetachProgress is how far the files of an object were detached.
+// DetachProgress is the progress of detaching an object's files.
 type DetachProgress struct {
 	// LastDetached is the last file, in the order of IDs, that was detached, and DetachedAt when.
 	LastDetached string

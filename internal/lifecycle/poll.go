@@ -62,7 +62,7 @@ func (s scope) cancelPending() bool {
 	return batch.CancelWanted(s.b) || s.pastDeadline(s.now) && !terminal && !batch.Suspended(s.b)
 }
 
-// cancelling reports whether there is a cancel to be followed to its end.
+// cancelling reports whether a cancel is requested, or was accepted by the API.
 func (s scope) cancelling() bool {
 	return batch.CancelWanted(s.b) || s.b.Status.CancelRequestedAt != nil || s.cancelAccepted()
 }
@@ -77,7 +77,7 @@ func (s scope) cancelIrrevocable() []Event {
 }
 
 const (
-	// cancelAttempts is how often a cancel fails before the batch is polled in spite of it.
+	// cancelAttempts is how often a cancel fails before the batch is polled anyway.
 	cancelAttempts = 3
 	// listAttempts is how often the list of failed files fails before the object is finished
 	// without it.
@@ -89,7 +89,7 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 	refused := err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
 	switch s.observed.lastAction() {
 	case Cancel:
-		// A server can refuse to cancel a finished batch, or fail at it: the batch itself shows which.
+		// Servers can reject or fail the cancel of a finished batch: a poll shows whether it is finished.
 		failing := err.Kind == upstream.Transient && s.withFailure(Cancel).Failures >= cancelAttempts
 		if refused || failing {
 			return s.act(Poll)

@@ -18,11 +18,11 @@ import (
 )
 
 func TestPoll_IntervalGrowsWithoutProgress(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch)
+	r := run(created(), lifecycle.State{}, epoch)
 	var waits []time.Duration
 	for range 12 {
-		waits = append(waits, p.final.RequeueAfter)
-		p = p.again()
+		waits = append(waits, r.final.RequeueAfter)
+		r = r.again()
 	}
 	want := []time.Duration{
 		2 * time.Second, 3 * time.Second, 4500 * time.Millisecond, 6750 * time.Millisecond,
@@ -30,7 +30,7 @@ func TestPoll_IntervalGrowsWithoutProgress(t *testing.T) {
 		51257812500, time.Minute, time.Minute, time.Minute,
 	}
 	if diff := cmp.Diff(want, waits); diff != "" {
-		t.Errorf("the waits between polls (-want +got):\n%s", diff)
+		t.Errorf("waits between polls (-want +got):\n%s", diff)
 	}
 }
 
@@ -40,33 +40,33 @@ func TestPoll_IntervalResetsOnProgress(t *testing.T) {
 		answer *upstream.Batch
 		want   time.Duration
 	}{
-		"nothing moved":   {answer(upstream.InProgress), time.Minute},
-		"a count moved":   {answer(upstream.InProgress, func(a *upstream.Batch) { a.FileCounts.Completed++ }), 2 * time.Second},
-		"the state moved": {answer(wrongStatus, func(a *upstream.Batch) { a.FileCounts.InProgress = 2 }), 2 * time.Second},
+		"no change":      {answer(upstream.InProgress), time.Minute},
+		"count changed":  {answer(upstream.InProgress, func(a *upstream.Batch) { a.FileCounts.Completed++ }), 2 * time.Second},
+		"status changed": {answer(unknownStatus, func(a *upstream.Batch) { a.FileCounts.InProgress = 2 }), 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := run(tracked(), slow, epoch, result{batch: test.answer}).final.RequeueAfter; got != test.want {
-				t.Errorf("looks again after %s, want %s", got, test.want)
+				t.Errorf("requeued after %s, want %s", got, test.want)
 			}
 		})
 	}
-	t.Run("the memory was lost", func(t *testing.T) {
+	t.Run("state lost", func(t *testing.T) {
 		if got := run(tracked(), lifecycle.State{}, epoch).final.RequeueAfter; got != 2*time.Second {
-			t.Errorf("looks again after %s", got)
+			t.Errorf("requeued after %s", got)
 		}
 	})
 }
 
 func TestPoll_IntervalAfterCancel(t *testing.T) {
-	p := run(tracked(wantsCancel, edited), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
-	if p.performed() != "Cancel" || p.final.RequeueAfter != 2*time.Second {
-		t.Fatalf("did %q, and looks again after %s", p.performed(), p.final.RequeueAfter)
+	r := run(tracked(cancelWanted, edited), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
+	if r.actionNames() != "Cancel" || r.final.RequeueAfter != 2*time.Second {
+		t.Fatalf("performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 	}
 	for range 8 {
-		p = p.again()
+		r = r.again()
 	}
-	if p.final.RequeueAfter != 10*time.Second {
-		t.Errorf("looks again after %s while a cancel is waited for, want 10s", p.final.RequeueAfter)
+	if r.final.RequeueAfter != 10*time.Second {
+		t.Errorf("requeued after %s while the cancel is pending, want 10s", r.final.RequeueAfter)
 	}
 }
 
@@ -76,33 +76,27 @@ func TestPoll_HonorsPollAfter(t *testing.T) {
 		{5 * time.Second, 5 * time.Second, 5 * time.Second},
 		{10 * time.Minute, 10 * time.Minute, 10 * time.Minute},
 	} {
-		asked, want, earliest := test[0], test[1], test[2]
-		observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.InProgress, pollAfter(asked))}
+		requested, want, earliest := test[0], test[1], test[2]
+		observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.InProgress, pollAfter(requested))}
 		if d := config.Decide(created(), observed, epoch); d.RequeueAfter != want {
-			t.Errorf("asked for %s: requeued after %s, want %s", asked, d.RequeueAfter, want)
+			t.Errorf("requested %s: requeued after %s, want %s", requested, d.RequeueAfter, want)
 		}
 		observed.Jitter = -0.2
 		if d := config.Decide(created(), observed, epoch); d.RequeueAfter != earliest {
-			t.Errorf("asked for %s, with jitter: requeued after %s, want %s", asked, d.RequeueAfter, earliest)
+			t.Errorf("requested %s, with jitter: requeued after %s, want %s", requested, d.RequeueAfter, earliest)
 		}
 	}
 }
 
 func TestPoll_BeforeDue(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch)
-	early := run(p.object, p.state, epoch.Add(500*time.Millisecond))
-	if early.performed() != "" || early.final.RequeueAfter != 1500*time.Millisecond || len(early.events) > 0 {
-		t.Errorf("did %q, told %v, and looks again after %s", early.performed(), early.events, early.final.RequeueAfter)
+	r := run(created(), lifecycle.State{}, epoch)
+	early := run(r.object, r.state, epoch.Add(500*time.Millisecond))
+	if early.actionNames() != "" || early.final.RequeueAfter != 1500*time.Millisecond || len(early.events) > 0 {
+		t.Errorf("performed %q, Events %v, requeued after %s", early.actionNames(), early.events, early.final.RequeueAfter)
 	}
-	if edited := run(withEdit(p.object), p.state, epoch.Add(500*time.Millisecond)); edited.performed() != "Poll" {
-		t.Errorf("did %q after the spec was edited", edited.performed())
+	if again := run(withChange(r.object, edited), r.state, epoch.Add(500*time.Millisecond)); again.actionNames() != "Poll" {
+		t.Errorf("performed %q after the spec was edited", again.actionNames())
 	}
-}
-
-func withEdit(b *object) *object {
-	b = b.DeepCopy()
-	edited(b)
-	return b
 }
 
 func TestBackoff(t *testing.T) {
@@ -112,129 +106,129 @@ func TestBackoff(t *testing.T) {
 		reason         string
 		first, longest time.Duration
 	}{
-		"unavailable":              {created(), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
-		"lost answer":              {created(), upstream.UnknownOutcome, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
-		"rate limited":             {created(), upstream.RateLimited, v1alpha1.ReasonRateLimited, time.Second, 5 * time.Minute},
-		"no Secret":                {created(), upstream.NoCredentials, v1alpha1.ReasonCredentialsNotFound, time.Second, time.Minute},
-		"key refused":              {created(), upstream.Unauthorized, v1alpha1.ReasonCredentialsRejected, 10 * time.Second, 10 * time.Minute},
-		"refused":                  {created(), upstream.Rejected, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
-		"create, unavailable":      {newObject(), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
-		"create, refused":          {newObject(), upstream.Rejected, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
-		"create, no store":         {newObject(), upstream.NotFound, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
-		"create, no Secret":        {newObject(), upstream.NoCredentials, v1alpha1.ReasonCredentialsNotFound, time.Second, time.Minute},
-		"cancel, rate limited":     {created(wantsCancel), upstream.RateLimited, v1alpha1.ReasonRateLimited, time.Second, 5 * time.Minute},
-		"probe, unavailable":       {newObject(hasFinalizer, pendingSince(epoch.Add(-time.Hour))), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
-		"probe, unknown is no end": {newObject(hasFinalizer, pendingSince(epoch.Add(-time.Hour))), upstream.UnknownOutcome, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
+		"unavailable":             {created(), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
+		"unknown outcome":         {created(), upstream.UnknownOutcome, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
+		"rate limited":            {created(), upstream.RateLimited, v1alpha1.ReasonRateLimited, time.Second, 5 * time.Minute},
+		"no Secret":               {created(), upstream.NoCredentials, v1alpha1.ReasonCredentialsNotFound, time.Second, time.Minute},
+		"key rejected":            {created(), upstream.Unauthorized, v1alpha1.ReasonCredentialsRejected, 10 * time.Second, 10 * time.Minute},
+		"rejected":                {created(), upstream.Rejected, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
+		"create, unavailable":     {newObject(), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
+		"create, rejected":        {newObject(), upstream.Rejected, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
+		"create, not found":       {newObject(), upstream.NotFound, v1alpha1.ReasonRejected, 10 * time.Second, 10 * time.Minute},
+		"create, no Secret":       {newObject(), upstream.NoCredentials, v1alpha1.ReasonCredentialsNotFound, time.Second, time.Minute},
+		"cancel, rate limited":    {created(cancelWanted), upstream.RateLimited, v1alpha1.ReasonRateLimited, time.Second, 5 * time.Minute},
+		"verify, unavailable":     {newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour))), upstream.Transient, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
+		"verify, unknown outcome": {newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour))), upstream.UnknownOutcome, v1alpha1.ReasonUpstreamUnavailable, time.Second, 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) { testBackoff(t, test.b, test.kind, test.reason, test.first, test.longest) })
 	}
 }
 
 func TestCancel_RepeatedFailurePollsTheBatch(t *testing.T) {
-	p := run(created(wantsCancel), lifecycle.State{}, epoch, fails(upstream.Transient))
+	r := run(created(cancelWanted), lifecycle.State{}, epoch, fails(upstream.Transient))
 	for range 2 {
-		if p.performed() != "Cancel" || p.reason() != v1alpha1.ReasonUpstreamUnavailable {
-			t.Fatalf("did %q, and the state is %s", p.performed(), p.reason())
+		if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonUpstreamUnavailable {
+			t.Fatalf("performed %q: %s", r.actionNames(), r.reason())
 		}
-		p = p.again(fails(upstream.Transient), result{batch: answer(upstream.InProgress)})
+		r = r.again(fails(upstream.Transient), result{batch: answer(upstream.InProgress)})
 	}
-	if p.performed() != "Cancel Poll" || p.reason() != v1alpha1.ReasonCancelling || p.final.RequeueAfter != 8*time.Second {
-		t.Fatalf("did %q, and the state is %s for %s", p.performed(), p.reason(), p.final.RequeueAfter)
+	if r.actionNames() != "Cancel Poll" || r.reason() != v1alpha1.ReasonCancelling || r.final.RequeueAfter != 8*time.Second {
+		t.Fatalf("performed %q: %s, requeued after %s", r.actionNames(), r.reason(), r.final.RequeueAfter)
 	}
-	p = p.again(fails(upstream.Transient), result{batch: answer(upstream.Completed)})
-	if p.reason() != v1alpha1.ReasonCompleted {
-		t.Errorf("did %q, and the state is %s", p.performed(), p.reason())
+	r = r.again(fails(upstream.Transient), result{batch: answer(upstream.Completed)})
+	if r.reason() != v1alpha1.ReasonCompleted {
+		t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 	}
 }
 
 func testBackoff(t *testing.T, b *object, kind upstream.ErrorKind, reason string, first, longest time.Duration) {
 	t.Helper()
-	p := run(b, lifecycle.State{}, epoch, fails(kind))
+	r := run(b, lifecycle.State{}, epoch, fails(kind))
 	want := first
 	for i := range 15 {
-		if p.reason() != reason || p.final.RequeueAfter != want || len(p.actions) != 1 {
-			t.Fatalf("failure %d, of %s: state %s, looks again after %s, want %s after %s", i+1, p.performed(), p.reason(), p.final.RequeueAfter, reason, want)
+		if r.reason() != reason || r.final.RequeueAfter != want || len(r.actions) != 1 {
+			t.Fatalf("failure %d of %s: %s, requeued after %s, want %s, requeued after %s", i+1, r.actionNames(), r.reason(), r.final.RequeueAfter, reason, want)
 		}
-		p, want = p.again(fails(kind)), min(2*want, longest)
+		r, want = r.again(fails(kind)), min(2*want, longest)
 	}
 	if want != longest {
-		t.Fatalf("the longest wait, %s, was never reached", longest)
+		t.Fatalf("the longest wait, %s, was not reached", longest)
 	}
-	if p = p.again(); p.reason() == reason {
-		t.Errorf("state %s remains after a success", reason)
+	if r = r.again(); r.reason() == reason {
+		t.Errorf("%s remains after a success", reason)
 	}
 }
 
 func TestBackoff_HonorsRetryAfter(t *testing.T) {
-	slow := func(kind upstream.ErrorKind) result {
+	slowDown := func(kind upstream.ErrorKind) result {
 		return result{err: &upstream.Error{Kind: kind, StatusCode: 503, Message: "slow down", RetryAfter: 42 * time.Minute}}
 	}
-	for name, p := range map[string]reconciliation{
-		"retrieve":           run(created(), lifecycle.State{}, epoch, slow(upstream.RateLimited)),
-		"retrieve, 404":      run(created(), lifecycle.State{}, epoch, slow(upstream.NotFound)),
-		"create":             run(newObject(), lifecycle.State{}, epoch, slow(upstream.RateLimited)),
-		"create, lost":       run(newObject(), lifecycle.State{}, epoch, slow(upstream.UnknownOutcome)),
-		"probe":              run(newObject(hasFinalizer, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, epoch, slow(upstream.Transient)),
-		"cancel":             run(created(wantsCancel), lifecycle.State{}, epoch, slow(upstream.RateLimited)),
-		"list of the failed": run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, slow(upstream.Transient)),
+	for name, r := range map[string]reconciliation{
+		"poll":                    run(created(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+		"poll, not found":         run(created(), lifecycle.State{}, epoch, slowDown(upstream.NotFound)),
+		"create":                  run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+		"create, unknown outcome": run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.UnknownOutcome)),
+		"verify":                  run(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, epoch, slowDown(upstream.Transient)),
+		"cancel":                  run(created(cancelWanted), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+		"failed files":            run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, slowDown(upstream.Transient)),
 	} {
-		if p.final.RequeueAfter < 42*time.Minute {
-			t.Errorf("%s: requeued after %s", name, p.final.RequeueAfter)
+		if r.final.RequeueAfter < 42*time.Minute {
+			t.Errorf("%s: requeued after %s", name, r.final.RequeueAfter)
 		}
 	}
-	p := run(created(deletedAt(epoch)), lifecycle.State{}, epoch, slow(upstream.RateLimited))
-	if p.final.RequeueAfter != config.FinalizeTimeout {
-		t.Errorf("a deletion waits %s, want no longer than its own end", p.final.RequeueAfter)
+	r := run(created(deletedAt(epoch)), lifecycle.State{}, epoch, slowDown(upstream.RateLimited))
+	if r.final.RequeueAfter != config.FinalizeTimeout {
+		t.Errorf("a deletion is requeued after %s, want at its timeout", r.final.RequeueAfter)
 	}
 }
 
 func TestBackoff_QuotaExhausted(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch, result{err: &upstream.Error{Kind: upstream.RateLimited, Code: "insufficient_quota", Message: "you exceeded your quota"}})
-	if p.reason() != v1alpha1.ReasonRateLimited || !strings.Contains(p.message(), "Add credits") || !strings.Contains(p.message(), "you exceeded your quota") {
-		t.Errorf("%s: %s", p.reason(), p.message())
+	r := run(created(), lifecycle.State{}, epoch, result{err: &upstream.Error{Kind: upstream.RateLimited, Code: "insufficient_quota", Message: "you exceeded your quota"}})
+	if r.reason() != v1alpha1.ReasonRateLimited || !strings.Contains(r.message(), "Add credits") || !strings.Contains(r.message(), "you exceeded your quota") {
+		t.Errorf("%s: %s", r.reason(), r.message())
 	}
 }
 
 func TestPoll_NotFoundNeedsGracePeriodAndRepetition(t *testing.T) {
-	missing := fails(upstream.NotFound)
-	young := func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} }
+	notFound := fails(upstream.NotFound)
+	createdNow := func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} }
 
-	p := run(created(young), lifecycle.State{}, epoch, missing)
-	for now := p.state.NextCall; now.Sub(epoch) < config.NotFoundGrace; now = p.state.NextCall {
-		if p.reason() != v1alpha1.ReasonInProgress || p.final.RequeueAfter != config.PollMin {
-			t.Fatalf("%s after the creation: %s, looks again after %s", now.Sub(epoch), p.reason(), p.final.RequeueAfter)
+	r := run(created(createdNow), lifecycle.State{}, epoch, notFound)
+	for now := r.state.NextCall; now.Sub(epoch) < config.NotFoundGrace; now = r.state.NextCall {
+		if r.reason() != v1alpha1.ReasonInProgress || r.final.RequeueAfter != config.PollMin {
+			t.Fatalf("%s after the creation: %s, requeued after %s", now.Sub(epoch), r.reason(), r.final.RequeueAfter)
 		}
-		p = p.again(missing)
+		r = r.again(notFound)
 	}
-	if p = p.again(missing); p.reason() != v1alpha1.ReasonBatchNotFound || !strings.Contains(p.message(), "batch_1") || !strings.Contains(p.message(), "vs_1") {
-		t.Errorf("after the grace period: %s: %s", p.reason(), p.message())
+	if r = r.again(notFound); r.reason() != v1alpha1.ReasonBatchNotFound || !strings.Contains(r.message(), "batch_1") || !strings.Contains(r.message(), "vs_1") {
+		t.Errorf("after the grace period: %s: %s", r.reason(), r.message())
 	}
 
-	p = run(created(), lifecycle.State{}, epoch, missing)
-	if p.reason() != v1alpha1.ReasonInProgress {
-		t.Fatalf("after the first look at an old batch: %s", p.reason())
+	r = run(created(), lifecycle.State{}, epoch, notFound)
+	if r.reason() != v1alpha1.ReasonInProgress {
+		t.Fatalf("after the first poll of an old batch: %s", r.reason())
 	}
-	if p = p.again(missing); p.reason() != v1alpha1.ReasonBatchNotFound {
-		t.Fatalf("after the second: %s", p.reason())
+	if r = r.again(notFound); r.reason() != v1alpha1.ReasonBatchNotFound {
+		t.Fatalf("after the second: %s", r.reason())
 	}
-	if lost := run(p.object, lifecycle.State{}, epoch.Add(time.Hour), missing); lost.reason() != v1alpha1.ReasonBatchNotFound {
-		t.Errorf("what was believed is doubted after a restart: %s", lost.reason())
+	if restarted := run(r.object, lifecycle.State{}, epoch.Add(time.Hour), notFound); restarted.reason() != v1alpha1.ReasonBatchNotFound {
+		t.Errorf("after a restart: %s", restarted.reason())
 	}
 	for range 10 {
-		p = p.again(missing)
+		r = r.again(notFound)
 	}
-	if p.final.RequeueAfter != 10*time.Minute {
-		t.Errorf("looks again after %s", p.final.RequeueAfter)
+	if r.final.RequeueAfter != 10*time.Minute {
+		t.Errorf("requeued after %s", r.final.RequeueAfter)
 	}
-	if p = p.again(); p.reason() != v1alpha1.ReasonInProgress {
-		t.Errorf("once the batch is there: %s", p.reason())
+	if r = r.again(); r.reason() != v1alpha1.ReasonInProgress {
+		t.Errorf("after the batch is found: %s", r.reason())
 	}
 }
 
 func TestPoll_NotFoundNotInARow(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch, fails(upstream.NotFound)).again().again(fails(upstream.NotFound))
-	if p.reason() != v1alpha1.ReasonInProgress {
-		t.Errorf("%s after two looks that were not in a row", p.reason())
+	r := run(created(), lifecycle.State{}, epoch, fails(upstream.NotFound)).again().again(fails(upstream.NotFound))
+	if r.reason() != v1alpha1.ReasonInProgress {
+		t.Errorf("%s after two polls that were not in a row", r.reason())
 	}
 }
 
@@ -245,92 +239,92 @@ func TestPoll_TerminalStatus(t *testing.T) {
 		reason string
 		part   string // of the message
 	}{
-		"completed":                     {created(), answer(upstream.Completed), "Completed", "2 of 2 files"},
-		"completed, failures allowed":   {created(allowed(1)), answer(upstream.Completed, failures(1)), "Completed", "1 failed (allowed: 1)"},
-		"completed, too many failures":  {created(allowed(1)), answer(upstream.Completed, failures(2)), "FilesFailed", "2 of 2 files failed (allowed: 1)"},
-		"completed before the cancel":   {created(wantsCancel, cancelAccepted), answer(upstream.Completed), "Completed", "completed before it could be cancelled"},
-		"failed":                        {created(allowed(5)), answer(upstream.Failed), "BatchFailed", "Batch failed"},
-		"Cancelled as requested":        {created(wantsCancel, cancelAccepted), answer(upstream.Cancelled), "Cancelled", "Cancelled as requested"},
-		"cancelled, cancel unset since": {created(cancelAccepted), answer(upstream.Cancelled), "Cancelled", "Cancelled as requested"},
-		"cancelled by others":           {created(), answer(upstream.Cancelled), "CancelledExternally", "outside this object"},
+		"completed":                    {created(), answer(upstream.Completed), "Completed", "2 of 2 files"},
+		"completed, allowed failures":  {created(maxFailedFiles(1)), answer(upstream.Completed, failures(1)), "Completed", "1 failed (allowed: 1)"},
+		"completed, too many failures": {created(maxFailedFiles(1)), answer(upstream.Completed, failures(2)), "FilesFailed", "2 of 2 files failed (allowed: 1)"},
+		"completed before the cancel":  {created(cancelWanted, cancelAccepted), answer(upstream.Completed), "Completed", "completed before it could be cancelled"},
+		"failed":                       {created(maxFailedFiles(5)), answer(upstream.Failed), "BatchFailed", "Batch failed"},
+		"cancelled":                    {created(cancelWanted, cancelAccepted), answer(upstream.Cancelled), "Cancelled", "Cancelled as requested"},
+		"cancelled, cancel unset":      {created(cancelAccepted), answer(upstream.Cancelled), "Cancelled", "Cancelled as requested"},
+		"cancelled externally":         {created(), answer(upstream.Cancelled), "CancelledExternally", "outside this object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, lifecycle.State{}, epoch, result{batch: test.answer})
-			if p.reason() != test.reason || !strings.Contains(p.message(), test.part) {
-				t.Errorf("%s: %s", p.reason(), p.message())
+			r := run(test.b, lifecycle.State{}, epoch, result{batch: test.answer})
+			if r.reason() != test.reason || !strings.Contains(r.message(), test.part) {
+				t.Errorf("%s: %s", r.reason(), r.message())
 			}
-			if p.final.RequeueAfter != 0 || p.object.Status.FinishedAt == nil || p.object.Status.Status != string(test.answer.Status) {
-				t.Errorf("looks again after %s; status %+v", p.final.RequeueAfter, p.object.Status)
+			if r.final.RequeueAfter != 0 || r.object.Status.FinishedAt == nil || r.object.Status.Status != string(test.answer.Status) {
+				t.Errorf("requeued after %s; status %+v", r.final.RequeueAfter, r.object.Status)
 			}
-			later := run(p.object, lifecycle.State{}, epoch.Add(time.Hour))
-			if later.performed() != "" || !cmp.Equal(later.object.Status, p.object.Status) || len(later.events) > 0 {
-				t.Errorf("did %q an hour after the end: %s", later.performed(), cmp.Diff(p.object.Status, later.object.Status))
+			later := run(r.object, lifecycle.State{}, epoch.Add(time.Hour))
+			if later.actionNames() != "" || !cmp.Equal(later.object.Status, r.object.Status) || len(later.events) > 0 {
+				t.Errorf("performed %q an hour later: %s", later.actionNames(), cmp.Diff(r.object.Status, later.object.Status))
 			}
 		})
 	}
 }
 
 func TestFinished_MaxFailedFilesEdited(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, result{files: someFailedFiles()})
-	if p.reason() != v1alpha1.ReasonFilesFailed || !strings.Contains(p.message(), "see status.failedFiles") {
-		t.Fatalf("%s: %s", p.reason(), p.message())
+	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, result{files: someFailedFiles()})
+	if r.reason() != v1alpha1.ReasonFilesFailed || !strings.Contains(r.message(), "see status.failedFiles") {
+		t.Fatalf("%s: %s", r.reason(), r.message())
 	}
 	for limit, want := range map[int32]string{1: "Completed", 0: "FilesFailed"} {
-		allowed(limit)(p.object)
-		edited(p.object)
-		p = run(p.object, lifecycle.State{}, epoch.Add(time.Hour))
-		if p.performed() != "" || p.reason() != want || len(p.object.Status.FailedFiles) == 0 {
-			t.Errorf("with %d failures allowed: did %q, %s", limit, p.performed(), p.reason())
+		maxFailedFiles(limit)(r.object)
+		edited(r.object)
+		r = run(r.object, lifecycle.State{}, epoch.Add(time.Hour))
+		if r.actionNames() != "" || r.reason() != want || len(r.object.Status.FailedFiles) == 0 {
+			t.Errorf("with %d failures allowed: performed %q, %s", limit, r.actionNames(), r.reason())
 		}
 	}
 }
 
 func TestFinished_CancelAfterwards(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})
-	wantsCancel(p.object)
-	edited(p.object)
-	if p = run(p.object, lifecycle.State{}, epoch); p.reason() != v1alpha1.ReasonCancelledExternally || p.performed() != "" {
-		t.Errorf("did %q: %s", p.performed(), p.reason())
+	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})
+	cancelWanted(r.object)
+	edited(r.object)
+	if r = run(r.object, lifecycle.State{}, epoch); r.reason() != v1alpha1.ReasonCancelledExternally || r.actionNames() != "" {
+		t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 	}
 }
 
 func TestFailedFiles_Listed(t *testing.T) {
-	one := result{batch: answer(upstream.InProgress, failures(1))}
-	finishedAtAPI := result{batch: answer(upstream.Completed, failures(1))}
-	p := run(created(), lifecycle.State{}, epoch, one, result{files: []upstream.FailedFile{{FileID: "file-b", Code: "server_error", Message: "broken"}}})
-	if p.performed() != "Poll ListFailedFiles" {
-		t.Fatalf("did %q", p.performed())
+	oneFailed := result{batch: answer(upstream.InProgress, failures(1))}
+	completed := result{batch: answer(upstream.Completed, failures(1))}
+	r := run(created(), lifecycle.State{}, epoch, oneFailed, result{files: []upstream.FailedFile{{FileID: "file-b", Code: "server_error", Message: "broken"}}})
+	if r.actionNames() != "Poll ListFailedFiles" {
+		t.Fatalf("performed %q", r.actionNames())
 	}
 	want := []v1alpha1.FailedFile{{FileID: "file-b", Code: "server_error", Message: "broken"}}
-	if diff := cmp.Diff(want, p.object.Status.FailedFiles); diff != "" {
-		t.Errorf("the failed files (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, r.object.Status.FailedFiles); diff != "" {
+		t.Errorf("failed files (-want +got):\n%s", diff)
 	}
-	if again := p.again(one); again.performed() != "Poll" {
-		t.Errorf("did %q, though the failed file is listed", again.performed())
+	if again := r.again(oneFailed); again.actionNames() != "Poll" {
+		t.Errorf("performed %q, though the failed file is listed", again.actionNames())
 	}
-	if end := p.again(finishedAtAPI); end.performed() != "Poll" || len(end.object.Status.FailedFiles) != 1 {
-		t.Errorf("did %q at the end, with %v listed", end.performed(), end.object.Status.FailedFiles)
+	if end := r.again(completed); end.actionNames() != "Poll" || len(end.object.Status.FailedFiles) != 1 {
+		t.Errorf("performed %q after the completion, with %v listed", end.actionNames(), end.object.Status.FailedFiles)
 	}
 
-	p = run(created(), lifecycle.State{}, epoch, finishedAtAPI, fails(upstream.Transient))
+	r = run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Transient))
 	for i := 2; i < 5; i++ {
-		if p = p.again(finishedAtAPI, fails(upstream.Transient)); p.reason() != v1alpha1.ReasonUpstreamUnavailable {
-			t.Fatalf("after %d failures: %s", i, p.reason())
+		if r = r.again(completed, fails(upstream.Transient)); r.reason() != v1alpha1.ReasonUpstreamUnavailable {
+			t.Fatalf("after %d failures: %s", i, r.reason())
 		}
 	}
-	if p = p.again(finishedAtAPI, fails(upstream.Transient)); p.reason() != v1alpha1.ReasonFilesFailed || strings.Contains(p.message(), "failedFiles") && strings.Contains(p.message(), "see ") {
-		t.Errorf("after 5 failures: %s: %s", p.reason(), p.message())
+	if r = r.again(completed, fails(upstream.Transient)); r.reason() != v1alpha1.ReasonFilesFailed || strings.Contains(r.message(), "failedFiles") && strings.Contains(r.message(), "see ") {
+		t.Errorf("after 5 failures: %s: %s", r.reason(), r.message())
 	}
 }
 
 func TestFailedFiles_AfterPollFailures(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch, fails(upstream.Transient))
+	r := run(created(), lifecycle.State{}, epoch, fails(upstream.Transient))
 	for range 9 {
-		p = p.again(fails(upstream.Transient))
+		r = r.again(fails(upstream.Transient))
 	}
-	p = p.again(result{batch: answer(upstream.Completed, failures(1))}, fails(upstream.Transient))
-	if p.reason() != v1alpha1.ReasonUpstreamUnavailable {
-		t.Errorf("%s after the list failed once", p.reason())
+	r = r.again(result{batch: answer(upstream.Completed, failures(1))}, fails(upstream.Transient))
+	if r.reason() != v1alpha1.ReasonUpstreamUnavailable {
+		t.Errorf("%s after one failure of the list", r.reason())
 	}
 }
 
@@ -339,39 +333,39 @@ func TestStatus_ValuesAreBounded(t *testing.T) {
 	for i := range 150 {
 		files = append(files, upstream.FailedFile{FileID: fmt.Sprintf("file-%03d", 7*i%150), Code: strings.Repeat("c", 200), Message: strings.Repeat("é", 2000)})
 	}
-	wild := answer(upstream.Status(strings.Repeat("ü", 500)+"\xff"), failures(1<<40))
-	wild.FileCounts.InProgress = -1
-	p := run(created(), lifecycle.State{}, epoch, result{batch: wild}, result{files: files})
-	if err := checkStatus(p.object, p.object.Status); err != nil {
+	invalid := answer(upstream.Status(strings.Repeat("ü", 500)+"\xff"), failures(1<<40))
+	invalid.FileCounts.InProgress = -1
+	r := run(created(), lifecycle.State{}, epoch, result{batch: invalid}, result{files: files})
+	if err := checkStatus(r.object, r.object.Status); err != nil {
 		t.Error(err)
 	}
-	got := p.object.Status
+	got := r.object.Status
 	if len(got.Status) != 256 || got.FileCounts.Failed != 1<<31-1 || got.FileCounts.InProgress != 0 || len(got.FailedFiles) != 100 {
 		t.Errorf("%d bytes of status, counts %+v, %d failed files", len(got.Status), *got.FileCounts, len(got.FailedFiles))
 	}
 }
 
 func TestStatus_CreatedAtIsStable(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch)
-	p = p.again(result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = a.CreatedAt.Add(time.Second) })})
-	if got := p.object.Status.CreatedAt.Time; !got.Equal(epoch.Add(-time.Hour)) {
-		t.Errorf("createdAt moved to %s", got)
+	r := run(created(), lifecycle.State{}, epoch)
+	r = r.again(result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = a.CreatedAt.Add(time.Second) })})
+	if got := r.object.Status.CreatedAt.Time; !got.Equal(epoch.Add(-time.Hour)) {
+		t.Errorf("createdAt changed to %s", got)
 	}
-	p = run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Unix(0, 0) })})
-	if got := p.object.Status.CreatedAt; got != nil {
-		t.Errorf("createdAt is %s, which the upstream did not say", got)
+	r = run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Unix(0, 0) })})
+	if got := r.object.Status.CreatedAt; got != nil {
+		t.Errorf("createdAt is %s, which the API did not return", got)
 	}
 }
 
 func TestEvents_OnlyForNewReasons(t *testing.T) {
-	p := run(created(), lifecycle.State{}, epoch)
-	if len(p.events) != 1 || p.events[0].Reason != v1alpha1.ReasonInProgress || p.events[0].Warning {
-		t.Errorf("told %+v", p.events)
+	r := run(created(), lifecycle.State{}, epoch)
+	if len(r.events) != 1 || r.events[0].Reason != v1alpha1.ReasonInProgress || r.events[0].Warning {
+		t.Errorf("Events %+v", r.events)
 	}
-	if p = p.again(); len(p.events) != 0 {
-		t.Errorf("told %+v of a state that stayed", p.events)
+	if r = r.again(); len(r.events) != 0 {
+		t.Errorf("Events %+v for an unchanged reason", r.events)
 	}
-	if p = p.again(fails(upstream.Transient)); p.warned(v1alpha1.ReasonUpstreamUnavailable) == "" {
-		t.Errorf("told %+v", p.events)
+	if r = r.again(fails(upstream.Transient)); r.warning(v1alpha1.ReasonUpstreamUnavailable) == "" {
+		t.Errorf("Events %+v", r.events)
 	}
 }

@@ -17,18 +17,18 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// epoch is the time at which the tests begin. It is a whole second, as times in a status are.
+// epoch is the time at which the tests start. It is a whole second, like the times in a status.
 var epoch = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 var config = lifecycle.DefaultConfig()
 
 type object = v1alpha1.VectorStoreFileBatch
 
-// change is one way in which the object of a test differs from the plain one.
+// change changes an object. Each is named after the state that results.
 type change func(*object)
 
-// fresh is an object that nobody has looked at yet, changed as a test needs it. It is older
-// than the time for which a 404 is not believed.
+// newObject returns an object that was never reconciled, with changes. It is older than the grace
+// period of a 404.
 func newObject(changes ...change) *object {
 	b := &object{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
@@ -45,12 +45,12 @@ func newObject(changes ...change) *object {
 	return b
 }
 
-// created is an object whose batch batch_1 exists, with the finalizer and the ID's annotation.
+// created returns an object with the finalizer and the annotation of batch_1, and without a status.
 func created(changes ...change) *object {
-	return newObject(append([]change{hasFinalizer, annotated(v1alpha1.AnnotationBatchID, "batch_1")}, changes...)...)
+	return newObject(append([]change{withFinalizer, annotated(v1alpha1.AnnotationBatchID, "batch_1")}, changes...)...)
 }
 
-// followed is an object whose batch was seen in progress, and which is stored as it is then.
+// tracked returns an object whose status shows batch_1 in progress.
 func tracked(changes ...change) *object {
 	b := created()
 	observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.InProgress)}
@@ -61,17 +61,26 @@ func tracked(changes ...change) *object {
 	return b
 }
 
-func hasFinalizer(b *object) { b.Finalizers = append(b.Finalizers, v1alpha1.Finalizer) }
+// withChange returns a copy of an object with changes.
+func withChange(b *object, changes ...change) *object {
+	b = b.DeepCopy()
+	for _, apply := range changes {
+		apply(b)
+	}
+	return b
+}
+
+func withFinalizer(b *object) { b.Finalizers = append(b.Finalizers, v1alpha1.Finalizer) }
 
 func adopted(b *object) { b.Spec.FileIDs, b.Spec.BatchID = nil, "batch_1" }
 
-func wantsCancel(b *object) { b.Spec.Cancel = ptr(true) }
+func cancelWanted(b *object) { b.Spec.Cancel = ptr(true) }
 
 func edited(b *object) { b.Generation++ }
 
-func suspends(b *object) { b.Spec.Suspend = ptr(true) }
+func suspended(b *object) { b.Spec.Suspend = ptr(true) }
 
-// deadline gives the batch a time in progress. The objects and batches of these tests begin an
+// deadline sets spec.activeDeadlineSeconds. The objects and batches of these tests are created an
 // hour before the epoch.
 func deadline(after time.Duration) change {
 	return func(b *object) { b.Spec.ActiveDeadlineSeconds = ptr(int64(after / time.Second)) }
@@ -102,17 +111,17 @@ func pendingSince(at time.Time) change {
 	return annotated(v1alpha1.AnnotationCreateStartedAt, at.Format(time.RFC3339Nano))
 }
 
-func policy(p v1alpha1.DeletionPolicy) change {
-	return func(b *object) { b.Spec.DeletionPolicy = p }
+func deletionPolicy(policy v1alpha1.DeletionPolicy) change {
+	return func(b *object) { b.Spec.DeletionPolicy = policy }
 }
 
-func allowed(failures int32) change {
-	return func(b *object) { b.Spec.MaxFailedFiles = &failures }
+func maxFailedFiles(n int32) change {
+	return func(b *object) { b.Spec.MaxFailedFiles = &n }
 }
 
 func ptr[T any](value T) *T { return &value }
 
-// answer is the upstream's answer about batch_1, of two files.
+// answer returns batch_1, of two files, as the API returns it.
 func answer(status upstream.Status, changes ...func(*upstream.Batch)) *upstream.Batch {
 	a := &upstream.Batch{ID: "batch_1", CreatedAt: epoch.Add(-time.Hour), Status: status, FileCounts: upstream.FileCounts{Total: 2}}
 	switch status {
@@ -137,22 +146,22 @@ func pollAfter(d time.Duration) func(*upstream.Batch) {
 	return func(a *upstream.Batch) { a.PollAfter = d }
 }
 
-// result is what comes of an action: an error, or what the other fields say.
+// result is the result of an action: an error, or the other fields.
 type result struct {
 	err      *upstream.Error
 	batch    *upstream.Batch
 	files    []upstream.FailedFile
 	attached bool
-	// detached and left count files after a Detach.
-	detached, left int
+	// detached and remaining count the files after a Detach.
+	detached, remaining int
 }
 
 func fails(kind upstream.ErrorKind) result {
-	return result{err: &upstream.Error{Kind: kind, Message: "it went wrong"}}
+	return result{err: &upstream.Error{Kind: kind, Message: "the call failed"}}
 }
 
-// apply changes the object as the Reconciler does when it takes an action with this result, and
-// records the result. It leaves its arguments alone.
+// apply changes the object as the Reconciler does for an action with this result, and records the
+// result. It does not modify its arguments.
 func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r result, now time.Time) (*object, lifecycle.Observed) {
 	b = withOwnMetadata(b)
 	recorded := lifecycle.Result{Err: r.err}
@@ -164,15 +173,7 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 	case lifecycle.ClearCreatePending:
 		clearPending(b)
 	case lifecycle.Create:
-		addFinalizer(b)
-		pendingSince(now)(b)
-		switch {
-		case r.err == nil:
-			recordID(b, r.batch.ID)
-			recorded.Batch = r.batch
-		case r.err.Kind != upstream.UnknownOutcome:
-			clearPending(b)
-		}
+		recorded.Batch = applyCreate(b, r, now)
 	case lifecycle.VerifyCreate:
 		recorded.Attached = r.attached
 	case lifecycle.Poll, lifecycle.Cancel:
@@ -185,18 +186,32 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 	case lifecycle.ListFailedFiles:
 		recorded.FailedFiles = r.files
 	case lifecycle.Detach:
-		recorded.Detached = lifecycle.Detached{Count: r.detached, Remaining: r.left}
+		recorded.Detached = lifecycle.Detached{Count: r.detached, Remaining: r.remaining}
 		if r.detached > int(b.Status.DetachedFiles) {
 			recorded.Detached.LastFile, recorded.Detached.At = fmt.Sprintf("file-%03d", r.detached), now
 		}
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
-		panic("not an action to take in the middle of a reconciliation: " + d.Action.String())
+		panic("the action is terminal: " + d.Action.String())
 	}
 	observed.Record(d.Action, recorded)
 	return b, observed
 }
 
-// withOwnMetadata copies an object as far as apply changes it.
+// applyCreate changes the object as a create with this result does, and returns the batch.
+func applyCreate(b *object, r result, now time.Time) *upstream.Batch {
+	addFinalizer(b)
+	pendingSince(now)(b)
+	switch {
+	case r.err == nil:
+		recordID(b, r.batch.ID)
+		return r.batch
+	case r.err.Kind != upstream.UnknownOutcome:
+		clearPending(b)
+	}
+	return nil
+}
+
+// withOwnMetadata copies the parts of an object that apply changes.
 func withOwnMetadata(b *object) *object {
 	own := *b
 	own.Annotations = make(map[string]string, len(b.Annotations)+1)
@@ -209,7 +224,7 @@ func withOwnMetadata(b *object) *object {
 
 func addFinalizer(b *object) {
 	if !batch.HasFinalizer(b) {
-		hasFinalizer(b)
+		withFinalizer(b)
 	}
 }
 
@@ -220,22 +235,22 @@ func recordID(b *object, id string) {
 
 func clearPending(b *object) { delete(b.Annotations, v1alpha1.AnnotationCreateStartedAt) }
 
-// pass is one pass over an object: what was done, and what it came to.
+// reconciliation is one reconciliation of an object.
 type reconciliation struct {
 	actions []lifecycle.Action
-	// told are all Events, those of decisions to act too.
+	// events are the Events of all its decisions.
 	events []lifecycle.Event
 	final  lifecycle.Decision
-	// object is as it is stored after the pass.
+	// object is the object as it is persisted at the end.
 	object *object
-	// memory is what the next pass remembers, and next is when it comes; zero where none is
-	// planned.
+	// state is the input of the next reconciliation, and next is when that is due; zero if none is
+	// scheduled.
 	state lifecycle.State
 	next  time.Time
 }
 
-// run makes a pass at a time. The results are for the actions, in their order; an action
-// without one succeeds, with the batch still in progress.
+// run reconciles an object at a time. The results are for the calls of the API, in their order; a
+// call without one succeeds, with the batch in progress.
 func run(b *object, state lifecycle.State, now time.Time, results ...result) reconciliation {
 	observed := lifecycle.Observed{State: state}
 	var events []lifecycle.Event
@@ -243,10 +258,10 @@ func run(b *object, state lifecycle.State, now time.Time, results ...result) rec
 		d := config.Decide(b, observed, now)
 		events = append(events, d.Events...)
 		if d.Action.Terminal() {
-			return persisted(reconciliation{actions: observed.Actions, events: events, final: d, object: b.DeepCopy()}, now)
+			return persist(reconciliation{actions: observed.Actions, events: events, final: d, object: b.DeepCopy()}, now)
 		}
-		if len(observed.Actions) == mostActions {
-			panic("a pass without an end: " + reconciliation{actions: observed.Actions}.performed())
+		if len(observed.Actions) == maxActions {
+			panic("no terminal action after " + reconciliation{actions: observed.Actions}.actionNames())
 		}
 		r := result{batch: answer(upstream.InProgress)}
 		if len(results) > 0 && d.Action != lifecycle.AddFinalizer && d.Action != lifecycle.RecordBatchID && d.Action != lifecycle.ClearCreatePending {
@@ -256,38 +271,39 @@ func run(b *object, state lifecycle.State, now time.Time, results ...result) rec
 	}
 }
 
-// concluded stores what a pass came to.
-func persisted(p reconciliation, now time.Time) reconciliation {
-	if p.final.Action == lifecycle.Requeue {
-		p.object.Status = p.final.Status
+// persist persists the result of a reconciliation.
+func persist(r reconciliation, now time.Time) reconciliation {
+	if r.final.Action == lifecycle.Requeue {
+		r.object.Status = r.final.Status
 	}
-	if p.final.RequeueAfter > 0 {
-		p.state = p.final.State
-		p.next = now.Add(p.final.RequeueAfter)
+	if r.final.RequeueAfter > 0 {
+		r.state = r.final.State
+		r.next = now.Add(r.final.RequeueAfter)
 	}
-	return p
+	return r
 }
 
-// again makes the pass that follows when it is due.
-func (p reconciliation) again(results ...result) reconciliation {
-	if p.next.IsZero() {
-		panic("no pass follows upon " + p.reason())
+// again runs the next reconciliation when it is due.
+func (r reconciliation) again(results ...result) reconciliation {
+	if r.next.IsZero() {
+		panic("no reconciliation is scheduled after " + r.reason())
 	}
-	return run(p.object, p.state, p.next, results...)
+	return run(r.object, r.state, r.next, results...)
 }
 
-func (p reconciliation) performed() string {
-	names := make([]string, 0, len(p.actions))
-	for _, action := range p.actions {
+// actionNames returns the names of the performed actions, separated by spaces.
+func (r reconciliation) actionNames() string {
+	names := make([]string, 0, len(r.actions))
+	for _, action := range r.actions {
 		names = append(names, action.String())
 	}
 	return strings.Join(names, " ")
 }
 
-func (p reconciliation) reason() string { return reasonOf(p.object.Status) }
+func (r reconciliation) reason() string { return reasonOf(r.object.Status) }
 
-func (p reconciliation) message() string {
-	if ready := meta.FindStatusCondition(p.object.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+func (r reconciliation) message() string {
+	if ready := meta.FindStatusCondition(r.object.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		return ready.Message
 	}
 	return ""
@@ -300,9 +316,9 @@ func reasonOf(status v1alpha1.VectorStoreFileBatchStatus) string {
 	return ""
 }
 
-// warned gives the message of the Warning with a reason; empty where there was none.
-func (p reconciliation) warned(reason string) string {
-	for _, event := range p.events {
+// warning returns the message of the Warning with a reason; empty if there is none.
+func (r reconciliation) warning(reason string) string {
+	for _, event := range r.events {
 		if event.Warning && event.Reason == reason {
 			return event.Message
 		}

@@ -13,98 +13,96 @@ import (
 )
 
 func TestSuspend(t *testing.T) {
-	finishedAtAPI := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}).object
 	failing := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), Failed: lifecycle.Poll, Failures: 9}}
 	for name, test := range map[string]struct {
-		b         *object
-		state     lifecycle.State
-		performed string
-		reason    string
+		b           *object
+		state       lifecycle.State
+		wantActions string
+		reason      string
 	}{
-		"before the create":            {newObject(suspends), lifecycle.State{}, "", "Suspended"},
-		"of an adopted batch":          {newObject(adopted, suspends), lifecycle.State{}, "", "Suspended"},
-		"with an invalid spec":         {newObject(suspends, func(b *object) { b.Spec.FileIDs = nil }), lifecycle.State{}, "", "Suspended"},
-		"with a lost create":           {newObject(hasFinalizer, suspends, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "", "Suspended"},
-		"with an ID to be stored":      {newObject(hasFinalizer, suspends, pendingSince(epoch)), lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}, "RecordBatchID", "Suspended"},
-		"in progress":                  {tracked(suspends, edited), lifecycle.State{}, "", "Suspended"},
-		"in progress, not held":        {tracked(suspends, edited, func(b *object) { b.Finalizers = nil }), lifecycle.State{}, "AddFinalizer", "Suspended"},
-		"while the upstream fails":     {tracked(suspends, edited), failing, "", "Suspended"},
-		"past the deadline":            {tracked(suspends, deadline(time.Minute), edited), lifecycle.State{}, "", "Suspended"},
-		"with a cancel":                {tracked(suspends, wantsCancel, edited), lifecycle.State{}, "Cancel", "Cancelling"},
-		"with a cancel that was taken": {tracked(suspends, wantsCancel, cancelAccepted, edited), lifecycle.State{}, "Poll", "Cancelling"},
-		"with a cancel, unset since":   {tracked(suspends, cancelAccepted, edited), lifecycle.State{}, "Poll", "Cancelling"},
-		"with a cancel, before create": {newObject(suspends, wantsCancel), lifecycle.State{}, "", "Cancelled"},
-		"with a cancel, create lost":   {newObject(hasFinalizer, suspends, wantsCancel, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "VerifyCreate ClearCreatePending", "Cancelled"},
-		"after the end":                {withChange(finishedAtAPI, suspends, edited), lifecycle.State{}, "", "Completed"},
+		"before the create":            {newObject(suspended), lifecycle.State{}, "", "Suspended"},
+		"adopted batch":                {newObject(adopted, suspended), lifecycle.State{}, "", "Suspended"},
+		"with an invalid spec":         {newObject(suspended, func(b *object) { b.Spec.FileIDs = nil }), lifecycle.State{}, "", "Suspended"},
+		"with a lost create":           {newObject(withFinalizer, suspended, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "", "Suspended"},
+		"with an ID not recorded":      {newObject(withFinalizer, suspended, pendingSince(epoch)), lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}, "RecordBatchID", "Suspended"},
+		"in progress":                  {tracked(suspended, edited), lifecycle.State{}, "", "Suspended"},
+		"in progress, no finalizer":    {tracked(suspended, edited, func(b *object) { b.Finalizers = nil }), lifecycle.State{}, "AddFinalizer", "Suspended"},
+		"while polls fail":             {tracked(suspended, edited), failing, "", "Suspended"},
+		"past the deadline":            {tracked(suspended, deadline(time.Minute), edited), lifecycle.State{}, "", "Suspended"},
+		"with a cancel":                {tracked(suspended, cancelWanted, edited), lifecycle.State{}, "Cancel", "Cancelling"},
+		"with an accepted cancel":      {tracked(suspended, cancelWanted, cancelAccepted, edited), lifecycle.State{}, "Poll", "Cancelling"},
+		"with a cancel, then unset":    {tracked(suspended, cancelAccepted, edited), lifecycle.State{}, "Poll", "Cancelling"},
+		"with a cancel, before create": {newObject(suspended, cancelWanted), lifecycle.State{}, "", "Cancelled"},
+		"with a cancel, lost create":   {newObject(withFinalizer, suspended, cancelWanted, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "VerifyCreate ClearCreatePending", "Cancelled"},
+		"finished":                     {withChange(runCompleted().object, suspended, edited), lifecycle.State{}, "", "Completed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, test.state, epoch)
-			if p.performed() != test.performed || p.reason() != test.reason {
-				t.Errorf("did %q: %s: %s", p.performed(), p.reason(), p.message())
+			r := run(test.b, test.state, epoch)
+			if r.actionNames() != test.wantActions || r.reason() != test.reason {
+				t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
 			}
-			if test.reason == v1alpha1.ReasonSuspended && !p.next.IsZero() {
-				t.Errorf("looks again after %s, though only an edit can change anything", p.final.RequeueAfter)
+			if test.reason == v1alpha1.ReasonSuspended && !r.next.IsZero() {
+				t.Errorf("requeued after %s, though only an edit can change the reason", r.final.RequeueAfter)
 			}
 		})
 	}
 }
 
 func TestSuspend_Delete(t *testing.T) {
-	p := run(tracked(suspends, deletedAt(epoch)), lifecycle.State{}, epoch)
-	if p.performed() != "Cancel" || p.final.Action != lifecycle.RemoveFinalizer {
-		t.Errorf("did %q, then %s", p.performed(), p.final.Action)
+	r := run(tracked(suspended, deletedAt(epoch)), lifecycle.State{}, epoch)
+	if r.actionNames() != "Cancel" || r.final.Action != lifecycle.RemoveFinalizer {
+		t.Errorf("performed %q, then %s", r.actionNames(), r.final.Action)
 	}
-	p = run(run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}).object, lifecycle.State{}, epoch)
-	if p = run(withChange(p.object, suspends, ttl(0), edited), lifecycle.State{}, epoch); p.final.Action != lifecycle.Delete {
-		t.Errorf("%s of a suspended object whose time to live is over", p.final.Action)
+	if r = run(withChange(runCompleted().object, suspended, ttl(0), edited), lifecycle.State{}, epoch); r.final.Action != lifecycle.Delete {
+		t.Errorf("%s for a suspended object whose time to live has expired", r.final.Action)
 	}
 }
 
 func TestSuspend_ReportedOnce(t *testing.T) {
-	p := run(tracked(suspends, edited), lifecycle.State{}, epoch)
-	if len(p.events) != 1 || p.events[0].Reason != v1alpha1.ReasonSuspended || p.events[0].Warning {
-		t.Errorf("told %+v", p.events)
+	r := run(tracked(suspended, edited), lifecycle.State{}, epoch)
+	if len(r.events) != 1 || r.events[0].Reason != v1alpha1.ReasonSuspended || r.events[0].Warning {
+		t.Errorf("Events %+v", r.events)
 	}
-	if p.object.Status.Status != "in_progress" || p.object.Status.BatchID != "batch_1" || p.object.Status.FileCounts.Total != 2 {
-		t.Errorf("the status is %+v", p.object.Status)
+	if r.object.Status.Status != "in_progress" || r.object.Status.BatchID != "batch_1" || r.object.Status.FileCounts.Total != 2 {
+		t.Errorf("the status is %+v", r.object.Status)
 	}
-	if again := run(p.object, p.state, epoch.Add(time.Hour)); len(again.events) != 0 || again.performed() != "" {
-		t.Errorf("did %q, told %+v an hour later", again.performed(), again.events)
+	if again := run(r.object, r.state, epoch.Add(time.Hour)); len(again.events) != 0 || again.actionNames() != "" {
+		t.Errorf("performed %q, Events %+v an hour later", again.actionNames(), again.events)
 	}
 }
 
 func TestSuspend_ResumePollsAtOnce(t *testing.T) {
 	resumed := func(b *object) { b.Spec.Suspend = nil }
 	for name, test := range map[string]struct {
-		b         *object
-		performed string
-		reason    string
+		b           *object
+		wantActions string
+		reason      string
 	}{
-		"before the create": {newObject(suspends), "Create", "InProgress"},
-		"lost create":       {newObject(hasFinalizer, suspends, pendingSince(epoch.Add(-time.Hour))), "VerifyCreate Create", "InProgress"},
-		"in progress":       {tracked(suspends, edited), "Poll", "InProgress"},
-		"past the deadline": {tracked(suspends, deadline(time.Minute), edited), "Cancel", "Cancelling"},
+		"before the create": {newObject(suspended), "Create", "InProgress"},
+		"lost create":       {newObject(withFinalizer, suspended, pendingSince(epoch.Add(-time.Hour))), "VerifyCreate Create", "InProgress"},
+		"in progress":       {tracked(suspended, edited), "Poll", "InProgress"},
+		"past the deadline": {tracked(suspended, deadline(time.Minute), edited), "Cancel", "Cancelling"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}, epoch)
-			if p = run(withChange(p.object, resumed, edited), p.state, epoch.Add(time.Second)); p.performed() != test.performed || p.reason() != test.reason {
-				t.Errorf("did %q: %s", p.performed(), p.reason())
+			r := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), PollInterval: time.Minute}}, epoch)
+			if r = run(withChange(r.object, resumed, edited), r.state, epoch.Add(time.Second)); r.actionNames() != test.wantActions || r.reason() != test.reason {
+				t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 			}
 		})
 	}
 }
 
-// TestSuspend_CancelBackoff: it is the one call that is made then, and it backs
-// off as ever.
+// TestSuspend_CancelBackoff: a cancel is the only call for a suspended object. Its failures back
+// off.
 func TestSuspend_CancelBackoff(t *testing.T) {
-	p := run(tracked(suspends, wantsCancel, edited), lifecycle.State{}, epoch, fails(upstream.Transient))
-	if early := run(p.object, p.state, epoch); early.performed() != "" || early.reason() != v1alpha1.ReasonUpstreamUnavailable || early.next.IsZero() {
-		t.Errorf("did %q at once: %s", early.performed(), early.reason())
+	r := run(tracked(suspended, cancelWanted, edited), lifecycle.State{}, epoch, fails(upstream.Transient))
+	if early := run(r.object, r.state, epoch); early.actionNames() != "" || early.reason() != v1alpha1.ReasonUpstreamUnavailable || early.next.IsZero() {
+		t.Errorf("performed %q before the retry is due: %s", early.actionNames(), early.reason())
 	}
-	if p = p.again(); p.performed() != "Cancel" || p.reason() != v1alpha1.ReasonCancelling {
-		t.Fatalf("did %q: %s", p.performed(), p.reason())
+	if r = r.again(); r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonCancelling {
+		t.Fatalf("performed %q: %s", r.actionNames(), r.reason())
 	}
-	if p = p.again(result{batch: answer(upstream.Cancelled)}); p.performed() != "Poll" || p.reason() != v1alpha1.ReasonCancelled {
-		t.Errorf("did %q: %s", p.performed(), p.reason())
+	if r = r.again(result{batch: answer(upstream.Cancelled)}); r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonCancelled {
+		t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 	}
 }

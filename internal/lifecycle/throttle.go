@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// throttledRequeue is how long an object waits that is not woken when its call is admitted.
+	// throttledRequeue is when an object is requeued that is not woken before.
 	throttledRequeue = time.Minute
 	// throttledDelay is how long a create waits for the rate limits before the status shows it.
 	// Most wait for less, and a status write has its cost.

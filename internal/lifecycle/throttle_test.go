@@ -14,7 +14,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 )
 
-// waitsFor is a pass whose last action has to wait for its turn.
+// throttledAt returns a reconciliation whose last action was not admitted.
 func throttledAt(state lifecycle.State, actions ...lifecycle.Action) lifecycle.Observed {
 	return lifecycle.Observed{State: state, Actions: actions, Admission: lifecycle.RateLimited}
 }
@@ -24,32 +24,32 @@ func TestThrottled_StatusUnchanged(t *testing.T) {
 		object  *object
 		actions []lifecycle.Action
 	}{
-		"look":                  {tracked(), []lifecycle.Action{lifecycle.Poll}},
-		"look after an edit":    {tracked(edited), []lifecycle.Action{lifecycle.Poll}},
-		"first look":            {newObject(adopted), []lifecycle.Action{lifecycle.Poll}},
-		"probe":                 {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate}},
-		"create once more":      {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate, lifecycle.Create}},
-		"create, a short while": {newObject(), []lifecycle.Action{lifecycle.Create}},
-		"create, for others":    {newObject(), []lifecycle.Action{lifecycle.Create}},
-		"detach":                {tracked(deletedAt(epoch), policy("DetachFiles")), []lifecycle.Action{lifecycle.Detach}},
+		"poll":                 {tracked(), []lifecycle.Action{lifecycle.Poll}},
+		"poll after an edit":   {tracked(edited), []lifecycle.Action{lifecycle.Poll}},
+		"first poll":           {newObject(adopted), []lifecycle.Action{lifecycle.Poll}},
+		"verify":               {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate}},
+		"create after verify":  {newObject(pendingSince(epoch)), []lifecycle.Action{lifecycle.VerifyCreate, lifecycle.Create}},
+		"create, rate limited": {newObject(), []lifecycle.Action{lifecycle.Create}},
+		"create, saturated":    {newObject(), []lifecycle.Action{lifecycle.Create}},
+		"detach":               {tracked(deletedAt(epoch), deletionPolicy("DetachFiles")), []lifecycle.Action{lifecycle.Detach}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			state := lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute, Failed: lifecycle.Create, Failures: 2}}
 			observed := throttledAt(state, test.actions...)
-			if name == "create, for others" {
+			if name == "create, saturated" {
 				observed.Admission = lifecycle.Saturated
 			}
 			d := config.Decide(test.object, observed, epoch)
 			if diff := cmp.Diff(test.object.Status, d.Status); diff != "" || len(d.Events) != 0 || d.Action != lifecycle.Requeue {
-				t.Errorf("%s, %v (-stored +decided):\n%s", d.Action, d.Events, diff)
+				t.Errorf("%s, %v (-persisted +decided):\n%s", d.Action, d.Events, diff)
 			}
 			state.WaitingSince = epoch
 			if diff := cmp.Diff(state, d.State); diff != "" || !d.Throttled {
 				t.Errorf("throttled: %t; state (-want +got):\n%s", d.Throttled, diff)
 			}
 			if d.RequeueAfter <= 0 || d.RequeueAfter > time.Minute {
-				t.Errorf("asks again after %s", d.RequeueAfter)
+				t.Errorf("requeued after %s", d.RequeueAfter)
 			}
 		})
 	}
@@ -72,22 +72,22 @@ func TestThrottled_LongWaitIsReported(t *testing.T) {
 			if len(d.Events) != 1 || d.Events[0].Reason != reason {
 				t.Errorf("the Events are %+v", d.Events)
 			}
-			// It is said once, however long it takes.
+			// An Event is emitted once, however long the wait takes.
 			b.Status = d.Status
 			d = config.Decide(b, observed, later.Add(time.Hour))
 			if diff := cmp.Diff(b.Status, d.Status); diff != "" || len(d.Events) != 0 {
-				t.Errorf("said again: %+v (-stored +decided):\n%s", d.Events, diff)
+				t.Errorf("repeated: %+v (-persisted +decided):\n%s", d.Events, diff)
 			}
 		})
 	}
 }
 
-func TestThrottled_DeadlineIsKept(t *testing.T) {
+func TestThrottled_RequeuesAtDeadline(t *testing.T) {
 	d := config.Decide(tracked(deadline(time.Hour+10*time.Second)), throttledAt(lifecycle.State{}, lifecycle.Poll), epoch)
 	if d.RequeueAfter != 10*time.Second {
 		t.Errorf("requeued after %s, and the deadline is in 10s", d.RequeueAfter)
 	}
-	d = config.Decide(tracked(deletedAt(epoch), policy("DetachFiles")), throttledAt(lifecycle.State{}, lifecycle.Detach), epoch.Add(config.FinalizeTimeout-10*time.Second))
+	d = config.Decide(tracked(deletedAt(epoch), deletionPolicy("DetachFiles")), throttledAt(lifecycle.State{}, lifecycle.Detach), epoch.Add(config.FinalizeTimeout-10*time.Second))
 	if d.RequeueAfter != 10*time.Second {
 		t.Errorf("requeued after %s, and the deletion times out in 10s", d.RequeueAfter)
 	}

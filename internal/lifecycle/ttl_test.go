@@ -16,27 +16,27 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// ended is a pass that saw the end of a batch.
-func completedAtOnce(changes ...change) reconciliation {
+// runCompleted returns the reconciliation that observes the completion of a batch.
+func runCompleted(changes ...change) reconciliation {
 	return run(created(changes...), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
 }
 
-func TestTTL_EndIsPersistedBeforeDelete(t *testing.T) {
-	for name, p := range map[string]reconciliation{
-		"completed":                 completedAtOnce(ttl(0)),
-		"cancelled before a create": run(newObject(wantsCancel, ttl(0)), lifecycle.State{}, epoch),
-		"given up":                  run(tracked(deadline(time.Hour), cancelAccepted, ttl(0)), lifecycle.State{}, epoch.Add(time.Minute)),
+func TestTTL_PersistsResultBeforeDelete(t *testing.T) {
+	for name, r := range map[string]reconciliation{
+		"completed":               runCompleted(ttl(0)),
+		"cancelled before create": run(newObject(cancelWanted, ttl(0)), lifecycle.State{}, epoch),
+		"stuck":                   run(tracked(deadline(time.Hour), cancelAccepted, ttl(0)), lifecycle.State{}, epoch.Add(time.Minute)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p.final.Action != lifecycle.Requeue || !batch.Finished(p.object) || len(p.events) != 1 || p.final.RequeueAfter > time.Second {
-				t.Fatalf("%s, %s for %s; told %+v", p.final.Action, p.reason(), p.final.RequeueAfter, p.events)
+			if r.final.Action != lifecycle.Requeue || !batch.Finished(r.object) || len(r.events) != 1 || r.final.RequeueAfter > time.Second {
+				t.Fatalf("%s: %s, requeued after %s; Events %+v", r.final.Action, r.reason(), r.final.RequeueAfter, r.events)
 			}
-			end := p.again()
-			if end.performed() != "" || end.final.Action != lifecycle.Delete || !cmp.Equal(end.final.Status, p.object.Status) {
-				t.Fatalf("did %q, then %s", end.performed(), end.final.Action)
+			expired := r.again()
+			if expired.actionNames() != "" || expired.final.Action != lifecycle.Delete || !cmp.Equal(expired.final.Status, r.object.Status) {
+				t.Fatalf("performed %q, then %s", expired.actionNames(), expired.final.Action)
 			}
-			if len(end.events) != 1 || end.events[0].Warning || end.events[0].Reason != v1alpha1.ReasonTTLExpired || !strings.Contains(end.events[0].Message, "0s after") {
-				t.Errorf("told %+v", end.events)
+			if len(expired.events) != 1 || expired.events[0].Warning || expired.events[0].Reason != v1alpha1.ReasonTTLExpired || !strings.Contains(expired.events[0].Message, "0s after") {
+				t.Errorf("Events %+v", expired.events)
 			}
 		})
 	}
@@ -49,36 +49,36 @@ func TestTTL_NoJitter(t *testing.T) {
 			t.Fatalf("with jitter %v: requeued after %s", jitter, d.RequeueAfter)
 		}
 	}
-	p := completedAtOnce(ttl(time.Hour))
-	early := run(p.object, p.state, epoch.Add(time.Hour-time.Second))
+	r := runCompleted(ttl(time.Hour))
+	early := run(r.object, r.state, epoch.Add(time.Hour-time.Second))
 	if early.final.Action != lifecycle.Requeue || early.final.RequeueAfter != time.Second || len(early.events) != 0 {
-		t.Errorf("a second early: %s, requeued after %s", early.final.Action, early.final.RequeueAfter)
+		t.Errorf("a second before: %s, requeued after %s", early.final.Action, early.final.RequeueAfter)
 	}
-	if p = p.again(); p.final.Action != lifecycle.Delete || !strings.Contains(p.events[0].Message, "1h0m0s after") {
-		t.Errorf("%s; told %+v", p.final.Action, p.events)
+	if r = r.again(); r.final.Action != lifecycle.Delete || !strings.Contains(r.events[0].Message, "1h0m0s after") {
+		t.Errorf("%s; Events %+v", r.final.Action, r.events)
 	}
-	if p = completedAtOnce(ttl(time.Hour), deadline(time.Hour+time.Minute)); p.final.RequeueAfter != time.Hour {
-		t.Errorf("with a deadline that no longer matters: requeued after %s", p.final.RequeueAfter)
+	if r = runCompleted(ttl(time.Hour), deadline(time.Hour+time.Minute)); r.final.RequeueAfter != time.Hour {
+		t.Errorf("with a deadline after the TTL: requeued after %s", r.final.RequeueAfter)
 	}
 }
 
-func TestTTL_EditedAfterEnd(t *testing.T) {
+func TestTTL_EditedAfterFinish(t *testing.T) {
 	now := epoch.Add(10 * time.Minute)
 	for name, test := range map[string]struct {
 		edit   change
 		action lifecycle.Action
-		by     time.Duration
+		after  time.Duration
 	}{
-		"shortened, and over": {ttl(time.Minute), lifecycle.Delete, 0},
-		"shortened":           {ttl(15 * time.Minute), lifecycle.Requeue, 5 * time.Minute},
-		"lengthened":          {ttl(24 * time.Hour), lifecycle.Requeue, 24*time.Hour - 10*time.Minute},
-		"unset":               {func(b *object) { b.Spec.TTLSecondsAfterFinished = nil }, lifecycle.Requeue, 0},
+		"shortened, expired": {ttl(time.Minute), lifecycle.Delete, 0},
+		"shortened":          {ttl(15 * time.Minute), lifecycle.Requeue, 5 * time.Minute},
+		"lengthened":         {ttl(24 * time.Hour), lifecycle.Requeue, 24*time.Hour - 10*time.Minute},
+		"unset":              {func(b *object) { b.Spec.TTLSecondsAfterFinished = nil }, lifecycle.Requeue, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := completedAtOnce(ttl(time.Hour))
-			p = run(withChange(p.object, test.edit, edited), p.state, now)
-			if p.performed() != "" || p.final.Action != test.action || p.final.RequeueAfter != test.by {
-				t.Errorf("did %q, then %s, requeued after %s", p.performed(), p.final.Action, p.final.RequeueAfter)
+			r := runCompleted(ttl(time.Hour))
+			r = run(withChange(r.object, test.edit, edited), r.state, now)
+			if r.actionNames() != "" || r.final.Action != test.action || r.final.RequeueAfter != test.after {
+				t.Errorf("performed %q, then %s, requeued after %s", r.actionNames(), r.final.Action, r.final.RequeueAfter)
 			}
 		})
 	}
@@ -86,16 +86,16 @@ func TestTTL_EditedAfterEnd(t *testing.T) {
 
 func TestTTL_OnlyFinishedObjects(t *testing.T) {
 	for name, b := range map[string]*object{
-		"new":                  newObject(ttl(0)),
-		"in progress":          tracked(ttl(0)),
-		"suspended":            tracked(ttl(0), suspends),
-		"rejected":             newObject(ttl(0), func(b *object) { b.Spec.FileIDs = nil }),
-		"gone":                 run(tracked(ttl(0)), lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 5}}, epoch, fails(upstream.NotFound)).object,
-		"deleted, others hold": withChange(completedAtOnce(ttl(0)).object, deletedAt(epoch), func(b *object) { b.Finalizers = []string{"example.com/other"} }),
-		"deleted":              withChange(completedAtOnce(ttl(0)).object, deletedAt(epoch)),
+		"new":                      newObject(ttl(0)),
+		"in progress":              tracked(ttl(0)),
+		"suspended":                tracked(ttl(0), suspended),
+		"rejected":                 newObject(ttl(0), func(b *object) { b.Spec.FileIDs = nil }),
+		"batch not found":          run(tracked(ttl(0)), lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 5}}, epoch, fails(upstream.NotFound)).object,
+		"deleted, other finalizer": withChange(runCompleted(ttl(0)).object, deletedAt(epoch), func(b *object) { b.Finalizers = []string{"example.com/other"} }),
+		"deleted":                  withChange(runCompleted(ttl(0)).object, deletedAt(epoch)),
 	} {
-		if p := run(b, lifecycle.State{}, epoch.Add(time.Hour)); p.final.Action == lifecycle.Delete {
-			t.Errorf("%s: deleted; told %+v", name, p.events)
+		if r := run(b, lifecycle.State{}, epoch.Add(time.Hour)); r.final.Action == lifecycle.Delete {
+			t.Errorf("%s: deleted; Events %+v", name, r.events)
 		}
 	}
 }
