@@ -5,8 +5,13 @@ package lifecycle_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 func TestAction_String(t *testing.T) {
@@ -16,5 +21,38 @@ func TestAction_String(t *testing.T) {
 	}
 	if len(names) != 12 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
 		t.Errorf("the names of the actions are %v", names)
+	}
+}
+
+func TestDecide_Cost(t *testing.T) {
+	detachFiles := deletionPolicy(v1alpha1.DeletionPolicyDetachFiles)
+	longAgo := epoch.Add(-2 * config.FinalizeTimeout)
+	progress := lifecycle.State{DetachProgress: lifecycle.DetachProgress{LastDetached: "file-a", DetachedAt: epoch.Add(-time.Minute)}}
+	verified := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.VerifyCreate}}
+	polled := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.Completed, failures(1))}
+	for name, test := range map[string]struct {
+		b        *object
+		observed lifecycle.Observed
+		action   lifecycle.Action
+		want     lifecycle.Cost
+	}{
+		"create":                    {newObject(), lifecycle.Observed{}, lifecycle.Create, lifecycle.Cost{Requests: 1, VectorStoreID: "vs_1", Files: 2, Write: true}},
+		"create again":              {newObject(pendingSince(longAgo)), verified, lifecycle.Create, lifecycle.Cost{Requests: 1, VectorStoreID: "vs_1", Files: 2, Write: true}},
+		"verify":                    {newObject(pendingSince(longAgo)), lifecycle.Observed{}, lifecycle.VerifyCreate, lifecycle.Cost{Requests: 2}},
+		"poll":                      {tracked(), lifecycle.Observed{}, lifecycle.Poll, lifecycle.Cost{Requests: 1}},
+		"list after a poll":         {tracked(), polled, lifecycle.ListFailedFiles, lifecycle.Cost{Requests: 1, Bypass: true}},
+		"cancel":                    {tracked(cancelWanted), lifecycle.Observed{}, lifecycle.Cancel, lifecycle.Cost{Requests: 1, Write: true, Bypass: true}},
+		"finalizer":                 {tracked(func(b *object) { b.Finalizers = nil }), lifecycle.Observed{}, lifecycle.AddFinalizer, lifecycle.Cost{}},
+		"detach":                    {tracked(detachFiles, cancelAccepted, deletedAt(epoch)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2, Write: true}},
+		"detach, with progress":     {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{State: progress}, lifecycle.Detach, lifecycle.Cost{Requests: 2, Write: true}},
+		"detach, for the last time": {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2, Write: true, Bypass: true}},
+		"detach, unknown number":    {newObject(withFinalizer, detachFiles, pendingSince(longAgo), deletedAt(epoch)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 25, Write: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := config.Decide(test.b, test.observed, epoch)
+			if diff := cmp.Diff(test.want, d.Cost); d.Action != test.action || diff != "" {
+				t.Errorf("%s, want %s; cost (-want +got):\n%s", d.Action, test.action, diff)
+			}
+		})
 	}
 }

@@ -277,7 +277,7 @@ func (w *walker) exploreEarly(in input, d lifecycle.Decision) error {
 	if d.Action != lifecycle.Requeue || 0 < d.RequeueAfter && d.RequeueAfter < time.Second {
 		return nil
 	}
-	early := input{b: withOwnMetadata(in.b), observed: lifecycle.Observed{State: d.State}, now: in.now}
+	early := input{b: withOwnMetadata(in.b), observed: lifecycle.Observed{State: d.State, Jitter: in.observed.Jitter}, now: in.now}
 	early.b.Status = d.Status
 	e := config.Decide(early.b, early.observed, early.now)
 	switch {
