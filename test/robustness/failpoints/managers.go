@@ -21,6 +21,7 @@ import (
 type managers struct {
 	program string
 	args    []string
+	env     []string
 	number  int
 	history *history
 	folder  string
@@ -49,7 +50,7 @@ func (m *managers) start() error {
 		}
 		name := fmt.Sprintf("manager-%d.log", m.started)
 		p, err := framework.Run(framework.Command{
-			Path: m.program, Name: name, Log: filepath.Join(m.folder, name),
+			Path: m.program, Name: name, Log: filepath.Join(m.folder, name), Env: m.env,
 			Args: append(slices.Clone(m.args), "--metrics-bind-address="+metrics, "--metrics-secure=false"),
 		})
 		if err != nil {

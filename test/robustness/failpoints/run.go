@@ -89,7 +89,7 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	if err != nil {
 		return r, fmt.Errorf("parsing the emulator's URL: %w", err)
 	}
-	r.managers = &managers{program: f.Program("manager"), number: max(1, s.managers), history: r.history, folder: r.folder}
+	r.managers = &managers{program: f.Program("manager"), env: s.env, number: max(1, s.managers), history: r.history, folder: r.folder}
 	if r.proxied, err = r.serve(newInjector(injector{
 		history: r.history, classify: classifyCall, target: target, transport: &http.Transport{},
 		managers: r.managers, beforeForward: r.beforeForward, store: "/v1/vector_stores/" + r.store,

@@ -14,6 +14,10 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
+// withoutStreamedLists makes a manager list the objects. By default client-go streams them through a
+// watch.
+const withoutStreamedLists = "KUBE_FEATURE_WatchListClient=false"
+
 // scenario is a sequence of events in the life of one object, which ends in the same state whatever
 // fault is injected.
 type scenario struct {
@@ -28,6 +32,8 @@ type scenario struct {
 	withoutSecret bool
 	// objectFirst creates the object before a manager runs.
 	objectFirst bool
+	// env is added to the environment of the managers.
+	env []string
 	// managers is the number of concurrent managers; zero means one.
 	managers int
 	// points are the failpoints to use; empty means all.
@@ -167,8 +173,8 @@ var scenarios = []scenario{
 		},
 	},
 	{
-		name: "listed", description: "the first list contains the object", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
-		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, objectFirst: true,
+		name: "listed", description: "the first list contains the object, with an API server that streams no lists", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, objectFirst: true, env: []string{withoutStreamedLists},
 		failpoints: []string{"kube.list-objects.1", "kube.watch-objects.1", "kube.read-secret.1"},
 	},
 	{

@@ -100,6 +100,7 @@ func TestList_Stale(t *testing.T) {
 			answered.Do(func() { answer = old })
 			return answer
 		},
+		Env: []string{"KUBE_FEATURE_WatchListClient=false"}, // makes it list the objects
 	})
 	framework.Eventually(t, "the manager to attempt each create again", func() bool {
 		var tried []string
