@@ -269,7 +269,7 @@ func TestValidation_MutableFields(t *testing.T) {
 		"ttlSecondsAfterFinished 0":    {with(`"ttlSecondsAfterFinished":0`), nil},
 		"ttlSecondsAfterFinished -1":   {with(`"ttlSecondsAfterFinished":-1`), message("spec.ttlSecondsAfterFinished", "greater than or equal to 0")},
 		"ttlSecondsAfterFinished most": {with(`"ttlSecondsAfterFinished":2147483647`), nil},
-		"ttlSecondsAfterFinished more": {with(`"ttlSecondsAfterFinished":2147483648`), message("spec.ttlSecondsAfterFinished", "int32")},
+		"ttlSecondsAfterFinished more": {with(`"ttlSecondsAfterFinished":2147483648`), message("spec.ttlSecondsAfterFinished", "less than or equal to 2147483647")},
 		"credentials of 253":           {with(`"credentialsRef":{"name":` + quoted("s", 253) + `}`), nil},
 		"credentials of 254":           {with(`"credentialsRef":{"name":` + quoted("s", 254) + `}`), message("spec.credentialsRef.name", "may not be more than 253")},
 		"credentials elsewhere":        {with(`"credentialsRef":{"name":"other/openai"}`), message("spec.credentialsRef.name", "must be a valid Secret name")},

@@ -152,6 +152,7 @@ type VectorStoreFileBatchSpec struct {
 	// tool would create the object again, and add the files again.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// deletionPolicy determines what happens to the batch when this object is deleted.
@@ -277,6 +278,7 @@ type VectorStoreFileBatchStatus struct {
 	// first reconciliation.
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// batchID is the ID of the batch.
@@ -315,6 +317,7 @@ type VectorStoreFileBatchStatus struct {
 	// while the object is being deleted with the deletionPolicy DetachFiles.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	DetachedFiles int32 `json:"detachedFiles,omitempty"`
 
 	// finishedAt is the time at which the operator observed that the batch was finished.
@@ -327,22 +330,27 @@ type FileCounts struct {
 	// inProgress is the number of files that are being processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	InProgress int32 `json:"inProgress"`
 	// completed is the number of files that were added to the vector store.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	Completed int32 `json:"completed"`
 	// failed is the number of files that could not be processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	Failed int32 `json:"failed"`
 	// cancelled is the number of files that were not processed because the batch was cancelled.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	Cancelled int32 `json:"cancelled"`
 	// total is the number of files in the batch.
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2147483647
 	Total int32 `json:"total"`
 }
 
