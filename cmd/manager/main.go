@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -42,7 +43,7 @@ func run() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: all settings are flags, see --help", flag.Arg(0))
 	}
-	if err := o.validate(); err != nil {
+	if err := errors.Join(o.validate(), validateLogLevel(flag.Lookup("zap-log-level").Value.String())); err != nil {
 		return err
 	}
 	logger := zap.New(zap.UseFlagOptions(&logging))

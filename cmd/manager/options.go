@@ -145,6 +145,18 @@ func certificateFiles(directory string) []string {
 
 func validNamespace(name string) bool { return len(validation.IsDNS1123Label(name)) == 0 }
 
+// maxLogLevel is the highest level of --zap-log-level. From level 8 on, client-go logs the bodies of
+// responses, and with them the Secrets that the operator reads.
+const maxLogLevel = 5
+
+// validateLogLevel returns an error if --zap-log-level is a number that is too high.
+func validateLogLevel(value string) error {
+	if level, err := strconv.Atoi(value); err == nil && level > maxLogLevel {
+		return fmt.Errorf("--zap-log-level is %d: it must be at most %d, because higher levels log the content of Secrets", level, maxLogLevel)
+	}
+	return nil
+}
+
 // list is a flag with comma-separated values. It can be repeated.
 type list []string
 

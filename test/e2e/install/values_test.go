@@ -40,6 +40,7 @@ func TestValues_Rejected(t *testing.T) {
 		"an endpoint with a path":      {"allowedEndpoints: [api.openai.com/v1]", "/allowedEndpoints/0"},
 		"any endpoint as a star":       {`allowedEndpoints: ["*"]`, "/allowedEndpoints/0"},
 		"an unknown level":             {"logLevel: loud", "/logLevel"},
+		"a level that logs Secrets":    {"logLevel: 6", "/logLevel"},
 		"no time for a request":        {"requestTimeoutSeconds: 0", "/requestTimeoutSeconds"},
 		"a time with its unit":         {"requestTimeoutSeconds: 30s", "/requestTimeoutSeconds"},
 		"an argument that is no flag":  {"extraArgs: [concurrency=3]", "/extraArgs/0"},

@@ -80,6 +80,8 @@ func TestManager_RejectsFlags(t *testing.T) {
 		{[]string{"--leader-elect=perhaps"}, `invalid boolean value "perhaps" for -leader-elect`},
 		{[]string{"--metrics-secure=maybe"}, `invalid boolean value "maybe" for -metrics-secure`},
 		{[]string{"--zap-log-level=loud"}, "-zap-log-level"},
+		{[]string{"--zap-log-level=6"}, "--zap-log-level is 6: it must be at most 5"},
+		{[]string{"--zap-log-level=264"}, "--zap-log-level is 264: it must be at most 5"},
 		{[]string{"--kubeconfig=/nonexistent/kubeconfig"}, "/nonexistent/kubeconfig"},
 		{[]string{"--extra-ca-dir=/nonexistent"}, "--extra-ca-dir: open /nonexistent"},
 		{[]string{"--extra-ca-dir=."}, "_test.go contains no PEM-encoded certificate"},
