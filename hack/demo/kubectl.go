@@ -71,9 +71,9 @@ func (r row) finished() bool {
 // watchTimeout bounds the watch of one object.
 const watchTimeout = time.Minute
 
-// watch shows the rows of kubectl's watch of an object until its batch is finished. It calls seen for each
+// watch shows the rows of kubectl's watch of an object until its batch is finished. It calls onRow for each
 // row, unless that is nil.
-func (d *demo) watch(ctx context.Context, name string, seen func(row) error) error {
+func (d *demo) watch(ctx context.Context, name string, onRow func(row) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, watchTimeout, fmt.Errorf("%s is not finished after %s", name, watchTimeout))
 	defer cancel()
 	args := []string{"get", "vsfb", name, "-w"}
@@ -87,7 +87,7 @@ func (d *demo) watch(ctx context.Context, name string, seen func(row) error) err
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("watching %s: %w", name, err)
 	}
-	last, err := d.showRows(output, seen)
+	last, err := d.showRows(output, onRow)
 	if err == nil && !last.finished() {
 		err = cmp.Or(context.Cause(ctx), fmt.Errorf("watching %s: kubectl exited after the status %q", name, last.status))
 	}
@@ -97,14 +97,14 @@ func (d *demo) watch(ctx context.Context, name string, seen func(row) error) err
 }
 
 // showRows shows rows until the batch is finished, and returns the last one.
-func (d *demo) showRows(output io.Reader, seen func(row) error) (row, error) {
+func (d *demo) showRows(output io.Reader, onRow func(row) error) (row, error) {
 	var last row
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		d.show.say("%s", lines.Text())
 		last = readRow(lines.Text())
-		if seen != nil {
-			if err := seen(last); err != nil {
+		if onRow != nil {
+			if err := onRow(last); err != nil {
 				return last, err
 			}
 		}

@@ -57,7 +57,7 @@ func TestValues_Rejected(t *testing.T) {
 		"an interval without a unit":   {"metrics: {serviceMonitor: {interval: '30'}}", "/metrics/serviceMonitor/interval"},
 		"a port beyond all":            {"networkPolicy: {egressPorts: [65536]}", "/networkPolicy/egressPorts/0"},
 		"an empty peer":                {"networkPolicy: {metricsFrom: [{}]}", "/networkPolicy/metricsFrom/0"},
-		"a budget of words":            {"podDisruptionBudget: {maxUnavailable: some}", "/podDisruptionBudget/maxUnavailable"},
+		"a disruption budget of words": {"podDisruptionBudget: {maxUnavailable: some}", "/podDisruptionBudget/maxUnavailable"},
 		"the root user":                {"podSecurityContext: {runAsUser: 0}", "/podSecurityContext/runAsUser"},
 		"a laxer Pod":                  {"podSecurityContext: {runAsNonRoot: false}", "additional properties 'runAsNonRoot' not allowed"},
 		"a label that is the chart's":  {"commonLabels: {app.kubernetes.io/name: x}", "/commonLabels"},
