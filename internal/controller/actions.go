@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -23,7 +24,7 @@ import (
 func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (lifecycle.Result, error) {
 	ctx, call, err := r.startCall(ctx, b, d)
 	defer call.end()
-	result := lifecycle.Result{Admission: call.admission}
+	result := lifecycle.Result{Admission: call.admission, BackedOffUntil: call.backedOffUntil}
 	if err != nil || result.Admission != lifecycle.Admitted {
 		return r.endCall(ctx, call, b, d, result, err)
 	}
@@ -65,15 +66,17 @@ func answered(b upstream.Batch, err error) (*upstream.Batch, error) {
 // apiCall is a call to the OpenAI API. For an action that makes none it is empty.
 type apiCall struct {
 	upstream.Client
-	admission lifecycle.Admission
-	permit    *permit
-	done      func()
+	admission      lifecycle.Admission
+	backedOffUntil time.Time
+	// report reports the outcome to flow control. Only the first report counts.
+	report func(flowcontrol.Outcome)
+	done   func()
 }
 
 // startCall prepares the action's call to the OpenAI API, if it makes one, and asks flow control to
 // admit it. The context that it returns ends when the call is cut off.
 func (r *Reconciler) startCall(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (context.Context, *apiCall, error) {
-	call := &apiCall{}
+	call := &apiCall{report: func(flowcontrol.Outcome) {}}
 	if !d.Action.CallsAPI() {
 		return ctx, call, nil
 	}
@@ -85,16 +88,19 @@ func (r *Reconciler) startCall(ctx context.Context, b *v1alpha1.VectorStoreFileB
 		return ctx, call, err
 	}
 	call.Client = session
-	call.permit, call.admission = r.throttler.acquire(b, session.Connection, d.Cost)
+	call.admission, call.backedOffUntil = r.throttler.acquire(b, session.Connection, d)
+	if call.admission == lifecycle.Admitted {
+		call.report = func(outcome flowcontrol.Outcome) { r.throttler.Report(callerOf(b), outcome) }
+	}
 	if waited := d.State.WaitingSince; call.admission == lifecycle.Admitted && !waited.IsZero() {
 		telemetry.RateLimitWait.WithLabelValues(d.Action.String()).Observe(r.Clock.Since(waited).Seconds())
 	}
 	return ctx, call, nil
 }
 
-// endCall classifies the outcome of an action, and releases its permit.
+// endCall classifies the outcome of an action, and reports it to flow control.
 func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision, result lifecycle.Result, err error) (lifecycle.Result, error) {
-	call.permit.release(outcomeOf(ctx, err))
+	call.report(outcomeOf(result.Batch, err))
 	var apiError *upstream.Error
 	switch {
 	case result.Admission != lifecycle.Admitted:
@@ -121,9 +127,8 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 	return result, nil
 }
 
-// end releases the permit and the context of the call, even after a panic.
+// end ends the context of the call, even after a panic.
 func (c *apiCall) end() {
-	c.permit.release(flowcontrol.Outcome{Unsent: true})
 	if c.done != nil {
 		c.done()
 	}

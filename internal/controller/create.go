@@ -40,7 +40,7 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(d.Recovery.Attached)).Inc()
 	}
 	answer, err := answered(call.Create(ctx, *d.Create))
-	call.permit.release(outcomeOf(ctx, err))
+	call.report(outcomeOf(answer, err))
 	if apiError := upstream.AsError(err); apiError != nil && apiError.Kind == upstream.UnknownOutcome {
 		return nil, apiError
 	}

@@ -30,7 +30,11 @@ func (r *Reconciler) detach(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 		first = countUpTo(all, files.After)
 	}
 	detached := lifecycle.Detached{Count: first, Remaining: len(all) - first}
+	started := r.Clock.Now()
 	for _, file := range all[first:min(first+files.Limit, len(all))] {
+		if detached.LastFile != "" && r.Clock.Since(started) >= r.Lifecycle.RequestTimeout {
+			break // the object has had its seat for long enough
+		}
 		if err := call.Detach(ctx, b.Spec.VectorStoreID, file); err != nil && !upstream.IsNotFound(err) {
 			return detached, err
 		}

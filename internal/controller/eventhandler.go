@@ -84,7 +84,7 @@ func (h eventHandler) Delete(_ context.Context, e event.DeleteEvent, _ queue) {
 	b := asBatch(e.Object)
 	h.collector.ObserveUpdate(b, nil)
 	h.state.forget(b.UID)
-	h.throttler.forget(callerOf(b))
+	h.throttler.Forget(callerOf(b))
 }
 
 // Generic implements handler.EventHandler. No source of this controller sends generic events.

@@ -6,9 +6,10 @@ package controller
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
+	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -19,30 +20,23 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// caller identifies an object in flow control.
-type caller struct {
-	types.NamespacedName
-	uid types.UID
-}
-
-func callerOf(b *v1alpha1.VectorStoreFileBatch) caller {
-	return caller{client.ObjectKeyFromObject(b), b.UID}
+// callerOf returns what identifies an object in flow control.
+func callerOf(b *v1alpha1.VectorStoreFileBatch) flowcontrol.Caller {
+	return flowcontrol.Caller{NamespacedName: client.ObjectKeyFromObject(b), UID: b.UID}
 }
 
 // throttler asks flow control to admit the calls of objects. An object that has to wait keeps its
 // position there, and returns to the work queue when its call is admitted.
 type throttler struct {
-	limiters *flowcontrol.Limiters[caller]
+	*flowcontrol.Limiters
 
 	mu    sync.Mutex
 	queue queue
-	// waiting maps each waiting object to its Limiter. The credentials can change meanwhile.
-	waiting map[caller]*flowcontrol.Limiter[caller]
 }
 
 func newThrottler(limits flowcontrol.Limits, c clock.WithDelayedExecution) *throttler {
-	t := &throttler{waiting: make(map[caller]*flowcontrol.Limiter[caller])}
-	t.limiters = flowcontrol.New(limits, c, t.wake)
+	t := &throttler{}
+	t.Limiters = flowcontrol.New(limits, c, t.wake)
 	return t
 }
 
@@ -55,63 +49,42 @@ func (t *throttler) start(_ context.Context, q queue) error {
 }
 
 // wake enqueues an object whose call was admitted.
-func (t *throttler) wake(who caller, class flowcontrol.Class) {
+func (t *throttler) wake(who flowcontrol.Caller, class flowcontrol.Class) {
 	t.mu.Lock()
 	q := t.queue
 	t.mu.Unlock()
-	priority := priorityPoll
-	if class == flowcontrol.Write {
-		priority = priorityCreate
-	}
 	if q != nil {
-		add(q, reconcile.Request{NamespacedName: who.NamespacedName}, priority)
+		add(q, reconcile.Request{NamespacedName: who.NamespacedName}, priorities[class])
 	}
 }
 
-// permit is the permission for one call. A nil permit is valid and holds nothing.
-type permit struct {
-	limiter  *flowcontrol.Limiter[caller]
-	caller   caller
-	acquired bool
-	released bool
+// priorities are those of admitted calls in the work queue.
+var priorities = map[flowcontrol.Class]int{
+	flowcontrol.Urgent: priorityUrgent,
+	flowcontrol.Create: priorityCreate,
+	flowcontrol.Detach: priorityCreate,
+	flowcontrol.Read:   priorityPoll,
 }
 
-// release reports the outcome of the call. Only the first release counts.
-func (p *permit) release(outcome flowcontrol.Outcome) {
+// acquire asks to admit an object's call. The time is when a back-off ends.
+func (t *throttler) acquire(b *v1alpha1.VectorStoreFileBatch, connection upstream.Connection, d lifecycle.Decision) (lifecycle.Admission, time.Time) {
+	request := flowcontrol.Request{Class: classOf(d), Requests: d.Cost.Requests, VectorStoreID: d.Cost.VectorStoreID, Files: d.Cost.Files}
+	admission, until := t.Acquire(callerOf(b), connection, request)
+	return admissions[admission], until
+}
+
+// classOf returns the class of an action's call.
+func classOf(d lifecycle.Decision) flowcontrol.Class {
 	switch {
-	case p == nil || p.released:
-		return
-	case p.acquired:
-		p.limiter.Release(p.caller, outcome)
+	case d.Cost.Urgent:
+		return flowcontrol.Urgent
+	case d.Action == lifecycle.Create:
+		return flowcontrol.Create
+	case d.Action == lifecycle.Detach:
+		return flowcontrol.Detach
 	default:
-		p.limiter.Observe(outcome)
+		return flowcontrol.Read
 	}
-	p.released = true
-}
-
-// acquire returns the permit for an object's call, or nil and the reason why the call has to wait.
-func (t *throttler) acquire(b *v1alpha1.VectorStoreFileBatch, connection upstream.Connection, cost lifecycle.Cost) (*permit, lifecycle.Admission) {
-	who, limiter := callerOf(b), t.limiters.For(connection)
-	if cost.Bypass {
-		limiter.Take(cost.Requests)
-		return &permit{limiter: limiter, caller: who}, lifecycle.Admitted
-	}
-	t.mu.Lock()
-	before := t.waiting[who]
-	t.waiting[who] = limiter
-	t.mu.Unlock()
-	if before != nil && before != limiter {
-		before.Forget(who)
-	}
-	request := flowcontrol.Request{Class: flowcontrol.Read, Requests: cost.Requests, VectorStoreID: cost.VectorStoreID, Files: cost.Files}
-	if cost.Write {
-		request.Class = flowcontrol.Write
-	}
-	admission := limiter.Acquire(who, request)
-	if admission != flowcontrol.Admitted {
-		return nil, admissions[admission]
-	}
-	return &permit{limiter: limiter, caller: who, acquired: true}, lifecycle.Admitted
 }
 
 // admissions maps the answers of flow control to those that package lifecycle knows.
@@ -122,30 +95,24 @@ var admissions = map[flowcontrol.Admission]lifecycle.Admission{
 	flowcontrol.BackedOff:   lifecycle.BackedOff,
 }
 
-// forget removes an object from the queue that it waits in, if any.
-func (t *throttler) forget(who caller) {
-	t.mu.Lock()
-	limiter := t.waiting[who]
-	delete(t.waiting, who)
-	t.mu.Unlock()
-	if limiter != nil {
-		limiter.Forget(who)
-	}
-}
-
 // outcomeOf returns what flow control learns from the outcome of a call.
-func outcomeOf(ctx context.Context, err error) flowcontrol.Outcome {
+func outcomeOf(answer *upstream.Batch, err error) flowcontrol.Outcome {
 	if err == nil {
-		return flowcontrol.Outcome{}
+		if answer == nil {
+			return flowcontrol.Outcome{}
+		}
+		return flowcontrol.Outcome{Organization: answer.Organization}
 	}
-	var apiError *upstream.Error
-	if !errors.As(err, &apiError) {
+	var e *upstream.Error
+	if !errors.As(err, &e) {
 		return flowcontrol.Outcome{Unsent: true}
 	}
+	answered := e.StatusCode != 0
 	return flowcontrol.Outcome{
-		// A call that was cut off is no evidence about the server.
-		Unanswered:      apiError.StatusCode == 0 && (apiError.Kind == upstream.Transient || apiError.Kind == upstream.UnknownOutcome) && ctx.Err() == nil,
-		TooManyRequests: upstream.IsRateLimited(err),
-		RetryAfter:      apiError.RetryAfter,
+		Unsent:          !answered && e.Kind != upstream.UnknownOutcome && e.Kind != upstream.Transient,
+		Unanswered:      !answered || e.StatusCode >= http.StatusInternalServerError,
+		Refused:         answered && e.StatusCode < http.StatusInternalServerError && e.Kind != upstream.UnknownOutcome,
+		TooManyRequests: e.Kind == upstream.RateLimited,
+		RetryAfter:      e.RetryAfter,
 	}
 }

@@ -6,6 +6,7 @@ package controller_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,20 +76,23 @@ func TestThrottle_WaitingObjectIsCancelledAndDeleted(t *testing.T) {
 	}
 }
 
-func TestThrottle_RateLimitDelaysAllButCancels(t *testing.T) {
+// A 429 backs off one class of calls of the credentials. The status names the end of a long back-off.
+func TestThrottle_RateLimitHoldsOneClass(t *testing.T) {
 	f := newFixture(t)
 	other := f.otherNamespace()
 	f.setPace(slow)
-	running := f.create(spec{})
-	f.await(running, "the batch", hasBatch)
-	f.fault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "3600"}})
-	f.awaitConditions(running, "RateLimited", progressing)
-	delayed := other.create(spec{})
-	other.awaitConditions(delayed, "RateLimited", progressing)
-	if n := f.calls(emulator.Create); n != 1 {
-		t.Errorf("%d creates were sent despite the rate limit", n-1)
+	running := []*v1alpha1.VectorStoreFileBatch{f.create(spec{}), other.create(spec{})}
+	f.await(running[0], "the batch", hasBatch)
+	other.await(running[1], "the batch", hasBatch)
+	f.fault(emulator.Fault{Operation: emulator.Retrieve, Times: 1, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "86400"}})
+	f.awaitConditions(running[0], "RateLimited", progressing)
+	waiting := other.awaitConditions(running[1], "RateLimited", progressing)
+	until := time.Now().Add(24*time.Hour + time.Minute).UTC().Format("2006-01-02T15:")
+	if message := waiting.Status.Conditions[0].Message; !strings.Contains(message, until) {
+		t.Errorf("the message does not name the end of the back-off, %s: %s", until, message)
 	}
-	f.patch(running, `{"spec":{"cancel":true}}`)
+	other.await(other.create(spec{FileIDs: []string{"file-new"}}), "the batch while polls are held", hasBatch)
+	f.patch(running[0], `{"spec":{"cancel":true}}`)
 	f.awaitCalls(emulator.Cancel, 1)
 }
 

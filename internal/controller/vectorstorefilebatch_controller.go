@@ -102,6 +102,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile performs actions until a terminal one is decided, and persists the result.
 func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (ctrl.Result, error) {
+	defer r.throttler.Release(callerOf(b))
 	observed := r.observe(b)
 	decision := r.Lifecycle.Decide(b, observed, r.Clock.Now())
 	for !decision.Action.Terminal() {
@@ -138,7 +139,7 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	persistCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PersistTimeout)
 	defer cancel()
 	if !d.Throttled {
-		r.throttler.forget(callerOf(b))
+		r.throttler.Forget(callerOf(b))
 	}
 	before := b.Status
 	var err error
@@ -169,7 +170,7 @@ const requeueAfterConflict = 50 * time.Millisecond
 func (r *Reconciler) handleError(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, err error) (ctrl.Result, error) {
 	switch {
 	case apierrors.IsNotFound(err):
-		r.throttler.forget(callerOf(b))
+		r.throttler.Forget(callerOf(b))
 		r.state.forget(b.UID)
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):

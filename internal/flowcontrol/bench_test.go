@@ -19,18 +19,22 @@ func BenchmarkAcquire(b *testing.B) {
 		b.Run(fmt.Sprint(waiting, "-waiting"), func(b *testing.B) {
 			limits := flowcontrol.DefaultLimits()
 			limits.RequestsPerSecond, limits.Window = 1e6, time.Hour
-			limiter := flowcontrol.New(limits, clock.RealClock{}, func(int, flowcontrol.Class) {}).For(connection)
-			for key := range waiting + limits.FilesPerWindow {
-				if request := create(fmt.Sprint("vs_", key%1000), 1); limiter.Acquire(key, request) == flowcontrol.Admitted {
-					limiter.Release(key, flowcontrol.Outcome{})
-				}
+			limiters := flowcontrol.New(limits, clock.RealClock{}, func(flowcontrol.Caller, flowcontrol.Class) {})
+			call := func(who flowcontrol.Caller, request flowcontrol.Request) bool {
+				admission, _ := limiters.Acquire(who, connection, request)
+				limiters.Report(who, flowcontrol.Outcome{})
+				limiters.Release(who)
+				return admission == flowcontrol.Admitted
 			}
+			for key := range waiting + limits.FilesPerWindow {
+				call(caller(fmt.Sprint(key)), create(fmt.Sprint("vs_", key%1000), 1))
+			}
+			who := caller("read")
 			b.ReportAllocs()
 			for b.Loop() {
-				if limiter.Acquire(-1, read) != flowcontrol.Admitted {
+				if !call(who, read) {
 					b.Fatal("not admitted")
 				}
-				limiter.Release(-1, flowcontrol.Outcome{})
 			}
 		})
 	}

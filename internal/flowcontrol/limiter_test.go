@@ -6,41 +6,41 @@ package flowcontrol_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// fixture is a Limiter, and the callers that it woke, in a synctest bubble.
+// fixture is Limiters, and the callers that they woke, in a synctest bubble.
 type fixture struct {
 	*testing.T
-	*flowcontrol.Limiter[string]
-	limiters *flowcontrol.Limiters[string]
+	*flowcontrol.Limiters
 
 	mu    sync.Mutex
 	woken []string
 }
 
-// withLimiter runs a test of a Limiter with changed default limits.
+// withLimiter runs a test of Limiters with changed default limits.
 func withLimiter(t *testing.T, change func(*flowcontrol.Limits), test func(f *fixture)) {
 	t.Helper()
 	limits := flowcontrol.DefaultLimits()
 	change(&limits)
 	synctest.Test(t, func(t *testing.T) {
 		f := &fixture{T: t}
-		f.limiters = flowcontrol.New(limits, clock.RealClock{}, func(key string, _ flowcontrol.Class) {
+		f.Limiters = flowcontrol.New(limits, clock.RealClock{}, func(who flowcontrol.Caller, _ flowcontrol.Class) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.woken = append(f.woken, key)
+			f.woken = append(f.woken, who.Name)
 		})
-		f.Limiter = f.limiters.For(connection)
 		test(f)
 	})
 }
@@ -50,12 +50,22 @@ var connection = upstream.Connection{APIKey: "key"}
 func defaults(*flowcontrol.Limits) {}
 
 var (
-	read  = flowcontrol.Request{Class: flowcontrol.Read, Requests: 1}
-	write = flowcontrol.Request{Class: flowcontrol.Write, Requests: 1}
+	read   = flowcontrol.Request{Class: flowcontrol.Read, Requests: 1}
+	detach = flowcontrol.Request{Class: flowcontrol.Detach, Requests: 1}
+	urgent = flowcontrol.Request{Class: flowcontrol.Urgent, Requests: 1}
 )
 
 func create(store string, files int) flowcontrol.Request {
-	return flowcontrol.Request{Class: flowcontrol.Write, Requests: 1, VectorStoreID: store, Files: files}
+	return flowcontrol.Request{Class: flowcontrol.Create, Requests: 1, VectorStoreID: store, Files: files}
+}
+
+// caller returns the caller of a name, which can have a namespace: "namespace/name".
+func caller(key string) flowcontrol.Caller {
+	namespace, name, found := strings.Cut(key, "/")
+	if !found {
+		namespace, name = "default", key
+	}
+	return flowcontrol.Caller{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
 
 // wantWoken checks which callers were woken since the last check, in order.
@@ -70,32 +80,43 @@ func (f *fixture) wantWoken(want ...string) {
 	f.woken = nil
 }
 
-// admit acquires a request that must be admitted.
+// acquire asks to admit a call with the default connection.
+func (f *fixture) acquire(key string, request flowcontrol.Request) flowcontrol.Admission {
+	admission, _ := f.Acquire(caller(key), connection, request)
+	return admission
+}
+
+// admit acquires a call that must be admitted.
 func (f *fixture) admit(key string, request flowcontrol.Request) {
 	f.Helper()
-	if admission := f.Acquire(key, request); admission != flowcontrol.Admitted {
-		f.Fatalf("admission of %s is %d, want Admitted", key, admission)
-	}
+	f.want(flowcontrol.Admitted, key, request)
 }
 
-// rateLimit acquires a request that must wait for the rate limits.
+// rateLimit acquires a call that must wait for the rate limits.
 func (f *fixture) rateLimit(key string, request flowcontrol.Request) {
 	f.Helper()
-	f.wantAdmission(flowcontrol.RateLimited, key, request)
+	f.want(flowcontrol.RateLimited, key, request)
 }
 
-func (f *fixture) wantAdmission(want flowcontrol.Admission, key string, request flowcontrol.Request) {
+func (f *fixture) want(want flowcontrol.Admission, key string, request flowcontrol.Request) {
 	f.Helper()
-	if admission := f.Acquire(key, request); admission != want {
+	if admission := f.acquire(key, request); admission != want {
 		f.Fatalf("admission of %s is %d, want %d", key, admission, want)
 	}
+}
+
+// end ends a call and its reconciliation.
+func (f *fixture) end(key string, outcome flowcontrol.Outcome) {
+	f.Report(caller(key), outcome)
+	f.Release(caller(key))
+	f.Forget(caller(key))
 }
 
 // call makes a call that must be admitted.
 func (f *fixture) call(key string, request flowcontrol.Request) {
 	f.Helper()
 	f.admit(key, request)
-	f.Release(key, flowcontrol.Outcome{})
+	f.end(key, flowcontrol.Outcome{})
 }
 
 // advance advances the clock of the test.
@@ -123,8 +144,8 @@ func TestLimiter_CreatesPerStore(t *testing.T) {
 func TestLimiter_BacklogOfOneStoreDelaysNoOther(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow, l.CreatesPerWindow = 100, 10 }, func(f *fixture) {
 		for i := range 1000 {
-			if key := fmt.Sprint(i); f.Acquire(key, create("vs_1", 1)) == flowcontrol.Admitted {
-				f.Release(key, flowcontrol.Outcome{})
+			if key := fmt.Sprint(i); f.acquire(key, create("vs_1", 1)) == flowcontrol.Admitted {
+				f.end(key, flowcontrol.Outcome{})
 			}
 		}
 		f.call("other", create("vs_2", 50))
@@ -164,7 +185,7 @@ func TestLimiter_WindowStartsAtResponse(t *testing.T) {
 		f.admit("slow", create("vs_1", 1))
 		f.rateLimit("next", create("vs_1", 1))
 		advance(90 * time.Second)
-		f.Release("slow", flowcontrol.Outcome{})
+		f.end("slow", flowcontrol.Outcome{})
 		advance(59 * time.Second)
 		f.wantWoken()
 		advance(time.Second)
@@ -176,9 +197,9 @@ func TestLimiter_UnsentRequestIsRefunded(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow, l.FilesPerWindow = 1, 1 }, func(f *fixture) {
 		f.admit("a", create("vs_1", 1))
 		f.rateLimit("b", create("vs_1", 1))
-		f.Release("a", flowcontrol.Outcome{Unsent: true})
+		f.end("a", flowcontrol.Outcome{Unsent: true})
 		f.wantWoken("b")
-		f.Forget("b")
+		f.Forget(caller("b"))
 		f.call("c", create("vs_1", 1))
 	})
 }
@@ -189,8 +210,8 @@ func TestLimiter_ForgottenWaiterBlocksNoOther(t *testing.T) {
 		f.rateLimit("large", create("vs_1", 100))
 		f.rateLimit("b", create("vs_1", 50))
 		f.rateLimit("c", create("vs_2", 50))
-		f.Release("a", flowcontrol.Outcome{})
-		f.Forget("large")
+		f.end("a", flowcontrol.Outcome{})
+		f.Forget(caller("large"))
 		advance(time.Minute)
 		f.wantWoken("b", "c")
 	})
@@ -229,148 +250,366 @@ func TestLimiter_UnclaimedAdmissionExpires(t *testing.T) {
 	})
 }
 
-func TestLimiter_WritesBeforeReads(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(f *fixture) {
-		for i := range 10 {
-			f.call(fmt.Sprint("read", i), read)
-		}
-		f.rateLimit("read10", read)
-		for i := range 10 {
-			f.call(fmt.Sprint("write", i), write)
-		}
-		f.rateLimit("write10", write)
-		advance(100 * time.Millisecond)
-		f.wantWoken("write10")
-		f.call("write10", write)
-		advance(1000 * time.Millisecond)
-		f.wantWoken()
-		advance(100 * time.Millisecond)
-		f.wantWoken("read10")
+func TestLimiter_UnsentRequestKeepsItsPosition(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		f.rateLimit("b", create("vs_1", 1))
+		f.rateLimit("c", create("vs_1", 1))
+		advance(time.Minute)
+		f.wantWoken("b")
+		f.admit("b", create("vs_1", 1))
+		f.Report(caller("b"), flowcontrol.Outcome{Unsent: true}) // a conflict
+		f.wantWoken("c")
+		f.Release(caller("b"))
+		f.rateLimit("b", create("vs_1", 1))
+		f.rateLimit("d", create("vs_1", 1))
+		f.call("c", create("vs_1", 1))
+		advance(time.Minute)
+		f.wantWoken("b")
 	})
 }
 
-func TestLimiter_TakeDelaysOthers(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(f *fixture) {
-		f.Take(20 + 50)
-		f.rateLimit("a", write)
-		advance(5 * time.Second)
-		f.wantWoken()
-		advance(100 * time.Millisecond)
-		f.wantWoken("a")
+func TestLimiter_LostWakeUpKeepsThePosition(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		for _, key := range []string{"b", "c", "d"} {
+			f.rateLimit(key, create("vs_1", 1))
+		}
+		advance(75 * time.Second) // b does not claim its admission
+		f.wantWoken("b", "c")
+		f.rateLimit("b", create("vs_1", 1))
+		f.call("c", create("vs_1", 1))
+		advance(time.Minute)
+		f.wantWoken("b")
 	})
 }
 
-func TestLimiter_RetryAfterBacksOffThenAdmitsOneRequest(t *testing.T) {
+// An object whose create was lost verifies it in each reconciliation before it creates again (fault 4).
+func TestLimiter_VerificationKeepsThePosition(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		again := func(key string) flowcontrol.Admission {
+			f.admit(key, read)
+			f.Report(caller(key), flowcontrol.Outcome{})
+			admission := f.acquire(key, create("vs_1", 1))
+			if admission == flowcontrol.Admitted {
+				f.Report(caller(key), flowcontrol.Outcome{})
+				f.Forget(caller(key))
+			}
+			f.Release(caller(key))
+			return admission
+		}
+		f.call("a", create("vs_1", 1))
+		again("b")
+		for i := range 100 {
+			f.rateLimit(fmt.Sprint("other", i), create("vs_1", 1))
+		}
+		again("b")
+		advance(time.Minute)
+		f.wantWoken("b")
+		if admission := again("b"); admission != flowcontrol.Admitted {
+			t.Errorf("the admission that b was woken for is %d, want Admitted", admission)
+		}
+	})
+}
+
+func TestLimiter_RefusedCreateIsRefunded(t *testing.T) {
 	withLimiter(t, defaults, func(f *fixture) {
-		f.admit("a", read)
-		f.admit("b", read)
-		f.Release("a", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 20 * time.Second})
-		f.wantAdmission(flowcontrol.BackedOff, "c", read)
-		f.wantAdmission(flowcontrol.BackedOff, "d", read)
-		f.wantAdmission(flowcontrol.BackedOff, "e", create("vs_1", 1))
-		f.Release("b", flowcontrol.Outcome{}) // in flight before the back-off
-		f.wantAdmission(flowcontrol.BackedOff, "e", create("vs_1", 1))
+		for i := range 400 { // more than the limit of creates, each with all files of a window
+			f.admit("a", create("vs_1", 2000))
+			f.end("a", flowcontrol.Outcome{Refused: true})
+			advance(time.Duration(i%2) * 100 * time.Millisecond)
+		}
+		f.call("good", create("vs_1", 2000))
+	})
+}
+
+// drain uses up the tokens of all classes.
+func (f *fixture) drain() {
+	for _, request := range []flowcontrol.Request{read, detach} {
+		for f.acquire("drain", request) == flowcontrol.Admitted {
+			f.end("drain", flowcontrol.Outcome{})
+		}
+		f.Forget(caller("drain"))
+	}
+}
+
+// TestLimiter_RatesAreShared lets all classes wait all the time, and counts what each is admitted.
+func TestLimiter_RatesAreShared(t *testing.T) {
+	for name, test := range map[string]struct {
+		requests []flowcontrol.Request
+		want     map[flowcontrol.Class]int // in 100 s, at 10 requests per second
+	}{
+		"reads alone":                  {[]flowcontrol.Request{read}, map[flowcontrol.Class]int{flowcontrol.Read: 1000}},
+		"detaches alone":               {[]flowcontrol.Request{detach}, map[flowcontrol.Class]int{flowcontrol.Detach: 1000}},
+		"reads and detaches":           {[]flowcontrol.Request{read, detach}, map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 800}},
+		"reads, creates, and detaches": {[]flowcontrol.Request{read, detach, create("vs_1", 1)}, map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 400, flowcontrol.Create: 400}},
+		"25 requests in each detach": {
+			[]flowcontrol.Request{read, {Class: flowcontrol.Detach, Requests: 25}, create("vs_1", 1)},
+			map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 400, flowcontrol.Create: 400},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := func(l *flowcontrol.Limits) { l.RequestsPerSecond, l.CreatesPerWindow, l.FilesPerWindow = 10, 1e6, 1e6 }
+			withLimiter(t, change, func(f *fixture) {
+				f.drain()
+				got := make(map[flowcontrol.Class]int)
+				for range 10_000 {
+					for _, request := range test.requests {
+						key := fmt.Sprint("waits-", request.Class)
+						for f.acquire(key, request) == flowcontrol.Admitted {
+							got[request.Class] += request.Requests
+							f.end(key, flowcontrol.Outcome{})
+						}
+					}
+					advance(10 * time.Millisecond)
+				}
+				for class, want := range test.want {
+					if got[class] < want*9/10 || got[class] > want*11/10+25 {
+						t.Errorf("class %d made %d requests in 100 s, want about %d", class, got[class], want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Urgent calls take no token that they would have to wait for, and leave the others theirs.
+func TestLimiter_UrgentCallsDoNotWait(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.RequestsPerSecond = 10 }, func(f *fixture) {
+		f.drain()
+		for i := range 10_000 {
+			f.call(fmt.Sprint("cancel", i), urgent)
+		}
+		f.rateLimit("read", read)
+		f.rateLimit("detach", detach)
+		advance(500 * time.Millisecond)
+		f.wantWoken("read")
+		advance(time.Second)
+		f.wantWoken("detach")
+	})
+}
+
+func TestLimiter_BackoffHoldsOneClass(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.admit("a", create("vs_1", 1))
+		f.admit("b", create("vs_1", 1))
+		f.end("a", flowcontrol.Outcome{Refused: true, TooManyRequests: true, RetryAfter: 20 * time.Second})
+		f.end("b", flowcontrol.Outcome{}) // was sent before the back-off
+		f.want(flowcontrol.BackedOff, "c", create("vs_1", 1))
+		f.want(flowcontrol.BackedOff, "d", create("vs_2", 1))
+		for _, request := range []flowcontrol.Request{read, detach, urgent} {
+			f.call("e", request)
+		}
 		advance(20*time.Second - 1)
 		f.wantWoken()
 		advance(1)
-		f.wantWoken("e", "c")
-		f.admit("c", read)
-		f.Release("c", flowcontrol.Outcome{TooManyRequests: true, RetryAfter: 5 * time.Second})
-		advance(5 * time.Second)
+		f.wantWoken("c") // one call finds out
+		f.admit("c", create("vs_1", 1))
+		f.want(flowcontrol.BackedOff, "d", create("vs_2", 1))
+		f.end("c", flowcontrol.Outcome{})
 		f.wantWoken("d")
-		f.call("e", create("vs_1", 1))
-		f.call("f", read)
-		f.call("d", read)
 	})
 }
 
-func TestLimiter_BackoffDoublesWithoutRetryAfter(t *testing.T) {
+func TestLimiter_BackoffDoubles(t *testing.T) {
 	withLimiter(t, defaults, func(f *fixture) {
+		refused := flowcontrol.Outcome{Refused: true, TooManyRequests: true, RetryAfter: time.Second}
 		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-			f.admit("a", write)
-			f.Release("a", flowcontrol.Outcome{TooManyRequests: true})
-			f.wantAdmission(flowcontrol.BackedOff, "a", write)
+			f.admit("a", create("vs_1", 1))
+			f.end("a", refused)
+			f.call("b", read) // the success of another class changes nothing
+			f.want(flowcontrol.BackedOff, "a", create("vs_1", 1))
 			advance(time.Duration(seconds)*time.Second - 1)
 			f.wantWoken()
 			advance(1)
 			f.wantWoken("a")
 		}
-		f.call("a", write)
-		f.admit("a", write)
-		f.Release("a", flowcontrol.Outcome{TooManyRequests: true})
-		f.wantAdmission(flowcontrol.BackedOff, "a", write)
+		f.call("a", create("vs_1", 1))
+		f.admit("a", create("vs_1", 1))
+		f.end("a", refused)
+		f.want(flowcontrol.BackedOff, "a", create("vs_1", 1))
 		advance(time.Second)
 		f.wantWoken("a")
 	})
 }
 
-func TestLimiter_ObservedRateLimitBacksOff(t *testing.T) {
+// Some servers send a Retry-After of a day because of a limit per minute (fault 9).
+func TestLimiter_LongRetryAfterIsProbed(t *testing.T) {
 	withLimiter(t, defaults, func(f *fixture) {
-		f.Observe(flowcontrol.Outcome{TooManyRequests: true, RetryAfter: time.Minute})
-		f.wantAdmission(flowcontrol.BackedOff, "a", read)
+		f.admit("a", read)
+		f.end("a", flowcontrol.Outcome{Refused: true, TooManyRequests: true, RetryAfter: 24 * time.Hour})
+		admission, until := f.Acquire(caller("a"), connection, read)
+		if want := time.Now().Add(24 * time.Hour); admission != flowcontrol.BackedOff || !until.Equal(want) {
+			t.Errorf("%d until %s, want %d until %s", admission, until, flowcontrol.BackedOff, want)
+		}
+		f.want(flowcontrol.BackedOff, "b", read)
+		advance(5 * time.Minute)
+		f.wantWoken("a")
+		f.call("a", read)
+		f.wantWoken("b")
 	})
 }
 
-func TestLimiters_SeatsAreSharedByConnections(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.Reads = 8 }, func(f *fixture) {
-		other := f.limiters.For(upstream.Connection{APIKey: "other"})
-		for i := range 6 {
-			f.admit(fmt.Sprint("hangs", i), read)
+func TestLimiter_AdmissionEndsWithARefusal(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 1 }, func(f *fixture) {
+		f.admit("a", read)
+		f.want(flowcontrol.Saturated, "b", read)
+		f.end("a", flowcontrol.Outcome{})
+		f.wantWoken("b")
+		f.Release(caller("a"))
+	})
+	withLimiter(t, defaults, func(f *fixture) {
+		f.drain()
+		f.admit("in flight", urgent)
+		f.rateLimit("b", read)
+		advance(time.Second)
+		f.wantWoken("b")
+		f.admit("c", read)
+		f.end("c", flowcontrol.Outcome{Refused: true, TooManyRequests: true})
+		f.want(flowcontrol.BackedOff, "b", read)
+	})
+}
+
+// hang makes as many calls as are admitted, which do not end.
+func (f *fixture) hang(namespace string, request flowcontrol.Request, connections int) (admitted int) {
+	for i := range 700 {
+		c := upstream.Connection{APIKey: fmt.Sprint(namespace, i%connections)}
+		if a, _ := f.Acquire(caller(fmt.Sprint(namespace, "/", i)), c, request); a == flowcontrol.Admitted {
+			admitted++
 		}
-		f.wantAdmission(flowcontrol.Saturated, "hangs6", read) // a quarter of the seats remains for other connections
-		for i := range 2 {
-			if other.Acquire(fmt.Sprint("other", i), read) != flowcontrol.Admitted {
-				f.Fatal("a connection whose calls hang has all seats")
-			}
+	}
+	return admitted
+}
+
+// No number of calls of one namespace that hang delays a call of another one, at any level (faults 1
+// and 3).
+func TestLimiters_HangingNamespaceDelaysNoOther(t *testing.T) {
+	for name, request := range map[string]flowcontrol.Request{"cancels": urgent, "creates": create("vs_1", 1), "detaches": detach, "reads": read} {
+		for _, connections := range []int{1, 500} {
+			t.Run(fmt.Sprint(name, " on ", connections), func(t *testing.T) {
+				withLimiter(t, defaults, func(f *fixture) {
+					if n := f.hang("hangs", request, connections); n < 10 || n > 28 {
+						t.Errorf("%d calls are in flight, of 56 seats", n)
+					}
+					for i := range 3 {
+						f.hang(fmt.Sprint("hangs", i), request, connections)
+					}
+					for _, other := range []flowcontrol.Request{urgent, create("vs_2", 1), detach, read} {
+						f.call("other/object", other)
+					}
+				})
+			})
 		}
-		if other.Acquire("other2", read) != flowcontrol.Saturated {
-			f.Fatal("there are more calls than seats")
+	}
+}
+
+func TestLimiters_ConnectionLeavesSeatsToItsNamespace(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.hang("default", read, 1)
+		f.call("other", read)
+	})
+}
+
+func TestLimiters_LevelsLeaveSeatsToEachOther(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { *l = l.WithWorkers(32) }, func(f *fixture) {
+		for i := range 100 {
+			f.hang(fmt.Sprint("hangs", i), urgent, 1)
 		}
-		f.admit("write", write)
+		f.call("other", read)
+		f.call("other", detach)
+		f.want(flowcontrol.Saturated, "other", urgent)
+	})
+}
+
+// The next seat is for the namespace with the fewest.
+func TestLimiters_SeatsAreSharedFairly(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 2 }, func(f *fixture) {
+		f.admit("a/1", read)
+		for _, key := range []string{"a/2", "a/3", "a/4"} {
+			f.want(flowcontrol.Saturated, key, read)
+		}
+		f.admit("b/1", read)
+		f.want(flowcontrol.Saturated, "c/1", read)
+		f.end("a/1", flowcontrol.Outcome{})
+		f.wantWoken("1") // of namespace c
+		f.end("b/1", flowcontrol.Outcome{})
+		f.wantWoken("2")
+	})
+}
+
+func TestLimiter_NamespacesShareAConnectionFairly(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.call("a/0", create("vs_1", 2000))
 		for i := range 5 {
-			f.Release(fmt.Sprint("hangs", i), flowcontrol.Outcome{Unanswered: true})
+			f.rateLimit(fmt.Sprint("a/a", i), create("vs_1", 2000))
 		}
-		f.wantWoken("other2")
-		f.Release("hangs5", flowcontrol.Outcome{Unanswered: true})
-		f.wantWoken("hangs6")
-		f.wantAdmission(flowcontrol.Saturated, "hangs7", read)
+		f.rateLimit("b/b", create("vs_2", 1000))
+		f.rateLimit("b/c", create("vs_2", 1000))
+		advance(time.Minute)
+		f.wantWoken("b", "c")
+		f.call("b/b", create("vs_2", 1000))
+		f.call("b/c", create("vs_2", 1000))
+		advance(time.Minute)
+		f.wantWoken("a0")
+	})
+}
+
+// The limit of files is one of the organization, if the server reports it (fault 10).
+func TestLimiters_OrganizationSharesFiles(t *testing.T) {
+	team := func(key string) upstream.Connection { return upstream.Connection{APIKey: key} }
+	reported := flowcontrol.Outcome{Organization: "org"}
+	withLimiter(t, defaults, func(f *fixture) {
+		for _, key := range []string{"key-1", "key-2"} {
+			if a, _ := f.Acquire(caller(key), team(key), create("vs_1", 900)); a != flowcontrol.Admitted {
+				t.Fatal("not admitted")
+			}
+			f.end(key, reported)
+		}
+		a, _ := f.Acquire(caller("a"), team("key-1"), create("vs_1", 201))
+		b, _ := f.Acquire(caller("b"), team("key-2"), create("vs_1", 100))
+		if a != flowcontrol.RateLimited || b != flowcontrol.RateLimited {
+			t.Errorf("admissions are %d and %d, and the organization has 200 files left", a, b)
+		}
+		// Another server can claim the name, and another organization has its own limit.
+		other := upstream.Connection{APIKey: "key-1", BaseURL: "https://other"}
+		for range 2 {
+			if a, _ := f.Acquire(caller("c"), other, create("vs_1", 900)); a != flowcontrol.Admitted {
+				t.Error("the server's name is not part of the organization")
+			}
+			f.end("c", reported)
+		}
+		advance(time.Minute)
+		f.wantWoken("a", "b")
 	})
 }
 
 func TestLimiters_OnePerConnection(t *testing.T) {
-	withLimiter(t, defaults, func(f *fixture) {
-		same := []upstream.Connection{
-			{APIKey: "key", BaseURL: upstream.DefaultBaseURL}, {APIKey: "key", BaseURL: upstream.DefaultBaseURL + "/"}, {APIKey: "key", CABundle: "-"},
-		}
-		others := []upstream.Connection{{APIKey: "key2"}, {APIKey: "key", Organization: "o"}, {APIKey: "key", Project: "p"}, {APIKey: "key", BaseURL: "https://other"}}
-		for _, c := range same {
-			if f.limiters.For(c) != f.Limiter {
-				f.Errorf("%s has another Limiter", c)
-			}
-		}
-		for _, c := range others {
-			if f.limiters.For(c) == f.Limiter {
-				f.Errorf("%s has the same Limiter", c)
-			}
-		}
-		if n := f.limiters.Len(); n != 1+len(others) {
-			f.Errorf("there are %d Limiters, want %d", n, 1+len(others))
-		}
-	})
-}
-
-func TestLimiters_IdleLimiterIsDropped(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.Window = time.Hour }, func(f *fixture) {
-		f.limiters.For(upstream.Connection{APIKey: "idle"})
-		f.call("a", create("vs_1", 1))
-		advance(30 * time.Minute)
-		if n := f.limiters.Len(); n != 1 {
-			f.Errorf("there are %d Limiters, want the one that counts a create", n)
-		}
-		advance(31 * time.Minute)
-		synctest.Wait()
-		if n := f.limiters.Len(); n != 0 {
-			f.Errorf("%d Limiters remain", n)
-		}
-	})
+	first := upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1"}
+	for name, test := range map[string]struct {
+		connection upstream.Connection
+		same       bool
+	}{
+		"slash":        {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1/"}, true},
+		"capitals":     {upstream.Connection{APIKey: "key", BaseURL: "HTTPS://EXAMPLE.com./v1"}, true},
+		"port":         {upstream.Connection{APIKey: "key", BaseURL: "https://example.com:443/v1"}, true},
+		"spaces":       {upstream.Connection{APIKey: "key\n", BaseURL: " https://example.com/v1"}, true},
+		"CA":           {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1", CABundle: "-"}, true},
+		"key":          {upstream.Connection{APIKey: "key2", BaseURL: "https://example.com/v1"}, false},
+		"organization": {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1", Organization: "o"}, false},
+		"project":      {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1", Project: "p"}, false},
+		"host":         {upstream.Connection{APIKey: "key", BaseURL: "https://www.example.com/v1"}, false},
+		"other port":   {upstream.Connection{APIKey: "key", BaseURL: "https://example.com:444/v1"}, false},
+		"path":         {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v2"}, false},
+		"case of path": {upstream.Connection{APIKey: "key", BaseURL: "https://example.com/V1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withLimiter(t, defaults, func(f *fixture) {
+				f.Acquire(caller("a"), first, create("vs_1", 2000))
+				admission, _ := f.Acquire(caller("b"), test.connection, create("vs_1", 1))
+				if same := admission == flowcontrol.RateLimited; same != test.same {
+					t.Errorf("admission is %d, want the same limits: %t", admission, test.same)
+				}
+			})
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,7 @@ import (
 type load struct {
 	*testing.T
 	server   *emulator.Server
-	limiter  *flowcontrol.Limiter[int]
+	limiters *flowcontrol.Limiters
 	requests []flowcontrol.Request
 	woken    []chan struct{}
 }
@@ -37,19 +38,26 @@ func newLoad(t *testing.T, requests []flowcontrol.Request) *load {
 		l.server.AddStore(request.VectorStoreID)
 		l.woken = append(l.woken, make(chan struct{}, 1))
 	}
-	limiters := flowcontrol.New(flowcontrol.DefaultLimits(), clock.RealClock{}, func(key int, _ flowcontrol.Class) {
+	l.limiters = flowcontrol.New(flowcontrol.DefaultLimits(), clock.RealClock{}, func(who flowcontrol.Caller, _ flowcontrol.Class) {
+		key, err := strconv.Atoi(who.Name)
+		if err != nil {
+			l.Error(err)
+		}
 		select {
 		case l.woken[key] <- struct{}{}:
 		default:
 		}
 	})
-	l.limiter = limiters.For(connection)
 	return l
 }
 
 // create creates one batch. The request and its response take up to three seconds.
 func (l *load) create(key int) {
-	for l.limiter.Acquire(key, l.requests[key]) != flowcontrol.Admitted {
+	who := caller(strconv.Itoa(key))
+	for {
+		if admission, _ := l.limiters.Acquire(who, connection, l.requests[key]); admission == flowcontrol.Admitted {
+			break
+		}
 		<-l.woken[key]
 	}
 	ids := make([]string, l.requests[key].Files)
@@ -69,7 +77,8 @@ func (l *load) create(key int) {
 	if response.Code != http.StatusOK {
 		l.Errorf("batch %d: HTTP %d: %s", key, response.Code, response.Body)
 	}
-	l.limiter.Release(key, flowcontrol.Outcome{TooManyRequests: response.Code == http.StatusTooManyRequests})
+	l.limiters.Report(who, flowcontrol.Outcome{TooManyRequests: response.Code == http.StatusTooManyRequests})
+	l.limiters.Release(who)
 }
 
 // TestLimiter_LoadWithout429 checks that no mix of batch sizes causes a 429, or takes more than 1.15

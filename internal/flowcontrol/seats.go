@@ -3,51 +3,64 @@
 
 package flowcontrol
 
-import "sync"
-
-// seats bounds the calls of a class that are in flight, over all connections: each of them occupies a
-// worker. A Limiter that finds no seat waits in a queue.
+// seats bounds the calls in flight. Each level has reserved seats, which no other level can take. The
+// other seats are lent to any level.
+//
+// A namespace can take a seat only if it holds fewer seats of that level than remain available to
+// it, and a connection of a namespace only if it holds fewer than three quarters of that. So one namespace whose
+// calls hang holds half of the seats at most, k of them hold k/(k+1), and a namespace that holds none
+// always finds one until there are as many hanging namespaces as seats. Buffers in switches are shared
+// by the same rule: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
+// switches", 1998.
 type seats struct {
-	mu      sync.Mutex
-	free    int
-	waiting []func()
+	total    int
+	reserved int
+	used     [levels]int
 }
 
-// take takes a seat, and reports whether one was free. If not, again is called when one is.
-func (s *seats) take(again func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.free > 0 {
-		s.free--
-		return true
+func newSeats(total int) seats {
+	s := seats{total: total}
+	if total >= int(levels) {
+		s.reserved = max(1, total/8)
 	}
-	s.waiting = append(s.waiting, again)
-	return false
+	return s
 }
 
-// put frees a seat, and calls those that wait for it, until one has taken it. The caller must not hold
-// the lock of a Limiter.
-func (s *seats) put() {
-	s.mu.Lock()
-	s.free++
-	s.mu.Unlock()
-	for {
-		again := s.next()
-		if again == nil {
-			return
+// available returns how many seats a level can still take.
+func (s *seats) available(l level) int {
+	free := s.total
+	for other, used := range s.used {
+		free -= used
+		if level(other) != l {
+			free -= max(0, s.reserved-used)
 		}
-		again()
 	}
+	return free
 }
 
-// next returns the function of the next that can try to take a seat; nil if there is none.
-func (s *seats) next() func() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.free == 0 || len(s.waiting) == 0 {
-		return nil
-	}
-	again := s.waiting[0]
-	s.waiting = s.waiting[1:]
-	return again
+// permits reports whether a flow of a namespace can take a seat of a level.
+func (s *seats) permits(f *flow, l level) bool {
+	available := s.available(l)
+	return f.namespace.used[l] < available && 4*f.used[l] < 3*available
+}
+
+func (s *seats) take(f *flow, l level) {
+	s.used[l]++
+	f.namespace.used[l]++
+	f.used[l]++
+}
+
+func (s *seats) put(f *flow, l level) {
+	s.used[l]--
+	f.namespace.used[l]--
+	f.used[l]--
+}
+
+// namespace is the seats that a namespace holds, over all its connections.
+type namespace struct {
+	used [levels]int
+	// served is when it last took a seat of each level, as a sequence number.
+	served [levels]uint64
+	// flows is the number of its flows.
+	flows int
 }

@@ -3,7 +3,10 @@
 
 package flowcontrol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // window limits how much happens within any period of a length. What was taken counts until that long
 // after it was settled: the server counted it at some moment in between, so its own count is never
@@ -62,3 +65,10 @@ func (w *window) fitsAt(n int) time.Time {
 
 // empty reports whether nothing counts.
 func (w *window) empty() bool { return w.used == 0 }
+
+// merge adds what another window counts.
+func (w *window) merge(other window) {
+	w.used += other.used
+	w.settled = append(w.settled, other.settled...)
+	slices.SortStableFunc(w.settled, func(a, b settlement) int { return a.until.Compare(b.until) })
+}

@@ -87,24 +87,22 @@ func (a Action) String() string {
 // been removed since.
 const verifiedFiles = 3
 
-// cost returns what an action's call takes from the rate limits. Calls of urgent objects, and
-// calls that continue what this reconciliation began, do not wait in the queue.
+// cost returns what an action's call takes from the rate limits. Detaching the files of a deleted
+// object is no urgent call: there can be thousands.
 func (s scope) cost(action Action) Cost {
-	cost := Cost{Requests: 1, Bypass: s.observed.calledAPI() || batch.Urgent(s.b)}
 	switch action {
 	case Create:
-		cost.Write, cost.Bypass = true, false
-		cost.VectorStoreID = s.b.Spec.VectorStoreID
+		return Cost{Requests: 1, VectorStoreID: s.b.Spec.VectorStoreID}
 	case VerifyCreate:
-		cost.Requests = min(verifiedFiles, max(1, len(s.b.Spec.FileIDs)+len(s.b.Spec.Files)))
+		files := len(s.b.Spec.FileIDs) + len(s.b.Spec.Files)
+		return Cost{Requests: min(verifiedFiles, max(1, files)), Urgent: batch.Urgent(s.b)}
 	case Cancel:
-		cost.Write, cost.Bypass = true, true
+		return Cost{Requests: 1, Urgent: true}
 	case Detach:
-		cost.Write, cost.Bypass = true, s.finalizeTimedOut()
-		cost.Requests = s.filesToDetach()
+		return Cost{Requests: s.filesToDetach()}
 	case Poll, ListFailedFiles:
+		return Cost{Requests: 1, Urgent: batch.Urgent(s.b)}
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:
-		return Cost{}
 	}
-	return cost
+	return Cost{}
 }

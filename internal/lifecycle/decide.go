@@ -96,11 +96,8 @@ type Cost struct {
 	// VectorStoreID is the store that a create counts against, and Files how many it attaches.
 	VectorStoreID string
 	Files         int
-	// Write is true for calls that change something.
-	Write bool
-	// Bypass is true for calls that do not wait in the queue: cancels, calls for urgent objects,
-	// and those that continue what this reconciliation began.
-	Bypass bool
+	// Urgent is true for the calls that a cancel or a deletion waits for.
+	Urgent bool
 }
 
 // Event is a Kubernetes Event about the object.

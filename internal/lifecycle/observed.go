@@ -25,8 +25,10 @@ type Observed struct {
 	Actions []Action
 	// Err is the error of the last action; nil if it succeeded.
 	Err *upstream.Error
-	// Admission is Admitted unless the last action's call has to wait.
-	Admission Admission
+	// Admission is Admitted unless the last action's call has to wait, and BackedOffUntil is when a
+	// back-off ends.
+	Admission      Admission
+	BackedOffUntil time.Time
 	// Batch is the batch as the API returned it last; nil if it did not.
 	Batch *upstream.Batch
 	// FailedFiles is the result of ListFailedFiles.
@@ -55,12 +57,13 @@ const (
 type Result struct {
 	// Err is the API's error. Errors of the Kubernetes API are not part of a Result: they end the
 	// reconciliation.
-	Err         *upstream.Error
-	Admission   Admission
-	Batch       *upstream.Batch
-	FailedFiles []upstream.FailedFile
-	Attached    bool
-	Detached    Detached
+	Err            *upstream.Error
+	Admission      Admission
+	BackedOffUntil time.Time
+	Batch          *upstream.Batch
+	FailedFiles    []upstream.FailedFile
+	Attached       bool
+	Detached       Detached
 	// CancelAccepted is the ID of the batch whose cancel the API accepted, and At when.
 	CancelAccepted string
 	At             time.Time
@@ -120,7 +123,7 @@ type DetachProgress struct {
 // Record adds the result of an action.
 func (o *Observed) Record(action Action, r Result) {
 	o.Actions = append(slices.Clip(o.Actions), action)
-	o.Err, o.Admission = r.Err, r.Admission
+	o.Err, o.Admission, o.BackedOffUntil = r.Err, r.Admission, r.BackedOffUntil
 	if r.Admission != Admitted {
 		return
 	}
@@ -150,9 +153,6 @@ func (o *Observed) Record(action Action, r Result) {
 
 // performed reports whether this reconciliation has taken an action. No action is taken twice.
 func (o *Observed) performed(action Action) bool { return slices.Contains(o.Actions, action) }
-
-// calledAPI reports whether this reconciliation has called the API.
-func (o *Observed) calledAPI() bool { return slices.ContainsFunc(o.Actions, Action.CallsAPI) }
 
 // lastAction returns the action whose error Err is.
 func (o *Observed) lastAction() Action {

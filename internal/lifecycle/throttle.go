@@ -16,10 +16,12 @@ const (
 	// throttledDelay is how long a create waits for the rate limits before the status shows it.
 	// Most wait for less, and a status write has its cost.
 	throttledDelay = 2 * time.Second
+	// longBackoff is the length of a back-off that the status of every object shows.
+	longBackoff = 10 * time.Minute
 )
 
 // throttled ends a reconciliation whose call has to wait for admission. The status stays the
-// same, except for a create that has waited for a while.
+// same, except for a create that has waited for a while, and for a long back-off.
 func (s scope) throttled() Decision {
 	state := s.observed.State
 	if state.WaitingSince.IsZero() {
@@ -27,25 +29,33 @@ func (s scope) throttled() Decision {
 	}
 	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
 	_, pending := batch.CreatePending(s.b, s.now)
+	long := s.observed.Admission == BackedOff && s.observed.BackedOffUntil.Sub(s.now) >= longBackoff
+	shown := s.observed.lastAction() == Create && !pending && s.observed.Admission != Saturated
 	switch left := throttledDelay - s.now.Sub(state.WaitingSince); {
 	case !s.b.DeletionTimestamp.IsZero():
 		return s.beforeFinalizeTimeout(d)
-	case s.observed.lastAction() != Create || pending || s.observed.Admission == Saturated:
+	case !shown && !long:
 		return s.beforeDeadline(d)
 	case left > 0:
 		d.RequeueAfter = left
 		return d
 	}
-	shown := s.describe(s.throttledCondition())
-	shown.Throttled, shown.State, shown.RequeueAfter = true, state, throttledRequeue
-	return shown
+	described := s.describe(s.throttledCondition())
+	described.Throttled, described.State, described.RequeueAfter = true, state, throttledRequeue
+	return s.beforeDeadline(described)
 }
 
-// throttledCondition returns the condition of a create that waits for admission. It quotes no
-// answer of the API: answers can differ, and each difference would write every waiting object.
+// throttledCondition returns the condition of an object whose call waits for admission. It quotes no
+// answer of the API: answers can differ, and each difference would write every waiting object. For the
+// same reason it names the end of a long back-off only, in whole minutes.
 func (s scope) throttledCondition() condition {
-	if s.observed.Admission == BackedOff {
-		return condition{v1alpha1.ReasonRateLimited, "The API rate limited these credentials (HTTP 429), or their quota is exhausted. The batch is created after the back-off"}
+	if s.observed.Admission != BackedOff {
+		return condition{v1alpha1.ReasonWaiting, "Waiting for the rate limits, which all objects with these credentials share"}
 	}
-	return condition{v1alpha1.ReasonWaiting, "Waiting for the rate limits, which all objects with these credentials share"}
+	message := "The API rate limited these credentials (HTTP 429), or their quota is exhausted. "
+	if until := s.observed.BackedOffUntil; until.Sub(s.now) >= longBackoff {
+		return condition{v1alpha1.ReasonRateLimited, message + "It asked to wait until " +
+			until.Add(time.Minute).Truncate(time.Minute).UTC().Format(time.RFC3339) + "; one call every few minutes finds out whether that is still so"}
+	}
+	return condition{v1alpha1.ReasonRateLimited, message + "The call is repeated after the back-off, at least every 5 minutes"}
 }

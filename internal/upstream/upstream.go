@@ -61,11 +61,24 @@ const DefaultBaseURL = "https://api.openai.com/v1"
 // Connections with the same Identity share their limits.
 func (c Connection) Identity() Connection {
 	c.CABundle = ""
-	c.BaseURL = strings.TrimRight(strings.TrimSpace(c.BaseURL), "/")
-	if c.BaseURL == "" {
-		c.BaseURL = DefaultBaseURL
-	}
+	c.BaseURL = normalizeURL(c.BaseURL)
+	c.APIKey, c.Organization, c.Project = strings.TrimSpace(c.APIKey), strings.TrimSpace(c.Organization), strings.TrimSpace(c.Project)
 	return c
+}
+
+// normalizeURL returns a base URL without what makes no difference to the server: the case of the
+// scheme and the host, the default port, and slashes at the end.
+func normalizeURL(baseURL string) string {
+	baseURL = strings.TrimRight(strings.TrimSpace(baseURL), "/")
+	if baseURL == "" {
+		return DefaultBaseURL
+	}
+	endpoint, err := parseEndpoint(baseURL)
+	if err != nil {
+		return baseURL // no call can be made with it
+	}
+	host := hostPort(endpoint)
+	return endpoint.Scheme + "://" + strings.TrimSuffix(host, ":"+defaultPort(endpoint.Scheme)) + strings.TrimRight(endpoint.EscapedPath(), "/")
 }
 
 // String omits the key, in case a Connection is printed by mistake.
@@ -107,6 +120,9 @@ type Batch struct {
 	FileCounts FileCounts
 	// PollAfter is the minimum poll interval that the server requested; 0 if it requested none.
 	PollAfter time.Duration
+	// Organization is the organization that the server counted the call for; empty if it did not
+	// report one.
+	Organization string
 }
 
 // FileCounts are the numbers of files in a batch, by state.
