@@ -1,0 +1,291 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tenants_test runs the built manager for two namespaces, each with a server of its own. The
+// objects of one, the hostile namespace, take as much of the manager as they can; the other one, the
+// stranger's, must not wait for it.
+//
+// Calls of the hostile namespace that hang do so until the end of the test. So a manager that makes the
+// stranger wait for one of them never serves it, on a machine of any speed.
+package tenants_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
+)
+
+var env *framework.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(framework.Suite{
+		Options:   framework.Options{Install: []string{"crd"}, Build: []string{"manager"}},
+		SkipShort: true,
+	}.Run(m, &env))
+}
+
+func TestTenants_HangingCancels(t *testing.T) {
+	s := newSimulation(t, emulator.AnyOperation)
+	s.requireIsolation(t, func() {
+		s.hostile.createAll(t, 320, func(i int) *v1alpha1.VectorStoreFileBatch {
+			return s.hostile.adopted(i, ptr.To(true))
+		})
+	})
+}
+
+// The server of 500 connections hangs in every call: a third of the objects waits for a create, a third for
+// a cancel, and a third for a poll.
+func TestTenants_HangingConnections(t *testing.T) {
+	const connections = 500
+	s := newSimulation(t, emulator.AnyOperation)
+	inParallel(connections, func(i int) { s.hostile.createProject(t, i) })
+	s.requireIsolation(t, func() {
+		s.hostile.createAll(t, connections, func(i int) *v1alpha1.VectorStoreFileBatch {
+			b := s.hostile.adopted(i, nil)
+			switch i % 3 {
+			case 0:
+				b.Spec.BatchID, b.Spec.FileIDs = "", []string{framework.File(b.Name, 1)}
+			case 1:
+				b.Spec.Cancel = ptr.To(true)
+			}
+			b.Spec.CredentialsRef = &v1alpha1.CredentialsReference{Name: project(i)}
+			return b
+		})
+	})
+}
+
+// The server of the deleted objects hangs in every call that detaches a file.
+func TestTenants_HangingDetaches(t *testing.T) {
+	const objects, files = 100, 30
+	s := newSimulation(t, emulator.DetachFile)
+	s.hostile.createAll(t, objects, func(i int) *v1alpha1.VectorStoreFileBatch {
+		b := s.hostile.Batch(name(i), v1alpha1.VectorStoreFileBatchSpec{DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles})
+		for file := range files {
+			b.Spec.FileIDs = append(b.Spec.FileIDs, framework.File(b.Name, file))
+		}
+		return b
+	})
+	for i := range objects {
+		s.hostile.WaitForReason(t, name(i), v1alpha1.ReasonCompleted)
+	}
+	s.requireIsolation(t, func() {
+		if err := env.Client.DeleteAllOf(t.Context(), &v1alpha1.VectorStoreFileBatch{}, client.InNamespace(s.hostile.Namespace)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// The hostile namespace has many more new objects than the limits of its credentials allow.
+func TestTenants_Flood(t *testing.T) {
+	const objects = 1000
+	s := newSimulation(t, "")
+	s.requireIsolation(t, func() {
+		s.hostile.createAll(t, objects, func(i int) *v1alpha1.VectorStoreFileBatch {
+			b := s.hostile.Batch(name(i), v1alpha1.VectorStoreFileBatchSpec{})
+			b.Spec.FileIDs = []string{framework.File(b.Name, 1), framework.File(b.Name, 2), framework.File(b.Name, 3)}
+			return b
+		})
+	})
+	if n := s.hostile.Emulator.CreateCount(); n == objects {
+		t.Errorf("the flood was over before the stranger was measured: %d batches", n)
+	}
+}
+
+// namespace is a namespace with a server of its own.
+type namespace struct{ *framework.Fixture }
+
+// simulation is a manager for two namespaces.
+type simulation struct {
+	hostile, stranger namespace
+	// hangs is the operation in which the hostile server hangs; empty if there is none.
+	hangs emulator.Operation
+	// lives is the number of lives so far.
+	lives int
+}
+
+func newSimulation(t *testing.T, hangs emulator.Operation) *simulation {
+	t.Helper()
+	s := &simulation{hostile: namespace{env.NewFixture(t, emulator.Options{})}, stranger: namespace{env.NewFixture(t, emulator.Options{})}, hangs: hangs}
+	s.stranger.StartManager(t, "manager", framework.Setup{Flags: []string{
+		// The requests time out long after the test.
+		"--watch-namespaces=" + s.hostile.Namespace, "--request-timeout=1h", "--files-per-minute=5000", "--zap-log-level=info",
+	}}).MustOutput(t, framework.Working)
+	return s
+}
+
+// requireIsolation requires that the operations of the stranger take at most twice as long as before, and a
+// second, once the hostile namespace has acted.
+func (s *simulation) requireIsolation(t *testing.T, act func()) {
+	t.Helper()
+	const lives = 5
+	var alone, beside []life
+	for range lives {
+		alone = append(alone, s.live(t))
+	}
+	if s.hangs != "" {
+		released := make(chan struct{})
+		t.Cleanup(func() { close(released) })
+		s.hostile.Emulator.AddFault(emulator.Fault{Operation: s.hangs, Until: released})
+	}
+	before := len(s.hostile.Emulator.Calls(s.called()))
+	act()
+	s.waitSettled(t, before)
+	for range lives {
+		beside = append(beside, s.live(t))
+	}
+	if answered := s.hostile.Emulator.CallCounts()[s.hangs]; s.hangs != "" && s.hangs != emulator.AnyOperation && len(answered) > 0 {
+		t.Errorf("calls that had to hang were answered: %v", answered)
+	}
+	for _, operation := range operations {
+		// The median beside the hostile namespace: one slow step of a busy machine does not matter, and a
+		// queue delays all of them.
+		took, idle := durations(beside, operation), durations(alone, operation)
+		if limit := 2*slices.Max(idle) + time.Second; took[lives/2] > limit {
+			t.Errorf("%s took %v beside the hostile namespace and %v alone: the median exceeds %s, twice the maximum alone and a second", operation, took, idle, limit)
+		}
+		t.Logf("%s: alone %v, beside the hostile namespace %v", operation, idle, took)
+	}
+}
+
+// called returns the operation by whose calls the hostile namespace is seen to have acted.
+func (s *simulation) called() emulator.Operation {
+	if s.hangs == "" {
+		return emulator.AnyOperation
+	}
+	return s.hangs
+}
+
+// waitSettled waits until the hostile namespace has as many calls in flight as it gets. A flood never
+// settles.
+func (s *simulation) waitSettled(t *testing.T, before int) {
+	t.Helper()
+	const samples = 20 // of 50 ms
+	last, same := before, 0
+	framework.Eventually(t, "the hostile namespace to call its server", func() bool {
+		now := len(s.hostile.Emulator.Calls(s.called()))
+		if same++; now != last {
+			same = 0
+		}
+		last = now
+		return now > before && (same == samples || s.hangs == "")
+	})
+}
+
+// The operations of a life.
+const (
+	create = "create"
+	cancel = "cancel"
+	poll   = "poll"
+)
+
+var operations = []string{create, cancel, poll}
+
+// life is how long each operation of the stranger took.
+type life map[string]time.Duration
+
+// durations returns the times of an operation in ascending order.
+func durations(lives []life, operation string) []time.Duration {
+	var all []time.Duration
+	for _, l := range lives {
+		all = append(all, l[operation])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// live creates one batch that it cancels, and one that ends.
+func (s *simulation) live(t *testing.T) life {
+	t.Helper()
+	s.lives++
+	f, l := s.stranger, life{}
+	cancelled, completed := fmt.Sprintf("cancelled-%d", s.lives), fmt.Sprintf("completed-%d", s.lives)
+
+	began := time.Now()
+	id := f.createStuck(t, cancelled)
+	l[create] = time.Since(began)
+
+	began = time.Now()
+	f.Patch(t, cancelled, `{"spec":{"cancel":true}}`)
+	framework.Eventually(t, "the cancel of a stranger's batch", func() bool {
+		b, _ := f.Emulator.Batch(id)
+		return b.Cancels > 0
+	})
+	l[cancel] = time.Since(began)
+
+	id = f.createStuck(t, completed)
+	f.WaitForReason(t, completed, v1alpha1.ReasonInProgress)
+	began = time.Now()
+	if err := f.Emulator.SetBatchStatus(id, "completed"); err != nil {
+		t.Fatal(err)
+	}
+	f.WaitForReason(t, completed, v1alpha1.ReasonCompleted)
+	l[poll] = time.Since(began)
+	return l
+}
+
+// createStuck creates an object whose batch does not end by itself, and returns the ID of the batch.
+func (n namespace) createStuck(t *testing.T, name string) string {
+	t.Helper()
+	file := framework.StuckFile(name, 1)
+	n.Create(t, n.Batch(name, v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{file}}))
+	var ids []string
+	framework.Eventually(t, "a stranger's batch", func() bool {
+		ids = n.Emulator.BatchesOf(framework.VectorStore, file)
+		return len(ids) > 0
+	})
+	return ids[0]
+}
+
+func name(i int) string { return fmt.Sprintf("hostile-%04d", i) }
+
+func project(i int) string { return fmt.Sprintf("project-%04d", i) }
+
+// adopted returns an object for a batch that the server does not have, which it never answers.
+func (n namespace) adopted(i int, cancel *bool) *v1alpha1.VectorStoreFileBatch {
+	return n.Batch(name(i), v1alpha1.VectorStoreFileBatchSpec{BatchID: "vsfb_" + name(i), Cancel: cancel})
+}
+
+// createProject creates a Secret for another project with the same server, which is another connection.
+func (n namespace) createProject(t *testing.T, i int) {
+	t.Helper()
+	secret := framework.NewSecret(n.Namespace, project(i), framework.APIKey, n.BaseURL)
+	secret.StringData[v1alpha1.SecretKeyProject] = fmt.Sprintf("proj_%04d", i)
+	if err := env.Client.Create(t.Context(), secret); err != nil {
+		t.Error(err)
+	}
+}
+
+// createAll creates many objects.
+func (n namespace) createAll(t *testing.T, count int, object func(i int) *v1alpha1.VectorStoreFileBatch) {
+	t.Helper()
+	inParallel(count, func(i int) {
+		if err := env.Client.Create(t.Context(), object(i)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// inParallel calls do n times, eight at a time.
+func inParallel(n int, do func(i int)) {
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range 8 {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	group.Wait()
+}
