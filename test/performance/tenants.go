@@ -170,6 +170,9 @@ func (u *stranger) measureBeside(ctx context.Context, hostile []tenant, others [
 			return lives{}, fmt.Errorf("%s: %w", h.name, err)
 		}
 	}
+	if err := u.waitPressure(ctx, others); err != nil {
+		return lives{}, err
+	}
 	continued := make(chan error, len(hostile))
 	running := 0
 	for i, h := range hostile {
@@ -188,7 +191,7 @@ func (u *stranger) measureBeside(ctx context.Context, hostile []tenant, others [
 	return measured, err
 }
 
-// act makes the tenant's server faulty, lets it act, and waits until its calls reach the server.
+// act makes the tenant's server faulty, and lets the tenant act.
 func (s *fixture) act(ctx context.Context, h tenant) error {
 	if h.delay != nil {
 		if err := s.openai.delay(ctx, h.operation, h.delay(s.scale.tenants)); err != nil {
@@ -198,12 +201,21 @@ func (s *fixture) act(ctx context.Context, h tenant) error {
 	if err := s.openai.clearCalls(ctx); err != nil {
 		return err
 	}
-	if err := h.act(s, ctx); err != nil {
-		return err
-	}
-	err := poll(ctx, longInterval, "the calls of the "+h.name+" tenant", func() (bool, error) {
-		calls, err := s.openai.Calls(ctx, emulator.AnyOperation)
-		return len(calls) > 0, err
+	return h.act(s, ctx)
+}
+
+// waitPressure waits until the calls of all tenants reach their servers, or for as long as the scale
+// permits: one of the tenants can starve the others, too.
+func (b *bench) waitPressure(ctx context.Context, others []*fixture) error {
+	deadline := time.Now().Add(b.scale.tenants.patience)
+	err := poll(ctx, longInterval, "the calls of the tenants", func() (bool, error) {
+		for _, o := range others {
+			calls, err := o.openai.Calls(ctx, emulator.AnyOperation)
+			if err != nil || len(calls) == 0 {
+				return time.Now().After(deadline), err
+			}
+		}
+		return true, nil
 	})
 	return errors.Join(err, framework.Pause(ctx, pressure))
 }
