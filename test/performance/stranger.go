@@ -38,6 +38,14 @@ func (w waits) String() string {
 	return text
 }
 
+// limit returns the longest time that an operation may take beside other tenants, if these are the times alone.
+func (w waits) limit() time.Duration { return 2*quantile(w.took, 1) + time.Second }
+
+// within reports whether there were operations, and all of them ended within a time.
+func (w waits) within(limit time.Duration) bool {
+	return len(w.took) > 0 && w.unfinished == 0 && quantile(w.took, 1) <= limit
+}
+
 // lives are the times that a stranger waited.
 type lives struct{ creates, cancels, polls waits }
 

@@ -87,9 +87,8 @@ func (b *bench) judge(ctx context.Context, idle lives, beside string, hostile ..
 	}
 	alone := idle.each()
 	for i, what := range busy.each() {
-		limit := 2*quantile(alone[i].waits.took, 1) + time.Second
-		met := what.waits.unfinished == 0 && quantile(what.waits.took, 1) <= limit
-		b.report.target(what.name+", beside "+beside, what.waits.String(), "max ≤ "+seconds(limit)+", twice the max alone and 1 s", met)
+		limit := alone[i].waits.limit()
+		b.report.target(what.name+", beside "+beside, what.waits.String(), "max ≤ "+seconds(limit)+", twice the max alone and 1 s", what.waits.within(limit))
 	}
 	return nil
 }
