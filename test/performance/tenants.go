@@ -282,7 +282,7 @@ func (s *fixture) floodOn(ctx context.Context) error {
 		if err := framework.Pause(ctx, time.Second/time.Duration(s.scale.tenants.floodRate)); err != nil {
 			return err
 		}
-		if err := s.createObject(ctx, s.floodObject(i)); err != nil {
+		if err := s.createObject(context.WithoutCancel(ctx), s.floodObject(i)); err != nil {
 			return err
 		}
 	}
