@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
+	"github.com/vector-store-operator/vector-store-operator/test/framework/proxy"
 )
 
 var env *framework.Env
@@ -124,6 +126,47 @@ func TestTenants_Flood(t *testing.T) {
 		}
 		return len(done) == 0
 	})
+}
+
+// Objects that wait for the limits of their credentials get a status that shows it, all at the same time. The
+// polls of the stranger come before these writes.
+func TestTenants_StatusesOfWaitingObjects(t *testing.T) {
+	const objects = 1000
+	s := newSimulation(t, "", "--poll-interval-max=200ms", "--creates-per-minute=1")
+	f := s.stranger
+	id := f.createStuck(t, "completed")
+	f.WaitForReason(t, "completed", v1alpha1.ReasonInProgress)
+	s.manager.Freeze()
+	s.hostile.createAll(t, objects, func(i int) *v1alpha1.VectorStoreFileBatch {
+		return s.hostile.Batch(name(i), v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{framework.File(name(i), 1)}})
+	})
+	s.manager.Thaw()
+	already := 0
+	framework.Eventually(t, "an object of the flood to show that it waits", func() bool {
+		already = s.statusWrites("")
+		return already > objects/100
+	})
+	if err := f.Emulator.SetBatchStatus(id, "completed"); err != nil {
+		t.Fatal(err)
+	}
+	f.WaitForReason(t, "completed", v1alpha1.ReasonCompleted)
+	before := s.statusWrites(v1alpha1.ReasonCompleted) - already
+	t.Logf("%d statuses came before that of the stranger's batch, and %d before that it ended", before, already)
+	if before > (objects-already)/2 {
+		t.Errorf("%d statuses of waiting objects came before that of the stranger's batch, of %d", before, objects-already)
+	}
+}
+
+// statusWrites returns the number of answered status writes, up to the one of the stranger with a reason, if
+// it is not empty.
+func (s *simulation) statusWrites(until string) (writes int) {
+	for _, write := range s.stranger.Requests(proxy.UpdateStatus) {
+		if until != "" && !strings.HasPrefix(write.Object, "hostile-") && strings.Contains(string(write.Body), until) {
+			break
+		}
+		writes++
+	}
+	return writes
 }
 
 // namespace is a namespace with a server of its own.
