@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -143,28 +142,16 @@ func (s *fixture) requireDisjoint(ctx context.Context, managers []*manager, befo
 			polled[b.ID] = b.Retrieves
 		}
 	}
-	var after []batch
-	var created, left int
-	err := poll(ctx, longInterval, "the shards to poll all batches", func() (_ bool, err error) {
-		after, err = s.openai.Batches(ctx)
-		created, left = 0, 0
-		for _, b := range after {
-			if strings.HasPrefix(b.FileIDs[0], stuck+shardedPrefix) {
-				created++
-			}
-			if was, ours := polled[b.ID]; ours && b.Retrieves == was {
-				left++
-			}
-		}
-		return created >= shards*fresh && left == 0, err
-	})
-	for _, m := range managers {
-		err = errors.Join(err, m.waitIdle(ctx))
-	}
-	if err != nil {
+	if err := s.waitSharded(ctx, polled); err != nil {
 		return err
 	}
-	if after, err = s.openai.Batches(ctx); err != nil {
+	for _, m := range managers {
+		if err := m.waitIdle(ctx); err != nil {
+			return err
+		}
+	}
+	after, err := s.openai.Batches(ctx)
+	if err != nil {
 		return err
 	}
 	twice := 0
@@ -177,6 +164,23 @@ func (s *fixture) requireDisjoint(ctx context.Context, managers []*manager, befo
 	s.report.invariant("batches that more than one manager polled", twice)
 	s.report.invariant("repeated creates", len(repeated(after)))
 	return nil
+}
+
+// waitSharded waits until the new objects have batches, and each batch was polled once more.
+func (s *fixture) waitSharded(ctx context.Context, polled map[string]int) error {
+	return poll(ctx, longInterval, "the shards to poll all batches", func() (bool, error) {
+		batches, err := s.openai.Batches(ctx)
+		created, left := 0, 0
+		for _, b := range batches {
+			if strings.HasPrefix(b.FileIDs[0], stuck+shardedPrefix) {
+				created++
+			}
+			if was, ours := polled[b.ID]; ours && b.Retrieves == was {
+				left++
+			}
+		}
+		return created >= shards*fresh && left == 0, err
+	})
 }
 
 // reportShares reports the work and the memory of each manager.
