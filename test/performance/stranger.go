@@ -27,6 +27,9 @@ type waits struct {
 	took []time.Duration
 	// unfinished is the number of operations that did not end. Each has the time until the measurement ended.
 	unfinished int
+	// shown are the times until a plain watch delivered the change that the operation depends on: no client
+	// can act on it earlier.
+	shown []time.Duration
 }
 
 // String formats the median, the 99th percentile and the maximum.
@@ -34,6 +37,9 @@ func (w waits) String() string {
 	text := spread(w.took) + ", max " + milliseconds(quantile(w.took, 1))
 	if w.unfinished > 0 {
 		text += fmt.Sprintf(", %d of %d unfinished", w.unfinished, len(w.took))
+	}
+	if len(w.shown) > 0 {
+		text += " (a plain watch: max " + milliseconds(quantile(w.shown, 1)) + ")"
 	}
 	return text
 }
@@ -118,6 +124,11 @@ func (u *stranger) measure(ctx context.Context) (lives, error) {
 		return lives{}, err
 	}
 	defer completed.stop()
+	shown, err := u.observe(ctx)
+	if err != nil {
+		return lives{}, err
+	}
+	defer shown.stop()
 	batches, err := u.batches(ctx)
 	if err != nil {
 		return lives{}, err
@@ -126,7 +137,7 @@ func (u *stranger) measure(ctx context.Context) (lives, error) {
 	if err != nil {
 		return lives{}, err
 	}
-	return u.results(ctx, s, batches, completed)
+	return u.results(ctx, s, batches, completed, shown)
 }
 
 // pace is the time between two operations of a stranger.
@@ -177,10 +188,10 @@ func (u *stranger) batches(ctx context.Context) (map[string]batch, error) {
 }
 
 // results waits until all operations have ended, or for as long as the scale permits.
-func (u *stranger) results(ctx context.Context, s started, batches map[string]batch, completed *arrivals) (l lives, err error) {
+func (u *stranger) results(ctx context.Context, s started, batches map[string]batch, completed *arrivals, shown *observations) (l lives, err error) {
 	deadline := time.Now().Add(u.scale.tenants.patience)
 	err = poll(ctx, longInterval, "the operations to end", func() (bool, error) {
-		if l, err = u.read(ctx, s, batches, completed); err != nil {
+		if l, err = u.read(ctx, s, batches, completed, shown); err != nil {
 			return false, err
 		}
 		ended := l.creates.unfinished+l.cancels.unfinished+l.polls.unfinished == 0
@@ -190,7 +201,7 @@ func (u *stranger) results(ctx context.Context, s started, batches map[string]ba
 }
 
 // read returns the operations' times so far.
-func (u *stranger) read(ctx context.Context, s started, before map[string]batch, completed *arrivals) (l lives, err error) {
+func (u *stranger) read(ctx context.Context, s started, before map[string]batch, completed *arrivals, shown *observations) (l lives, err error) {
 	now, err := u.batches(ctx)
 	if err != nil {
 		return l, err
@@ -209,6 +220,8 @@ func (u *stranger) read(ctx context.Context, s started, before map[string]batch,
 		l.creates.add(s.creates[i], now[createdName(i)].CreatedAt)
 		l.cancels.add(s.cancels[i], cancelled[before[cancelledName(i)].ID])
 		l.polls.add(s.polls[i], completed.at(polledName(i)))
+		l.creates.show(s.creates[i], shown.at(createdName(i)))
+		l.cancels.show(s.cancels[i], shown.at(cancelledName(i)))
 	}
 	return l, nil
 }
@@ -220,4 +233,11 @@ func (w *waits) add(started, ended time.Time) {
 		ended = time.Now()
 	}
 	w.took = append(w.took, ended.Sub(started))
+}
+
+// show adds when a plain watch delivered a change.
+func (w *waits) show(started, shown time.Time) {
+	if !shown.IsZero() {
+		w.shown = append(w.shown, shown.Sub(started))
+	}
 }
