@@ -110,7 +110,7 @@ func managerOptions(o *options) ctrl.Options {
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 		Controller:                    config.Controller{EnableWarmup: ptr.To(true)},
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "vector-store-operator.dev",
+		LeaderElectionID:              o.leaderElectionID,
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		// The other replicas poll the Lease at this interval, which is most of the time of a failover

@@ -31,6 +31,7 @@ type options struct {
 	pprofAddress            string
 	leaderElect             bool
 	leaderElectionNamespace string
+	leaderElectionID        string
 	concurrency             int
 	watchNamespaces         list
 	watchLabelSelector      selector
@@ -45,13 +46,14 @@ type options struct {
 
 func defaultOptions() *options {
 	return &options{
-		metricsAddress: ":8443",
-		metricsSecure:  true,
-		probeAddress:   ":8081",
-		pprofAddress:   "0",
-		concurrency:    64,
-		lifecycle:      lifecycle.DefaultConfig(),
-		limits:         flowcontrol.DefaultLimits(),
+		metricsAddress:   ":8443",
+		metricsSecure:    true,
+		probeAddress:     ":8081",
+		pprofAddress:     "0",
+		leaderElectionID: "vector-store-operator.dev",
+		concurrency:      64,
+		lifecycle:        lifecycle.DefaultConfig(),
+		limits:           flowcontrol.DefaultLimits(),
 	}
 }
 
@@ -63,6 +65,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "The loopback `address` that serves profiles at /debug/pprof/. 0 disables them.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Enable leader election. Of several replicas, only the leader reconciles objects.")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The `namespace` of the Lease for leader election. Defaults to the namespace of the Pod.")
+	flags.StringVar(&o.leaderElectionID, "leader-election-id", o.leaderElectionID, "The `name` of the Lease for leader election. Installations that share a namespace need different ones.")
 	flags.IntVar(&o.concurrency, "concurrency", o.concurrency, "Number of objects reconciled in parallel.")
 	flags.Var(&o.watchNamespaces, "watch-namespaces", "Comma-separated list of `namespaces` to watch. Defaults to all namespaces.")
 	flags.Var(&o.watchLabelSelector, "watch-label-selector", "Label `selector` of the objects to reconcile, in the syntax of kubectl. Defaults to all objects. Several installations can share a cluster if no object matches the selectors of two of them.")
@@ -99,6 +102,7 @@ func (o *options) validate() error {
 		invalid(!validNamespace(namespace), "--watch-namespaces has %q: it must be a valid namespace name", namespace)
 	}
 	invalid(o.leaderElectionNamespace != "" && !validNamespace(o.leaderElectionNamespace), "--leader-election-namespace is %q: it must be a valid namespace name", o.leaderElectionNamespace)
+	invalid(len(validation.IsDNS1123Subdomain(o.leaderElectionID)) > 0, "--leader-election-id is %q: it must be a valid name of a Lease", o.leaderElectionID)
 	invalid(o.concurrency < 1, "--concurrency is %d: it must be at least 1", o.concurrency)
 	invalid(o.lifecycle.PollMin < 100*time.Millisecond, "--poll-interval-min is %s: it must be at least 100ms", o.lifecycle.PollMin)
 	invalid(o.lifecycle.PollMax < o.lifecycle.PollMin, "--poll-interval-max is %s: it must not be shorter than --poll-interval-min, %s", o.lifecycle.PollMax, o.lifecycle.PollMin)

@@ -55,6 +55,9 @@ func TestValidate(t *testing.T) {
 		"--files-per-minute=0":                false,
 		"--rate-limit-window=3s":              true,
 		"--rate-limit-window=0s":              false,
+		"--leader-election-id=shard-1.team":   true,
+		"--leader-election-id=":               false,
+		"--leader-election-id=Shard_1":        false,
 		"--concurrency=1":                     true,
 		"--concurrency=0":                     false,
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -158,7 +159,13 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	recordMetrics(b, before, d)
 	r.recordEvents(ctx, b, d.Events)
 	r.state.save(b.UID, d)
-	return requeue(b, d.RequeueAfter), nil
+	result := requeue(b, d.RequeueAfter)
+	if d.Throttled {
+		// The wake-up brings it back with its own priority. Without one, it is back only to show that it
+		// waits, and thousands of objects can do that at the same time.
+		result.Priority = ptr.To(priorityFinished)
+	}
+	return result, nil
 }
 
 // requeueAfterConflict is when an object is reconciled again that another client changed during the

@@ -276,3 +276,26 @@ func TestEnvironment(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestWaits(t *testing.T) {
+	began := time.Now()
+	var w waits
+	if w.within(time.Hour) {
+		t.Error("no operation is within the limit, which shows nothing")
+	}
+	w.add(began, began.Add(time.Second))
+	w.add(began, began.Add(3*time.Second))
+	if limit := w.limit(); limit != 7*time.Second {
+		t.Errorf("the limit is %s, want twice the longest time and a second", limit)
+	}
+	if !w.within(3*time.Second) || w.within(2*time.Second) {
+		t.Error("the longest time does not decide")
+	}
+	w.add(began, time.Time{})
+	if w.within(time.Hour) {
+		t.Error("an operation that has not ended is within the limit")
+	}
+	if want := "p50 1000.0 ms, p99 3000.0 ms, max 3000.0 ms, 1 of 3 unfinished"; w.String() != want {
+		t.Errorf("got %q, want %q", w.String(), want)
+	}
+}

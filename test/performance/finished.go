@@ -35,7 +35,7 @@ func (b *bench) finished(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report.target("memory of the manager without objects", fmt.Sprintf("%s, including %s file-backed pages of the program", mebibytes(empty.before.resident), mebibytes(empty.before.file)), "< 50 MiB", empty.before.resident < 50<<20)
+	b.report.target("memory of the manager without objects", fmt.Sprintf("%s, including %s file-backed pages of the program", mebibytes(empty.before.resident), mebibytes(empty.before.file)), "< 48 MiB", empty.before.resident < 48<<20)
 	template, err := s.finishedObject(ctx)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *fixture) requireIdle(ctx context.Context, n int, empty memory) error {
 	each := float64(loaded.resident-empty.resident) / float64(n)
 	f := figure{what: name + "resident memory per object", value: kibibytes(each)}
 	if n >= enough {
-		f.target, f.met = "≤ 6 KiB", ptr.To(each <= 6<<10)
+		f.target, f.met = "≤ 3 KiB", ptr.To(each <= 3<<10)
 	}
 	r.add(f)
 	r.add(figure{what: name + "heap per object", value: kibibytes((loaded.heap - empty.heap) / float64(n))})

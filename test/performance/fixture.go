@@ -80,19 +80,24 @@ const pprofFlag = "pprof-bind-address"
 // start starts the manager with the flags of the scenario.
 func (s *fixture) start(flags ...string) error { return s.startAs(s.kubeconfig, flags...) }
 
-func (s *fixture) startAs(kubeconfig string, flags ...string) error {
+func (s *fixture) startAs(kubeconfig string, flags ...string) (err error) {
+	s.manager, err = s.run(kubeconfig, flags...)
+	return err
+}
+
+// run starts a manager. Callers must end it.
+func (s *fixture) run(kubeconfig string, flags ...string) (*manager, error) {
 	address, err := framework.FreeAddress()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	profiles, err := framework.FreeAddress()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	args := []string{
-		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + s.namespace, "--allow-insecure-endpoints", fmt.Sprintf("--concurrency=%d", workers),
-		"--health-probe-bind-address=0", "--metrics-bind-address=" + address, "--metrics-secure=false", "--" + pprofFlag + "=" + profiles,
-	}
+	args := framework.ManagerFlags(kubeconfig, "--zap-log-level=info", "--poll-interval-min=2s", "--poll-interval-max=1m",
+		"--watch-namespaces="+s.namespace, fmt.Sprintf("--concurrency=%d", workers),
+		"--metrics-bind-address="+address, "--metrics-secure=false", "--"+pprofFlag+"="+profiles)
 	s.managers++
 	args = append(append(args, flags...), s.flags...)
 	started := time.Now()
@@ -101,13 +106,13 @@ func (s *fixture) startAs(kubeconfig string, flags ...string) error {
 		Log: filepath.Join(s.folder, fmt.Sprintf("%s-manager-%d.log", s.namespace, s.managers)),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.manager = &manager{Process: p, started: started, metricsURL: "http://" + address + "/metrics"}
+	m := &manager{Process: p, started: started, metricsURL: "http://" + address + "/metrics"}
 	if s.knownFlags[pprofFlag] {
-		s.manager.profileURL = "http://" + profiles + "/debug/pprof/"
+		m.profileURL = "http://" + profiles + "/debug/pprof/"
 	}
-	return nil
+	return m, nil
 }
 
 // stop kills the manager, if there is one.

@@ -47,7 +47,9 @@ func (b *bench) loadedFixture(ctx context.Context) (*fixture, error) {
 	}
 	defer arrivals.stop()
 	object := func(i int) *v1alpha1.VectorStoreFileBatch {
-		return s.object(loadName(i), i, oneStuckFile(loadName(i)))
+		object := s.object(loadName(i), i, oneStuckFile(loadName(i)))
+		object.Labels = shardLabels(i)
+		return object
 	}
 	if err := s.create(ctx, b.scale.load, object); err != nil {
 		return nil, err

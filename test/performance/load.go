@@ -22,6 +22,8 @@ const (
 	workers = 64
 	// creators is the number of objects that the load generator creates concurrently.
 	creators = 8
+	// progressInterval is the time between two messages about the progress of a wait.
+	progressInterval = 10 * time.Second
 )
 
 // inParallel calls do n times with bounded concurrency, and stops at the first error.
@@ -73,9 +75,9 @@ type arrivals struct {
 	// news is signaled after a change of the fields below.
 	news chan struct{}
 
-	mu   sync.Mutex
-	seen map[string]bool
-	// last is when the last object reached the status.
+	mu sync.Mutex
+	// seen is when each object reached the status, and last when the last one did.
+	seen   map[string]time.Time
 	last   time.Time
 	failed error
 }
@@ -83,7 +85,7 @@ type arrivals struct {
 // arrivals starts to count. Objects that already have the status count, too.
 func (s *fixture) arrivals(ctx context.Context, state string) (*arrivals, error) {
 	ctx, ended := context.WithCancel(ctx)
-	a := &arrivals{fixture: s, state: state, ended: ended, news: make(chan struct{}, 1), seen: map[string]bool{}}
+	a := &arrivals{fixture: s, state: state, ended: ended, news: make(chan struct{}, 1), seen: map[string]time.Time{}}
 	events, err := a.open(ctx)
 	if err != nil {
 		ended()
@@ -132,8 +134,9 @@ func (a *arrivals) take(event watch.Event) error {
 		return errors.New("a watch of metadata delivered another type")
 	}
 	a.change(func() {
-		if !a.seen[object.Name] {
-			a.seen[object.Name], a.last = true, time.Now()
+		if a.seen[object.Name].IsZero() {
+			a.last = time.Now()
+			a.seen[object.Name] = a.last
 		}
 	})
 	return nil
@@ -156,11 +159,18 @@ func (a *arrivals) known() (seen int, last time.Time, err error) {
 	return len(a.seen), a.last, a.failed
 }
 
+// at returns when an object reached the status; zero if it has not.
+func (a *arrivals) at(name string) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seen[name]
+}
+
 // await waits until n objects have the status, and returns when the last one reached it.
 func (a *arrivals) await(ctx context.Context, n int) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ticker := time.NewTicker(10 * time.Second)
+	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	for {
 		seen, last, err := a.known()

@@ -75,4 +75,11 @@ func (o *observations) of(ctx context.Context, name string) (at time.Time, err e
 	return at, err
 }
 
+// at returns when the watch delivered the change of an object; zero if it has not.
+func (o *observations) at(name string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.first[name]
+}
+
 func (o *observations) stop() { o.watch.Stop() }

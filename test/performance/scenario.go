@@ -24,7 +24,9 @@ func scenarios() []scenario {
 		{"sync", "500 batches of 10 files are applied at once to 10 vector stores, and the OpenAI API enforces its limits", (*bench).sync},
 		{"progress", "batches in progress without any change", (*bench).inProgress},
 		{"latency", "cancels and creates, one every 50 ms and then all at once, without due polls and with polls at the rate limit", (*bench).latency},
-		{"restart", "SIGKILL and restart with all batches in progress", (*bench).restart},
+		{"takeover", "SIGTERM and SIGKILL of the leader of two replicas, with all batches in progress", (*bench).takeover},
+		{"shards", "four managers by label selector, which share the batches in progress, compared with one", (*bench).shards},
+		{"tenants", "a namespace alone, and beside others that hang, are slow, flood, and delete", (*bench).tenants},
 		{"finished", "finished objects of 100 files each", (*bench).finished},
 		{"growth", "CPU time per poll and per reconciliation, with few and with many objects, polled at the rate limit", (*bench).growth},
 	}
@@ -64,8 +66,9 @@ type scale struct {
 	window       time.Duration
 	// minute is the length of the OpenAI API's rate limit window in the scenario sync.
 	minute time.Duration
-	// rate is the rate limit in latency and restart, in requests per second.
-	rate int
+	// rate is the rate limit in latency and takeover, in requests per second.
+	rate    int
+	tenants tenantScale
 }
 
 var scales = map[string]scale{
@@ -74,12 +77,20 @@ var scales = map[string]scale{
 		load: 10_000, quiet: time.Minute, pollEvery: 30 * time.Second, operations: 200,
 		finished: []int{10_000, 50_000}, growth: []int{1000, 5000, 10_000, 50_000}, growthRate: 400, growthRounds: 3, window: 20 * time.Second,
 		minute: time.Minute, rate: 200,
+		tenants: tenantScale{
+			hanging: 320, slow: 500, flood: 5000, floodRate: 20, deleted: 100, files: 500, samples: 60,
+			requestTimeout: 30 * time.Second, slowAnswer: 29 * time.Second, patience: time.Minute, pollEvery: 4 * time.Second,
+		},
 	},
 	"small": {
 		name: "small", rounds: 2, short: 200, large: 2,
 		load: 500, quiet: 4 * time.Second, pollEvery: 4 * time.Second, operations: 20,
 		finished: []int{250, 1000}, growth: []int{50, 250, 1000}, growthRate: 200, growthRounds: 1, window: 3 * time.Second,
 		minute: 10 * time.Second, rate: 100,
+		tenants: tenantScale{
+			hanging: 320, slow: 500, flood: 1000, floodRate: 10, deleted: 100, files: 100, samples: 30,
+			requestTimeout: 10 * time.Second, slowAnswer: 9 * time.Second, patience: 10 * time.Second, pollEvery: 2 * time.Second,
+		},
 	},
 	// For the test of the bench: enough to execute all of its code.
 	"tiny": {
@@ -87,5 +98,9 @@ var scales = map[string]scale{
 		load: 40, quiet: time.Second, pollEvery: 2 * time.Second, operations: 5,
 		finished: []int{10, 30}, growth: []int{10, 40}, growthRate: 40, growthRounds: 1, window: time.Second,
 		minute: 4 * time.Second, rate: 50,
+		tenants: tenantScale{
+			hanging: 20, slow: 10, flood: 40, floodRate: 5, deleted: 5, files: 20, samples: 3,
+			requestTimeout: 3 * time.Second, slowAnswer: 2 * time.Second, patience: 5 * time.Second, pollEvery: time.Second,
+		},
 	},
 }
