@@ -90,7 +90,7 @@ func (s *fixture) startAs(kubeconfig string, flags ...string) error {
 		return err
 	}
 	args := []string{
-		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + s.namespace, "--allow-insecure-endpoints", fmt.Sprintf("--concurrency=%d", workers),
+		"--kubeconfig=" + kubeconfig, "--watch-namespaces=" + s.namespace, "--allow-insecure-endpoints", framework.AllowLoopback, fmt.Sprintf("--concurrency=%d", workers),
 		"--health-probe-bind-address=0", "--metrics-bind-address=" + address, "--metrics-secure=false", "--" + pprofFlag + "=" + profiles,
 	}
 	s.managers++

@@ -28,11 +28,7 @@ func BenchmarkTranslate2000Files(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				params, err := createParams(request)
-				if err != nil {
-					b.Fatal(err)
-				}
-				body, err := json.Marshal(params)
+				body, err := encodeCreate(request)
 				if err != nil || len(body) < 2000*len(request.VectorStoreID) {
 					b.Fatalf("%d bytes: %v", len(body), err)
 				}
