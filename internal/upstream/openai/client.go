@@ -34,10 +34,10 @@ const (
 
 	// maxObjectBytes is the maximum size of the body of a response with one object.
 	maxObjectBytes = 256 << 10
-	// maxObjectTokens and tokensPerItem permit objects with several hundred fields. The files in a list
-	// have about 75 tokens.
-	maxObjectTokens = 10_000
-	tokensPerItem   = 1000
+	// maxObjectTokens and tokensPerItem are many times what an API sends: a file in a list has 75 tokens
+	// if all of its fields are set.
+	maxObjectTokens = 5000
+	tokensPerItem   = 500
 
 	// maxOrganization is the maximum length of the name of an organization, in bytes.
 	maxOrganization = 64

@@ -44,9 +44,13 @@ func bodies(f *testing.F) {
 	}
 }
 
-// testClient returns a client that sends no requests.
+// testClient returns a client of a server that does not exist.
 func testClient() *Client {
-	return &Client{host: "api.example", redact: redactor(testKey), exposes: exposes(testKey)}
+	client, err := Dial(upstream.Connection{APIKey: testKey, BaseURL: "https://api.example/v1"}, Options{})
+	if err != nil {
+		panic(err)
+	}
+	return client
 }
 
 // FuzzDecodeBatch verifies that no body causes a panic, is decoded as another object than the requested
@@ -123,6 +127,18 @@ func checkBatch(t *testing.T, batch upstream.Batch) {
 func scan(body []byte) *scanner { return newScanner(bytes.NewReader(body), maxObjectTokens) }
 
 func decodeFiles(client *Client, body []byte) (pageOf[listedFile], error) {
-	s := newScanner(bytes.NewReader(body), filesPerPage*tokensPerItem)
+	return decodeFilesFrom(client, newScanner(bytes.NewReader(body), filesPerPage*tokensPerItem))
+}
+
+func decodeFilesFrom(client *Client, s *scanner) (pageOf[listedFile], error) {
 	return decodePage(s, filesPerPage, func(first json.Token) (listedFile, error) { return client.decodeListedFile(s, first) })
+}
+
+// FuzzDecodeMemory verifies that no body takes more memory than its limits permit, compressed or not.
+func FuzzDecodeMemory(f *testing.F) {
+	for _, body := range hostileBodies {
+		f.Add(body.compressed(f, 1<<16), "gzip")
+		f.Add([]byte(body.begin+strings.Repeat(body.part, 1+10_000/len(body.part))+body.end), "")
+	}
+	f.Fuzz(expectBoundedGarbage)
 }

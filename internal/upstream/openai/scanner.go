@@ -223,7 +223,7 @@ func (w *window) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// limitedReader returns an error after a number of bytes. Unlike io.LimitedReader, it tells the end of
+// limitedReader returns an error after a number of bytes. Unlike io.LimitedReader, it distinguishes the end of
 // the source from the limit.
 type limitedReader struct {
 	source      io.Reader
@@ -235,12 +235,18 @@ func limitReader(source io.Reader, limit int64) *limitedReader {
 }
 
 func (r *limitedReader) Read(p []byte) (int, error) {
+	if r.left < 0 {
+		return 0, r.exceeded() // a decoder drops an error that comes with bytes
+	}
 	// One more byte distinguishes the end of the source from the limit.
 	n, err := r.source.Read(p[:min(int64(len(p)), r.left+1)])
-	if int64(n) > r.left {
-		n = int(r.left)
-		err = limitError(fmt.Sprintf("it is longer than %d bytes", r.limit))
-	}
 	r.left -= int64(n)
+	if r.left < 0 {
+		return n - 1, r.exceeded()
+	}
 	return n, err
+}
+
+func (r *limitedReader) exceeded() error {
+	return limitError(fmt.Sprintf("it is longer than %d bytes", r.limit))
 }
