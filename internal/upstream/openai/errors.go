@@ -58,7 +58,7 @@ func (c *Client) classify(x *exchange, err error) *upstream.Error {
 		kind = upstream.Unauthorized
 	}
 	classified := c.newError(x, kind, c.transportMessage(x, err))
-	classified.Err = &cause{text: c.sanitize(err.Error(), maxMessage), sentinel: sentinelOf(err)}
+	classified.Err = &cause{text: c.sanitize(describe(err), maxMessage), sentinel: sentinelOf(err)}
 	return classified
 }
 

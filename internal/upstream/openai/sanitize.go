@@ -32,7 +32,7 @@ const redacted = "[redacted]"
 
 // keyPattern matches keys other than the client's own too, and the partly masked keys in messages of
 // the API.
-var keyPattern = regexp.MustCompile(`\bsk-[A-Za-z0-9_*-]{4,}|(?i:\bbearer\s+)[A-Za-z0-9._~+/*=-]{8,}`)
+var keyPattern = regexp.MustCompile(`\bsk-[A-Za-z0-9_*%-]{4,}|(?i:\bbearer\s+)[A-Za-z0-9._~+/*=-]{8,}`)
 
 // redactor returns a function that replaces the given secrets, in all their forms, and everything that
 // matches keyPattern, in a text.
