@@ -6,6 +6,9 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -34,5 +37,20 @@ func BenchmarkTranslate2000Files(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkRetrieve measures a poll without the network.
+func BenchmarkRetrieve(b *testing.B) {
+	client := testClient()
+	client.http.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
+		header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"req_1"}}
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(batchJSON))}, nil
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Retrieve(b.Context(), testRef); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
