@@ -6,9 +6,7 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -43,10 +41,7 @@ func BenchmarkTranslate2000Files(b *testing.B) {
 // BenchmarkRetrieve measures a poll without the network.
 func BenchmarkRetrieve(b *testing.B) {
 	client := testClient()
-	client.http.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
-		header := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"req_1"}}
-		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(batchJSON))}, nil
-	})
+	client.http.Transport = memoryTransport{http.StatusOK, http.Header{"Content-Type": {"application/json"}}, []byte(batchJSON)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := client.Retrieve(b.Context(), testRef); err != nil {

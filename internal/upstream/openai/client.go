@@ -293,7 +293,8 @@ func (c *Client) filePage(ctx context.Context, ref upstream.BatchRef, operation 
 		result, err = decodePage(s, filesPerPage, func(first json.Token) (listedFile, error) { return c.decodeListedFile(s, first) })
 		return err
 	}
-	return result, c.call(ctx, x, to, nil)
+	err := c.call(ctx, x, to, nil)
+	return result, err
 }
 
 // File implements upstream.Client.
@@ -307,7 +308,8 @@ func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstre
 		file, err = c.decodeFile(s, vectorStoreID, fileID)
 		return err
 	}
-	return file, c.call(ctx, x, fileTarget(http.MethodGet, vectorStoreID, fileID), nil)
+	err := c.call(ctx, x, fileTarget(http.MethodGet, vectorStoreID, fileID), nil)
+	return file, err
 }
 
 // Detach implements upstream.Client.

@@ -543,7 +543,7 @@ func TestClient_QuotesOnlyErrorsOfAPIs(t *testing.T) {
 func TestClient_QuotesNoForeignProtocol(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a banner":        "SSH-2.0-hunter2\r\n",
-		"a line":          "hunter2 hunter2 hunter2\r\n\r\n",
+		"a line":          "hunter2 is hunter2\r\n\r\n",
 		"a status":        "HTTP/1.1 hunter2\r\n\r\n",
 		"a header":        "HTTP/1.1 200 OK\r\nhunter2\r\n\r\n",
 		"a space":         "HTTP/1.1 200 OK\r\n hunter2: a\r\n\r\n",
@@ -553,7 +553,7 @@ func TestClient_QuotesNoForeignProtocol(t *testing.T) {
 		"another content": "HTTP/1.1 200 OK\r\nContent-Encoding: hunter2\r\nContent-Length: 2\r\n\r\n{}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				connection, _, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					t.Error(err)

@@ -53,7 +53,7 @@ type sendFunc func(request *http.Request) (*http.Response, error)
 // call sends a request of the operator.
 func (c *Client) call(ctx context.Context, x *exchange, to target, content []byte) error {
 	return c.do(ctx, x, func(ctx context.Context) error {
-		_, err := x.roundTrip(c.newRequest(ctx, to, content), c.http.Do)
+		_, err := x.roundTrip(c.newRequest(ctx, to, content), c.http.Do) //nolint:bodyclose // roundTrip closes it
 		return err
 	})
 }

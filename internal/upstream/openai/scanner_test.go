@@ -100,7 +100,7 @@ func TestLimitReader(t *testing.T) {
 			if len(content) != min(length, 10) {
 				t.Errorf("%d bytes: read %d", length, len(content))
 			}
-			if n, again := r.Read(make([]byte, 5)); n != 0 || want != "" && again.Error() != want || want == "" && again != io.EOF {
+			if n, again := r.Read(make([]byte, 5)); n != 0 || want != "" && again.Error() != want || want == "" && !errors.Is(again, io.EOF) {
 				t.Errorf("%d bytes, read again: %d, %v", length, n, again)
 			}
 		}

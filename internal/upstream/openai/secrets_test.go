@@ -68,7 +68,7 @@ func leaks(text, key string) bool {
 // stringsIn calls visit for each string in a value, with the path of its field. It visits what an error
 // wraps too.
 func stringsIn(path string, value reflect.Value, visit func(path, text string)) {
-	switch value.Kind() {
+	switch value.Kind() { //nolint:exhaustive // other kinds contain no strings
 	case reflect.String:
 		visit(path, value.String())
 	case reflect.Pointer, reflect.Interface:
@@ -97,7 +97,7 @@ func stringsIn(path string, value reflect.Value, visit func(path, text string)) 
 }
 
 // results are the calls of a client, with everything that they return.
-func results(c *Client, t *testing.T) map[string][]any {
+func results(t *testing.T, c *Client) map[string][]any {
 	all := map[string][]any{}
 	add := func(name string, values ...any) { all[name] = values }
 	ctx := t.Context()
@@ -117,19 +117,28 @@ func results(c *Client, t *testing.T) map[string][]any {
 	return all
 }
 
-// roundTripper is an http.RoundTripper that needs no connections.
-type roundTripper func(*http.Request) (*http.Response, error)
+// echo is a server that repeats a text in every header of its responses, and in one place of the body.
+type echo struct {
+	text, body string
+	status     int
+}
 
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// TestClient_ReturnsNoKey uses a server that repeats the key, in one of its forms, in every field of its
-// responses. Each body has one of the fields, so that the others are valid. The test visits every
-// exported string in what the calls return and what an observer sees.
-func TestClient_ReturnsNoKey(t *testing.T) {
-	valid := map[string]string{
-		"ID": testBatch, "STORE": testStore, "STATUS": "failed", "FILE": testFile, "CODE": "c", "MESSAGE": "m",
+func (e *echo) RoundTrip(*http.Request) (*http.Response, error) {
+	escaped := url.PathEscape(e.text)
+	header := http.Header{"Content-Type": {"application/json"}, "Location": {"https://" + escaped + ".example/" + escaped}}
+	for _, name := range []string{"X-Request-Id", "Openai-Organization", "Retry-After", "Retry-After-Ms", "Openai-Poll-After-Ms"} {
+		header.Set(name, e.text)
 	}
-	bodies := []string{
+	if e.body == "" {
+		header.Set("Content-Encoding", e.text)
+	}
+	return &http.Response{StatusCode: e.status, Header: header, Body: io.NopCloser(strings.NewReader(e.body))}, nil
+}
+
+// echoBodies are the bodies of responses. In each, the server repeats the text in place of one of the
+// values in validValues.
+var (
+	echoBodies = []string{
 		`{"id":"ID","vector_store_id":"STORE","status":"STATUS","created_at":1,"file_counts":{"total":1},` +
 			`"error":{"message":"MESSAGE","code":"CODE","type":"CODE"},"message":"MESSAGE","detail":"MESSAGE"}`,
 		`{"id":"FILE","vector_store_id":"STORE","status":"STATUS","created_at":1}`,
@@ -137,51 +146,45 @@ func TestClient_ReturnsNoKey(t *testing.T) {
 		`{"data":[{"id":"FILE","status":"STATUS"}],"has_more":true}`,
 		`{"error":"MESSAGE"}`, `{"message":"MESSAGE"}`, `{"detail":[{"msg":"MESSAGE"}]}`, `<html>MESSAGE`, `MESSAGE`, `{"MESSAGE":0}`, ``,
 	}
+	validValues = map[string]string{
+		"ID": testBatch, "STORE": testStore, "STATUS": "failed", "FILE": testFile, "CODE": "c", "MESSAGE": "m",
+	}
+)
+
+// echoed returns a body with a text in place of one of the values.
+func echoed(body, field, text string) string {
+	for name, value := range validValues {
+		if name == field {
+			value = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text)
+		}
+		body = strings.ReplaceAll(body, name, value)
+	}
+	return body
+}
+
+// TestClient_ReturnsNoKey uses a server that repeats the key, in one of its forms, in every field of its
+// responses. The test visits every exported string in what the calls return and what an observer sees.
+func TestClient_ReturnsNoKey(t *testing.T) {
 	for _, key := range []string{testKey, "opaque+key/0123=9?\"<>~"} {
-		checked := map[string]bool{}
 		var observed []observation
-		var status int
-		var body, echo string
+		server := &echo{}
 		client := dial(t, upstream.Connection{APIKey: key}, Options{Observer: record(&observed)})
-		client.http.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
-			header := http.Header{"Location": {"https://" + url.PathEscape(echo) + ".example/" + url.PathEscape(echo)}}
-			for _, name := range []string{"X-Request-Id", "Openai-Organization", "Retry-After", "Retry-After-Ms", "Openai-Poll-After-Ms", "Content-Encoding"} {
-				if name != "Content-Encoding" || body == "" {
-					header.Set(name, echo)
-				}
+		client.http.Transport = server
+		checked := map[string]bool{}
+		check := func(path, found string) {
+			if !checked[found] && leaks(found, key) {
+				t.Errorf("%d: %s is %q\n%s", server.status, path, found, server.body)
 			}
-			header.Set("Content-Type", "application/json")
-			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}, nil
-		})
-		for form, text := range echoes(key) {
-			echo = text
-			for _, format := range bodies {
-				for field := range valid {
-					if !strings.Contains(format, field) && format != "" {
-						continue
-					}
-					body = format
-					for name, value := range valid {
-						if name == field {
-							value = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(echo)
-						}
-						body = strings.ReplaceAll(body, name, value)
-					}
-					for _, status = range []int{200, 302, 400} {
+			checked[found] = true
+		}
+		for _, server.text = range echoes(key) {
+			for _, body := range echoBodies {
+				for field := range validValues {
+					server.body = echoed(body, field, server.text)
+					for _, server.status = range []int{200, 302, 400} {
 						observed = nil
-						returned := results(client, t)
-						returned["observer"] = []any{observed}
-						for call, values := range returned {
-							stringsIn(call, reflect.ValueOf(values), func(path, found string) {
-								if checked[found] {
-									return
-								}
-								checked[found] = true
-								if leaks(found, key) {
-									t.Errorf("%d, %s in %s: %s is %q\n%s", status, form, field, path, found, body)
-								}
-							})
-						}
+						stringsIn("", reflect.ValueOf(results(t, client)), check)
+						stringsIn("observer", reflect.ValueOf(observed), check)
 					}
 				}
 			}
