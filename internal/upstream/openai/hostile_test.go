@@ -9,9 +9,11 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -269,5 +271,45 @@ func TestClient_CompressedError(t *testing.T) {
 		if failure := classified(t, calls["retrieve"](t.Context(), client)); !strings.Contains(failure.Message, want) {
 			t.Errorf("%d bytes: %v, want %q in it", length, failure, want)
 		}
+	}
+}
+
+func TestClient_LongHeaders(t *testing.T) {
+	for length, works := range map[int]bool{maxHeaderBytes - 1000: true, maxHeaderBytes + 10_000: false} {
+		client, _ := serve(t, respondJSON(200, batchJSON, "X-Long", strings.Repeat("a", length)), Options{})
+		if err := calls["retrieve"](t.Context(), client); (err == nil) != works {
+			t.Errorf("a header of %d bytes: %v, want valid: %t", length, err, works)
+		}
+	}
+}
+
+// TestClient_IgnoredBodies verifies that a connection is used again if its response has a body that the
+// client does not decode, and is closed if that has no end.
+func TestClient_IgnoredBodies(t *testing.T) {
+	for name, test := range map[string]struct {
+		status, length int
+		connections    int64
+	}{
+		"an error":          {http.StatusBadGateway, 10_000, 1},
+		"a long error":      {http.StatusBadGateway, 1 << 20, 3},
+		"a response":        {http.StatusOK, 10_000, 1},
+		"a longer response": {http.StatusOK, 1 << 20, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var accepted atomic.Int64
+			e := listen(t, respond(test.status, "text/plain", strings.Repeat("a ", test.length/2)), func(s *httptest.Server) {
+				s.Config.ConnState = countNew(&accepted)
+				s.Start()
+			})
+			client := dial(t, upstream.Connection{BaseURL: e.URL}, Options{})
+			for range 3 {
+				if err := client.Detach(t.Context(), testStore, testFile); (err == nil) != (test.status == http.StatusOK) {
+					t.Errorf("Detach: %v", err)
+				}
+			}
+			if accepted.Load() != test.connections {
+				t.Errorf("%d connections, want %d", accepted.Load(), test.connections)
+			}
+		})
 	}
 }

@@ -180,6 +180,9 @@ func TestClient_ReturnsNoKey(t *testing.T) {
 		for _, server.text = range echoes(key) {
 			for _, body := range echoBodies {
 				for field := range validValues {
+					if !strings.Contains(body, field) && (body != "" || field != "ID") {
+						continue
+					}
 					server.body = echoed(body, field, server.text)
 					for _, server.status = range []int{200, 302, 400} {
 						observed = nil
