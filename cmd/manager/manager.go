@@ -40,6 +40,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 		return openai.Dial(connection, openai.Options{
 			RequestTimeout: o.lifecycle.RequestTimeout,
 			Endpoints:      o.endpoints,
+			Addresses:      o.addresses,
 			CABundle:       o.caBundle,
 			UserAgent:      "vector-store-operator/" + version,
 			Observer:       telemetry.ObserveRequest,

@@ -39,6 +39,8 @@ type options struct {
 	limits                  flowcontrol.Limits
 	endpoints               upstream.EndpointPolicy
 	allowedEndpoints        list
+	addresses               upstream.AddressPolicy
+	allowedAddresses        list
 	extraCADir              string
 	// caBundle is the content of extraCADir, PEM-encoded.
 	caBundle string
@@ -79,6 +81,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.limits.Window, "rate-limit-window", o.limits.Window, "Length of the window that --creates-per-minute and --files-per-minute count in, for servers whose window is not a minute.")
 	flags.BoolVar(&o.endpoints.AllowInsecure, "allow-insecure-endpoints", false, "Permit http:// endpoints in Secrets. Keys are then sent unencrypted.")
 	flags.Var(&o.allowedEndpoints, "allowed-endpoints", "Comma-separated list of `hosts` that Secrets can set as OPENAI_BASE_URL: host, host:port or *.domain. Defaults to all hosts.")
+	flags.Var(&o.allowedAddresses, "allowed-addresses", "Comma-separated list of loopback, link-local, multicast and metadata `addresses` that the operator can connect to for a Secret: addresses or CIDRs. All others of these are refused, even if a host name resolves to them.")
 	flags.StringVar(&o.extraCADir, "extra-ca-dir", "", "The `directory` that contains PEM-encoded CA certificates to trust, in addition to the system's, for calls to the OpenAI API.")
 }
 
@@ -115,6 +118,8 @@ func (o *options) validate() error {
 	endpoints, err := upstream.ParseAllowed(o.allowedEndpoints)
 	invalid(err != nil, "--allowed-endpoints: %w", err)
 	o.endpoints.Allowed = endpoints
+	o.addresses.Allowed, err = upstream.ParseAddresses(o.allowedAddresses)
+	invalid(err != nil, "--allowed-addresses: %w", err)
 	o.caBundle, err = readCABundle(o.extraCADir)
 	invalid(err != nil, "--extra-ca-dir: %w", err)
 	return errors.Join(errs...)

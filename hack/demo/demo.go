@@ -105,7 +105,7 @@ func (d *demo) startOperator(ctx context.Context) error {
 	}
 	args := []string{
 		"--kubeconfig=" + kubeconfig,
-		"--leader-elect", "--leader-election-namespace=" + framework.SystemNamespace, "--allow-insecure-endpoints",
+		"--leader-elect", "--leader-election-namespace=" + framework.SystemNamespace, "--allow-insecure-endpoints", "--allowed-addresses=127.0.0.1",
 		"--poll-interval-min=700ms", "--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}
 	d.show.command("bin/manager " + strings.Join(args, " "))

@@ -102,6 +102,7 @@ func startManager(ctx context.Context) error {
 		dialed, err := openai.Dial(connection, openai.Options{
 			RequestTimeout: config.RequestTimeout,
 			Endpoints:      upstream.EndpointPolicy{AllowInsecure: true},
+			Addresses:      upstream.AnyAddress(),
 		})
 		return &panickingClient{DialedClient: dialed, url: connection.BaseURL}, err
 	}

@@ -57,7 +57,9 @@ func (p *plugin) newAPIClient(ctx context.Context, flags credentialFlags, namesp
 	client, err := openai.Dial(connection, openai.Options{
 		RequestTimeout: timeout,
 		Endpoints:      upstream.EndpointPolicy{AllowInsecure: insecure},
-		UserAgent:      "kubectl-vsfb/" + p.Version,
+		// The plugin has the permissions of the user, who chose the Secret.
+		Addresses: upstream.AnyAddress(),
+		UserAgent: "kubectl-vsfb/" + p.Version,
 	})
 	if err != nil {
 		return apiClient{}, fmt.Errorf("credentials from %s: %w", source, err)

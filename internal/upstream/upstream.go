@@ -120,8 +120,8 @@ type Batch struct {
 	FileCounts FileCounts
 	// PollAfter is the minimum poll interval that the server requested; 0 if it requested none.
 	PollAfter time.Duration
-	// Organization is the organization that the server counted the call for; empty if it did not
-	// report one.
+	// Organization is the organization that the key belongs to, as reported by the API, of at most 64
+	// printable bytes. It is empty if the response names none.
 	Organization string
 }
 

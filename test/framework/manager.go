@@ -16,6 +16,9 @@ import (
 // Working is the text that a manager logs when it starts to reconcile.
 const Working = "Starting workers"
 
+// AllowLoopback is the flag that lets a manager connect to servers on this machine.
+const AllowLoopback = "--allowed-addresses=127.0.0.0/8,::1"
+
 // ManagerOptions describe a manager process.
 type ManagerOptions struct {
 	// Name names the process and its log. The default is "manager".
@@ -40,10 +43,10 @@ type Manager struct {
 }
 
 // ManagerFlags returns the flags that a manager has in most tests: it polls several times a second,
-// allows http endpoints, and serves neither metrics nor probes. A later flag overrides an earlier one.
+// allows http endpoints on this machine, and serves neither metrics nor probes. A later flag overrides an earlier one.
 func ManagerFlags(kubeconfig string, more ...string) []string {
 	return append([]string{
-		"--kubeconfig=" + kubeconfig, "--allow-insecure-endpoints", "--zap-log-level=debug",
+		"--kubeconfig=" + kubeconfig, "--allow-insecure-endpoints", AllowLoopback, "--zap-log-level=debug",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
 		"--poll-interval-min=200ms", "--poll-interval-max=1s",
 	}, more...)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -29,6 +30,8 @@ type receiver struct {
 	*httptest.Server
 	mu    sync.Mutex
 	spans []span
+	// raw are the exports as text, for searches.
+	raw strings.Builder
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -78,6 +81,7 @@ func readBody(request *http.Request) ([]byte, error) {
 func (r *receiver) keep(export *collectorv1.ExportTraceServiceRequest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.raw.WriteString(export.String())
 	for _, resource := range export.GetResourceSpans() {
 		service := texts(resource.GetResource().GetAttributes())["service.name"]
 		for _, scope := range resource.GetScopeSpans() {
@@ -103,6 +107,13 @@ func texts(attributes []*commonv1.KeyValue) map[string]string {
 		all[attribute.GetKey()] = value.GetStringValue()
 	}
 	return all
+}
+
+// text returns the exports so far as text.
+func (r *receiver) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.raw.String()
 }
 
 // received returns the spans so far.

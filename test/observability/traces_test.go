@@ -5,9 +5,11 @@ package observability_test
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +171,50 @@ func wantTraceInLog(t *testing.T, name, log, object, trace string) {
 	if requests == 0 || reconciles == 0 {
 		t.Errorf("manager %s logs %d requests and %d reconciliations", name, requests, reconciles)
 	}
+}
+
+// TestTelemetry_ContainsNoKey uses a server that repeats the key in every field of its errors, and the
+// highest level of the log that the manager accepts.
+func TestTelemetry_ContainsNoKey(t *testing.T) {
+	t.Parallel()
+	f, otlp := env.NewFixture(t, emulator.Options{}), newReceiver(t)
+	echo := framework.APIKey + " Bearer " + framework.APIKey
+	body := emulator.OpenAIError(echo, echo, "the server broke: "+echo)
+	fault := emulator.Fault{Operation: emulator.Retrieve, Status: 500, Body: body, Header: map[string]string{"X-Request-Id": echo, "Retry-After": echo}}
+	f.Emulator.AddFault(fault)
+	manager := f.StartManager(t, "manager", framework.Setup{
+		Env:   []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp.URL, "OTEL_BSP_SCHEDULE_DELAY=100"},
+		Flags: []string{"--zap-log-level=5"},
+	})
+	f.Create(t, f.Batch("a", stuck("a")))
+	f.WaitForReason(t, "a", v1alpha1.ReasonUpstreamUnavailable)
+	framework.Eventually(t, "a span of the error", func() bool { return strings.Contains(otlp.text(), "the server broke") })
+	manager.Terminate()
+	if code := manager.MustExit(t); code != 0 {
+		t.Fatalf("the manager ended with code %d", code)
+	}
+	if !strings.Contains(manager.Output(), "the server broke") {
+		t.Error("the log does not contain the error")
+	}
+	for place, text := range map[string]string{"the log": manager.Output(), "a span": otlp.text()} {
+		encoded := base64.StdEncoding.EncodeToString([]byte(framework.APIKey))
+		if strings.Contains(text, framework.APIKey) || strings.Contains(text, encoded) || strings.Contains(dumped(text), framework.APIKey) {
+			t.Errorf("%s contains the key", place)
+		}
+	}
+}
+
+// dumpedLine is a line of a hexadecimal dump, in which client-go logs the bodies of responses at higher
+// levels.
+var dumpedLine = regexp.MustCompile(`\|([ -~]{16})\|`)
+
+// dumped returns the text in hexadecimal dumps.
+func dumped(log string) string {
+	var text strings.Builder
+	for _, line := range dumpedLine.FindAllStringSubmatch(log, -1) {
+		text.WriteString(line[1])
+	}
+	return text.String()
 }
 
 func TestTracing_OffByDefault(t *testing.T) {

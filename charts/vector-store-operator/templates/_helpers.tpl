@@ -85,6 +85,9 @@ from config/.
 {{- with .Values.allowedEndpoints }}
 - {{ printf "--allowed-endpoints=%s" (join "," .) | quote }}
 {{- end }}
+{{- with .Values.allowedAddresses }}
+- {{ printf "--allowed-addresses=%s" (join "," .) | quote }}
+{{- end }}
 {{- if .Values.extraCAs }}
 - --extra-ca-dir=/etc/vector-store-operator/ca
 {{- end }}

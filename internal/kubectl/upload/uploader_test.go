@@ -41,7 +41,7 @@ func newFixture(t *testing.T, files map[string]string) *fixture {
 	server := httptest.NewServer(f.emulator)
 	t.Cleanup(server.Close)
 	client, err := openai.Dial(upstream.Connection{BaseURL: server.URL + "/v1", APIKey: "sk-test"},
-		openai.Options{Endpoints: upstream.EndpointPolicy{AllowInsecure: true}})
+		openai.Options{Endpoints: upstream.EndpointPolicy{AllowInsecure: true}, Addresses: upstream.AnyAddress()})
 	if err != nil {
 		t.Fatal(err)
 	}

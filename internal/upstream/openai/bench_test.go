@@ -6,6 +6,7 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -28,15 +29,23 @@ func BenchmarkTranslate2000Files(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				params, err := createParams(request)
-				if err != nil {
-					b.Fatal(err)
-				}
-				body, err := json.Marshal(params)
+				body, err := encodeCreate(request)
 				if err != nil || len(body) < 2000*len(request.VectorStoreID) {
 					b.Fatalf("%d bytes: %v", len(body), err)
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkRetrieve measures a poll without the network.
+func BenchmarkRetrieve(b *testing.B) {
+	client := testClient()
+	client.http.Transport = memoryTransport{http.StatusOK, http.Header{"Content-Type": {"application/json"}}, []byte(batchJSON)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Retrieve(b.Context(), testRef); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -1,19 +1,22 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package openai implements the port in package upstream with the OpenAI SDK for Go. No other package
-// imports the SDK. It sends every request at most once, limits the size of responses, classifies
-// errors, and removes keys from everything that it returns.
+// Package openai implements the port in package upstream over HTTP. It sends every request at most once,
+// decodes responses as a stream within limits, classifies errors, and removes keys from everything that
+// it returns. Uploads, which only the kubectl plugin makes, use the OpenAI SDK for Go. No other package
+// imports the SDK.
 package openai
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/param"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -26,6 +29,18 @@ const (
 	filesPerPage = 100
 	// filesPerBatch is the maximum number of files in a batch, and so in a list of its files.
 	filesPerBatch = 2000
+	// pagesPerBatch is the maximum number of pages of such a list. It permits servers with small pages.
+	pagesPerBatch = 100
+
+	// maxObjectBytes is the maximum size of the body of a response with one object.
+	maxObjectBytes = 256 << 10
+	// maxObjectTokens and tokensPerItem are many times what an API sends: a file in a list has 75 tokens
+	// if all of its fields are set.
+	maxObjectTokens = 5000
+	tokensPerItem   = 500
+
+	// maxOrganization is the maximum length of the name of an organization, in bytes.
+	maxOrganization = 64
 )
 
 // Options configure a Client. The zero value is valid.
@@ -34,15 +49,18 @@ type Options struct {
 	// response; for FailedFiles and Files, of all pages together. Defaults to 30 s. An earlier
 	// deadline of the caller's context takes precedence.
 	RequestTimeout time.Duration
-	// MaxResponseBytes is the maximum size of the body of a response, after decompression. Defaults
-	// to 8 MiB, which is sufficient for a page of 100 files with attributes of the maximum length.
+	// MaxResponseBytes is the maximum size of the body of a list, compressed and after decompression.
+	// Defaults to 8 MiB, which is sufficient for 100 files with attributes of the maximum length. It
+	// limits the time to decode a list: the memory that it takes is bounded by its fields.
 	MaxResponseBytes int64
 	// Endpoints restricts the endpoints that a connection can have.
 	Endpoints upstream.EndpointPolicy
+	// Addresses restricts the addresses that the endpoints can have. It does not apply to a proxy.
+	Addresses upstream.AddressPolicy
 	// CABundle is a bundle of CA certificates, PEM-encoded, to trust in addition to those of the
 	// system and of the connection. It can be empty.
 	CABundle string
-	// UserAgent is the User-Agent header. Defaults to that of the SDK.
+	// UserAgent is the User-Agent header. Defaults to that of the HTTP client.
 	UserAgent string
 	// Observer observes every request. It can be nil.
 	Observer upstream.Observer
@@ -50,15 +68,16 @@ type Options struct {
 
 // Client is an upstream.Client and an upstream.Uploader with one pool of HTTP connections.
 type Client struct {
-	batches   sdk.VectorStoreFileBatchService
-	files     sdk.VectorStoreFileService
-	uploads   sdk.FileService
-	transport *http.Transport
-	timeout   time.Duration
-	maxBytes  int64
-	host      string
-	// redact is a function rather than a list, so that printing a Client never shows a key.
-	redact func(string) string
+	http     *http.Client
+	uploads  sdk.FileService
+	baseURL  *url.URL
+	header   http.Header
+	timeout  time.Duration
+	maxBytes int64
+	host     string
+	// redact and exposes are functions rather than lists, so that printing a Client never shows a key.
+	redact  func(string) string
+	exposes func(string) bool
 	// observer is never nil.
 	observer upstream.Observer
 }
@@ -82,26 +101,26 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 	if options.Observer == nil {
 		options.Observer = noObserver
 	}
-	transport := newTransport(settings.rootCAs)
-	requestOptions := settings.requestOptions(transport, options.UserAgent)
+	client := &http.Client{Transport: newTransport(settings.rootCAs, options.Addresses), CheckRedirect: checkRedirect}
 	return &Client{
-		// Unlike sdk.NewClient, the services do not read the environment, which does not belong to
+		http: client,
+		// Unlike sdk.NewClient, the service does not read the environment, which does not belong to
 		// the tenant.
-		batches:   sdk.NewVectorStoreFileBatchService(requestOptions...),
-		files:     sdk.NewVectorStoreFileService(requestOptions...),
-		uploads:   sdk.NewFileService(requestOptions...),
-		transport: transport,
-		timeout:   options.RequestTimeout,
-		maxBytes:  options.MaxResponseBytes,
-		host:      settings.baseURL.Host,
-		redact:    redactor(settings.key, settings.organization, settings.project),
-		observer:  options.Observer,
+		uploads:  sdk.NewFileService(settings.uploadOptions(client, options.UserAgent)...),
+		baseURL:  settings.baseURL,
+		header:   settings.header(options.UserAgent),
+		timeout:  options.RequestTimeout,
+		maxBytes: options.MaxResponseBytes,
+		host:     settings.baseURL.Host,
+		redact:   redactor(settings.key, settings.organization, settings.project),
+		exposes:  exposes(settings.key),
+		observer: options.Observer,
 	}, nil
 }
 
 // Close closes the idle connections. It does not affect calls in progress. Later calls open new
 // connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // String returns a description that contains the host, but no credentials.
 func (c *Client) String() string { return "OpenAI client for " + c.host }
@@ -109,60 +128,71 @@ func (c *Client) String() string { return "OpenAI client for " + c.host }
 // GoString implements fmt.GoStringer, so that %#v shows no credentials either.
 func (c *Client) GoString() string { return c.String() }
 
+// objectLimits returns the limits of a response with one object.
+func (c *Client) objectLimits() limits {
+	return limits{bytes: min(maxObjectBytes, c.maxBytes), tokens: maxObjectTokens}
+}
+
+// listLimits returns the limits of a response with a list.
+func (c *Client) listLimits(items int) limits {
+	return limits{bytes: c.maxBytes, tokens: items * tokensPerItem}
+}
+
 // Create implements upstream.Client.
 func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (upstream.Batch, error) {
 	if err := validateStoreID(request.VectorStoreID); err != nil {
 		return upstream.Batch{}, c.rejected(err)
 	}
-	params, err := createParams(request)
+	body, err := encodeCreate(request)
 	if err != nil {
 		return upstream.Batch{}, c.rejected(err)
 	}
+	to := target{method: http.MethodPost, path: "vector_stores/" + request.VectorStoreID + "/file_batches"}
 	x := &exchange{operation: upstream.OperationCreate, notIdempotent: true}
-	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.batches.New(ctx, request.VectorStoreID, params, options...)
-		return err
-	})
-	if err != nil {
-		return upstream.Batch{}, err
-	}
-	return c.decodeBatch(x, upstream.BatchRef{VectorStoreID: request.VectorStoreID})
+	return c.callBatch(ctx, x, upstream.BatchRef{VectorStoreID: request.VectorStoreID}, to, body)
 }
 
 // Retrieve implements upstream.Client.
 func (c *Client) Retrieve(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.callBatch(ctx, upstream.OperationRetrieve, ref, c.batches.Get)
+	if err := validateRef(ref); err != nil {
+		return upstream.Batch{}, c.rejected(err)
+	}
+	x := &exchange{operation: upstream.OperationRetrieve}
+	return c.callBatch(ctx, x, ref, batchTarget(http.MethodGet, ref, ""), nil)
 }
 
 // Cancel implements upstream.Client.
 func (c *Client) Cancel(ctx context.Context, ref upstream.BatchRef) (upstream.Batch, error) {
-	return c.callBatch(ctx, upstream.OperationCancel, ref, c.batches.Cancel)
-}
-
-type batchCall func(ctx context.Context, storeID, batchID string, options ...option.RequestOption) (*sdk.VectorStoreFileBatch, error)
-
-func (c *Client) callBatch(ctx context.Context, operation upstream.Operation, ref upstream.BatchRef, call batchCall) (upstream.Batch, error) {
 	if err := validateRef(ref); err != nil {
 		return upstream.Batch{}, c.rejected(err)
 	}
-	x := &exchange{operation: operation}
-	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := call(ctx, ref.VectorStoreID, ref.BatchID, options...)
-		return err
-	})
-	if err != nil {
-		return upstream.Batch{}, err
-	}
-	return c.decodeBatch(x, ref)
+	x := &exchange{operation: upstream.OperationCancel}
+	return c.callBatch(ctx, x, ref, batchTarget(http.MethodPost, ref, "/cancel"), nil)
 }
 
-func (c *Client) decodeBatch(x *exchange, ref upstream.BatchRef) (upstream.Batch, error) {
-	batch, err := decodeBatch(x.body, ref)
-	if err != nil {
-		return upstream.Batch{}, c.invalidResponse(x, err)
+// callBatch sends a request whose response is a batch.
+func (c *Client) callBatch(ctx context.Context, x *exchange, ref upstream.BatchRef, to target, body []byte) (upstream.Batch, error) {
+	var batch upstream.Batch
+	x.limits = c.objectLimits()
+	x.decode = func(s *scanner) (err error) {
+		batch, err = c.decodeBatch(s, ref)
+		return err
+	}
+	if err := c.call(ctx, x, to, body); err != nil {
+		return upstream.Batch{}, err
 	}
 	batch.PollAfter = pollAfter(x.header)
+	batch.Organization = c.organization(x.header)
 	return batch, nil
+}
+
+// organization returns the organization that a response names, or an empty string if it names none.
+func (c *Client) organization(header http.Header) string {
+	name := header.Get("Openai-Organization")
+	if len(name) > maxOrganization || invalidText(name) || c.exposes(name) {
+		return ""
+	}
+	return name
 }
 
 // FailedFiles implements upstream.Client.
@@ -171,11 +201,10 @@ func (c *Client) FailedFiles(ctx context.Context, ref upstream.BatchRef, limit i
 	if limit <= 0 {
 		return failed, nil
 	}
-	filter := sdk.VectorStoreFileBatchListFilesParamsFilterFailed
-	err := c.eachFile(ctx, ref, filter, func(file sdk.VectorStoreFile) bool {
+	err := c.eachFile(ctx, ref, upstream.OperationListFailedFiles, func(file listedFile) bool {
 		// Some servers ignore the filter.
-		if file.Status == sdk.VectorStoreFileStatusFailed {
-			failed = append(failed, c.failedFile(file))
+		if file.failed {
+			failed = append(failed, file.FailedFile)
 		}
 		return len(failed) < limit
 	})
@@ -188,8 +217,8 @@ func (c *Client) FailedFiles(ctx context.Context, ref upstream.BatchRef, limit i
 // Files implements upstream.Client.
 func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, error) {
 	var ids []string
-	err := c.eachFile(ctx, ref, "", func(file sdk.VectorStoreFile) bool {
-		ids = append(ids, file.ID)
+	err := c.eachFile(ctx, ref, upstream.OperationListFiles, func(file listedFile) bool {
+		ids = append(ids, file.FileID)
 		return true
 	})
 	if err != nil {
@@ -199,106 +228,96 @@ func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, er
 }
 
 // eachFile calls yield for each file of a batch, once per file, until yield returns false. The request
-// timeout applies to all pages together.
-func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, filter sdk.VectorStoreFileBatchListFilesParamsFilter, yield func(sdk.VectorStoreFile) bool) error {
+// timeout applies to all pages together. It reads no more files and pages than a batch can have.
+func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, operation upstream.Operation, yield func(listedFile) bool) error {
 	if err := validateRef(ref); err != nil {
 		return c.rejected(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
-	seen := map[string]bool{}
-	query := sdk.VectorStoreFileBatchListFilesParams{Filter: filter, Limit: param.NewOpt[int64](filesPerPage)}
-	for len(seen) < filesPerBatch {
-		page, err := c.page(ctx, ref, query)
+	seen := make(map[string]bool)
+	cursor := ""
+	for number := 0; len(seen) < filesPerBatch; number++ {
+		if number == pagesPerBatch {
+			return c.rejected(fmt.Errorf("the list of the batch's files has more than %d pages", pagesPerBatch))
+		}
+		page, err := c.filePage(ctx, ref, operation, cursor)
 		if err != nil {
 			return err
 		}
 		before := len(seen)
-		for _, file := range page.files {
-			if seen[file.ID] {
+		for _, file := range page.items {
+			if seen[file.FileID] {
 				continue
 			}
-			seen[file.ID] = true
+			seen[file.FileID] = true
 			if !yield(file) {
 				return nil
 			}
 		}
 		// A server that ignores the cursor returns a page without new files.
 		if page.last || len(seen) == before {
-			return nil
+			return c.checkEnd(page)
 		}
-		query.After = param.NewOpt(page.files[len(page.files)-1].ID)
+		cursor = page.items[len(page.items)-1].FileID
 	}
 	return nil
 }
 
-func (c *Client) page(ctx context.Context, ref upstream.BatchRef, query sdk.VectorStoreFileBatchListFilesParams) (filePage, error) {
-	x := &exchange{operation: listOperation(query.Filter)}
-	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.batches.ListFiles(ctx, ref.VectorStoreID, ref.BatchID, query, options...)
+// checkEnd returns an error if the last page of a list has files that were not read.
+func (c *Client) checkEnd(last pageOf[listedFile]) error {
+	if last.partial {
+		return &upstream.Error{
+			Kind: upstream.Transient, Host: c.host,
+			Message: fmt.Sprintf("%s returned a page of more than %d files, and the same one again", c.host, filesPerPage),
+		}
+	}
+	return nil
+}
+
+// filePage returns the page of a batch's files that follows the file with the ID cursor, or the first
+// one.
+func (c *Client) filePage(ctx context.Context, ref upstream.BatchRef, operation upstream.Operation, cursor string) (pageOf[listedFile], error) {
+	to := batchTarget(http.MethodGet, ref, "/files")
+	to.query = url.Values{"limit": {strconv.Itoa(filesPerPage)}}
+	if operation == upstream.OperationListFailedFiles {
+		to.query.Set("filter", string(upstream.Failed))
+	}
+	if cursor != "" {
+		to.query.Set("after", cursor)
+	}
+	var result pageOf[listedFile]
+	x := &exchange{operation: operation, limits: c.listLimits(filesPerPage)}
+	x.decode = func(s *scanner) (err error) {
+		result, err = decodePage(s, filesPerPage, func(first json.Token) (listedFile, error) { return c.decodeListedFile(s, first) })
 		return err
-	})
-	if err != nil {
-		return filePage{}, err
 	}
-	page, err := decodePage(x.body)
-	if err != nil {
-		return filePage{}, c.invalidResponse(x, err)
-	}
-	return page, nil
-}
-
-// listOperation returns the operation of a list request with the given filter.
-func listOperation(filter sdk.VectorStoreFileBatchListFilesParamsFilter) upstream.Operation {
-	if filter == "" {
-		return upstream.OperationListFiles
-	}
-	return upstream.OperationListFailedFiles
-}
-
-func (c *Client) failedFile(file sdk.VectorStoreFile) upstream.FailedFile {
-	return upstream.FailedFile{
-		FileID:  file.ID,
-		Code:    c.sanitize(file.LastError.Code, maxCode),
-		Message: c.sanitize(file.LastError.Message, maxMessage),
-	}
+	err := c.call(ctx, x, to, nil)
+	return result, err
 }
 
 // File implements upstream.Client.
 func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstream.File, error) {
-	if err := validateStoreID(vectorStoreID); err != nil {
+	if err := validateFile(vectorStoreID, fileID); err != nil {
 		return upstream.File{}, c.rejected(err)
 	}
-	if err := validateObjectID("file", fileID); err != nil {
-		return upstream.File{}, c.rejected(err)
-	}
-	x := &exchange{operation: upstream.OperationReadFile}
-	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.files.Get(ctx, vectorStoreID, fileID, options...)
+	var file upstream.File
+	x := &exchange{operation: upstream.OperationReadFile, limits: c.objectLimits()}
+	x.decode = func(s *scanner) (err error) {
+		file, err = c.decodeFile(s, vectorStoreID, fileID)
 		return err
-	})
-	if err != nil {
-		return upstream.File{}, err
 	}
-	file, err := decodeFile(x.body, vectorStoreID, fileID)
-	if err != nil {
-		return upstream.File{}, c.invalidResponse(x, err)
-	}
-	return file, nil
+	err := c.call(ctx, x, fileTarget(http.MethodGet, vectorStoreID, fileID), nil)
+	return file, err
 }
 
 // Detach implements upstream.Client.
 func (c *Client) Detach(ctx context.Context, vectorStoreID, fileID string) error {
-	if err := validateStoreID(vectorStoreID); err != nil {
+	if err := validateFile(vectorStoreID, fileID); err != nil {
 		return c.rejected(err)
 	}
-	if err := validateObjectID("file", fileID); err != nil {
-		return c.rejected(err)
-	}
-	// Ignore the body of the response: the request is safe to repeat.
-	return c.do(ctx, &exchange{operation: upstream.OperationDetachFile}, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.files.Delete(ctx, vectorStoreID, fileID, options...)
-		return err
-	})
+	// The body of the response is ignored: the request is safe to repeat.
+	x := &exchange{operation: upstream.OperationDetachFile}
+	return c.call(ctx, x, fileTarget(http.MethodDelete, vectorStoreID, fileID), nil)
 }

@@ -166,6 +166,84 @@ func TestFailedFiles_EndlessList(t *testing.T) {
 	})
 }
 
+func TestFiles_Pages(t *testing.T) {
+	for name, test := range map[string]struct {
+		perPage         int
+		files, requests int
+		err             string
+	}{
+		"of the maximum size":   {filesPerPage, filesPerBatch, filesPerBatch / filesPerPage, ""},
+		"of the smallest size":  {filesPerBatch / pagesPerBatch, filesPerBatch, pagesPerBatch, ""},
+		"smaller than that":     {filesPerBatch/pagesPerBatch - 1, 0, pagesPerBatch, "more than 100 pages"},
+		"of one file":           {1, 0, pagesPerBatch, "more than 100 pages"},
+		"of an odd size":        {99, 99 * 21, 21, ""},
+		"larger than requested": {filesPerPage + 1, filesPerBatch, filesPerBatch / filesPerPage, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			number := 0
+			client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if after := r.URL.Query().Get("after"); number > 0 && after != fmt.Sprintf("file-%d", number) {
+					t.Errorf("the cursor is %q, want the last file that was read, %d", after, number)
+				}
+				ids := make([]string, test.perPage)
+				for i := range ids {
+					ids[i] = fmt.Sprintf("file-%d", number+i+1)
+				}
+				number += min(test.perPage, filesPerPage)
+				respondJSON(200, page("completed", true, ids...))(w, r)
+			}, Options{})
+			files, err := client.Files(t.Context(), testRef)
+			if len(files) != test.files || e.requests.Load() != int64(test.requests) {
+				t.Errorf("%d files of %d requests, want %d of %d", len(files), e.requests.Load(), test.files, test.requests)
+			}
+			if test.err == "" {
+				if err != nil {
+					t.Errorf("Files: %v", err)
+				}
+			} else if failure := classified(t, err); failure.Kind != upstream.Rejected || !strings.Contains(failure.Message, test.err) {
+				t.Errorf("%v: %v, want rejected, %q", failure.Kind, failure, test.err)
+			}
+		})
+	}
+}
+
+func TestFiles_RepeatedPages(t *testing.T) {
+	large := make([]string, filesPerPage+1)
+	for i := range large {
+		large[i] = fmt.Sprintf("file-%d", i)
+	}
+	for name, test := range map[string]struct {
+		pages           [][]string
+		files, requests int
+		complete        bool
+	}{
+		"the same page":        {[][]string{{"file-a", "file-b"}}, 2, 2, true},
+		"two pages in turn":    {[][]string{{"file-a", "file-b"}, {"file-c"}}, 3, 3, true},
+		"pages that overlap":   {[][]string{{"file-a", "file-b"}, {"file-b", "file-c"}, {"file-c"}}, 3, 3, true},
+		"a file twice":         {[][]string{{"file-a", "file-a"}}, 1, 2, true},
+		"the same large page":  {[][]string{large}, 0, 2, false},
+		"a full page, ignored": {[][]string{large[:filesPerPage]}, filesPerPage, 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			number := 0
+			client, e := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				number++
+				respondJSON(200, page("failed", true, test.pages[(number-1)%len(test.pages)]...))(w, r)
+			}, Options{})
+			files, err := client.Files(t.Context(), testRef)
+			if len(files) != test.files || e.requests.Load() != int64(test.requests) || (err == nil) != test.complete {
+				t.Errorf("%d files of %d requests, %v; want %d of %d", len(files), e.requests.Load(), err, test.files, test.requests)
+			}
+			if !test.complete {
+				failure := classified(t, err)
+				if failure.Kind != upstream.Transient || failure.Host != client.host || !strings.Contains(failure.Message, "more than 100 files") {
+					t.Errorf("%v: %v, want transient", failure.Kind, failure)
+				}
+			}
+		})
+	}
+}
+
 func TestFailedFiles_SparseLists(t *testing.T) {
 	for name, test := range map[string]struct {
 		body string

@@ -13,9 +13,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/packages/pagination"
-
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -26,136 +23,320 @@ const (
 	maxTime = 253402300799
 )
 
+// Decoders keep only the fields that they use, and skip all others. Names of fields are case-sensitive.
+// A field that appears twice is invalid: a proxy can have read another one than the client.
+
+// batchResponse is a response with a batch.
+type batchResponse struct {
+	id, storeID, status field[string]
+	createdAt           field[json.Number]
+	counts              fileCounts
+	// complete is true if the object was read to its end.
+	complete bool
+}
+
+func (r *batchResponse) read(s *scanner) error {
+	err := s.root(func(name string) error {
+		switch name {
+		case "id":
+			return r.id.read(s)
+		case "vector_store_id":
+			return r.storeID.read(s)
+		case "status":
+			return r.status.read(s)
+		case "created_at":
+			return r.createdAt.read(s)
+		case "file_counts":
+			return r.readCounts(s)
+		}
+		return s.skipValue()
+	})
+	if err != nil {
+		return err
+	}
+	r.complete = true
+	return s.end()
+}
+
+func (r *batchResponse) readCounts(s *scanner) error {
+	isObject, err := s.object(func(name string) error {
+		if count := r.counts.named(name); count != nil {
+			return count.read(s)
+		}
+		return s.skipValue()
+	})
+	r.counts.present = r.counts.present || isObject
+	return err
+}
+
+// fileCounts are the numbers of files in a response. A missing number is 0.
+type fileCounts struct {
+	inProgress, completed, failed, cancelled, total field[json.Number]
+	present                                         bool
+}
+
+func (c *fileCounts) named(name string) *field[json.Number] {
+	switch name {
+	case "in_progress":
+		return &c.inProgress
+	case "completed":
+		return &c.completed
+	case "failed":
+		return &c.failed
+	case "cancelled":
+		return &c.cancelled
+	case "total":
+		return &c.total
+	}
+	return nil
+}
+
+// values returns an error if there are none, or if they must not be copied to the status.
+func (c *fileCounts) values() (upstream.FileCounts, error) {
+	if !c.present {
+		return upstream.FileCounts{}, errors.New("it has no file_counts")
+	}
+	var counts upstream.FileCounts
+	valid := true
+	for _, count := range []struct {
+		from field[json.Number]
+		to   *int64
+	}{
+		{c.inProgress, &counts.InProgress}, {c.completed, &counts.Completed}, {c.failed, &counts.Failed},
+		{c.cancelled, &counts.Cancelled}, {c.total, &counts.Total},
+	} {
+		number, ok := numberOf(count.from)
+		valid = valid && ok && number == math.Trunc(number) && number >= 0 && number <= math.MaxInt32
+		if valid {
+			*count.to = int64(number)
+		}
+	}
+	if !valid {
+		return upstream.FileCounts{}, errors.New("its file_counts are out of range")
+	}
+	return counts, nil
+}
+
 // decodeBatch decodes a batch. If ref.BatchID is empty, the batch is new: decodeBatch accepts any ID,
-// and ignores invalid values of other fields, so that the ID is not lost.
-func decodeBatch(body []byte, ref upstream.BatchRef) (upstream.Batch, error) {
-	var response sdk.VectorStoreFileBatch
-	if err := decode(body, &response); err != nil {
-		return upstream.Batch{}, err
-	}
-	if err := validateIdentity(response, ref); err != nil {
-		return upstream.Batch{}, err
-	}
-	batch := upstream.Batch{
-		ID:         response.ID,
-		CreatedAt:  timeOf(response.CreatedAt),
-		Status:     upstream.Status(response.Status),
-		FileCounts: countsOf(response.FileCounts),
-	}
-	if err := validateState(response); err != nil {
-		if ref.BatchID != "" {
+// and ignores what is invalid beside or after it, so that the ID is not lost. It does not accept the ID
+// of an object that is cut off, because the vector store in it is not known.
+func (c *Client) decodeBatch(s *scanner, ref upstream.BatchRef) (upstream.Batch, error) {
+	var response batchResponse
+	created := ref.BatchID == ""
+	if err := response.read(s); err != nil {
+		tooLong := errors.As(err, new(limitError))
+		if !created || !response.id.valid || !response.complete && !tooLong {
 			return upstream.Batch{}, err
 		}
-		return upstream.Batch{ID: batch.ID, CreatedAt: batch.CreatedAt, Status: upstream.InProgress}, nil
+	}
+	if err := c.validateIdentity(response, ref); err != nil {
+		return upstream.Batch{}, err
+	}
+	batch := upstream.Batch{ID: response.id.value, CreatedAt: timeOf(response.createdAt), Status: upstream.InProgress}
+	counts, err := response.counts.values()
+	if err == nil {
+		err = c.validateStatus(response.status)
+	}
+	if err == nil {
+		batch.Status, batch.FileCounts = upstream.Status(response.status.value), counts
+	} else if !created {
+		return upstream.Batch{}, err
 	}
 	return batch, nil
 }
 
 // validateIdentity returns an error if the response is another object. OpenAI has returned the vector
 // store in place of the batch.
-func validateIdentity(response sdk.VectorStoreFileBatch, ref upstream.BatchRef) error {
+func (c *Client) validateIdentity(response batchResponse, ref upstream.BatchRef) error {
+	id := response.id.value
 	switch {
-	case response.ID == "":
+	case response.id.count > 1:
+		return errors.New("it has more than one ID")
+	case id == "":
 		return errors.New("it has no ID")
-	case response.ID == ref.VectorStoreID:
+	case id == ref.VectorStoreID:
 		return errors.New("its ID is that of the vector store")
-	case ref.BatchID != "" && response.ID != ref.BatchID:
+	case ref.BatchID != "" && id != ref.BatchID:
 		return errors.New("its ID is not that of the requested batch")
-	case response.VectorStoreID != "" && response.VectorStoreID != ref.VectorStoreID:
+	case response.storeID.value != "" && response.storeID.value != ref.VectorStoreID:
 		return errors.New("it belongs to another vector store")
 	}
-	return validateObjectID("batch", response.ID)
+	return c.validateNewID("batch", id)
 }
 
-// validateState returns an error if the values must not be copied to the status. The SDK decodes an
-// invalid value as zero.
-func validateState(response sdk.VectorStoreFileBatch) error {
-	if !response.JSON.FileCounts.Valid() {
-		return errors.New("it has no file_counts")
+// validateNewID returns an error for an ID that must not be used or shown. It does not quote the ID,
+// which can contain the key.
+func (c *Client) validateNewID(object, id string) error {
+	if err := validateObjectID(object, id); err != nil {
+		return fmt.Errorf("it contains an invalid %s ID: must be 1 to 128 letters, digits, _, ., : or -", object)
 	}
-	counts := countsOf(response.FileCounts)
-	for _, count := range []int64{counts.InProgress, counts.Completed, counts.Failed, counts.Cancelled, counts.Total} {
-		if count < 0 || count > math.MaxInt32 {
-			return errors.New("its file_counts are out of range")
-		}
-	}
-	return validateStatus(string(response.Status))
-}
-
-// validateStatus accepts every printable status, because servers can add values.
-func validateStatus(status string) error {
-	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-	if status == "" || len(status) > maxStatus || !utf8.ValidString(status) || strings.ContainsFunc(status, unprintable) {
-		return fmt.Errorf("its status is not a printable string of 1 to %d bytes", maxStatus)
+	if c.exposes(id) {
+		return fmt.Errorf("it contains a %s ID that contains a key", object)
 	}
 	return nil
 }
 
-func countsOf(counts sdk.VectorStoreFileBatchFileCounts) upstream.FileCounts {
-	return upstream.FileCounts{
-		InProgress: counts.InProgress,
-		Completed:  counts.Completed,
-		Failed:     counts.Failed,
-		Cancelled:  counts.Cancelled,
-		Total:      counts.Total,
+// validateStatus accepts every printable status, because servers can add values.
+func (c *Client) validateStatus(status field[string]) error {
+	text := status.value
+	if text == "" || len(text) > maxStatus || invalidText(text) {
+		return fmt.Errorf("its status is not a printable string of 1 to %d bytes", maxStatus)
 	}
+	if c.exposes(text) {
+		return errors.New("its status contains a key")
+	}
+	return nil
 }
 
-func decodeFile(body []byte, vectorStoreID, fileID string) (upstream.File, error) {
-	var response sdk.VectorStoreFile
-	if err := decode(body, &response); err != nil {
+func invalidText(text string) bool {
+	return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// fileResponse is a file in a response.
+type fileResponse struct {
+	id, storeID, status field[string]
+	createdAt           field[json.Number]
+	code, message       field[string]
+}
+
+// field reads the field with the given name.
+func (r *fileResponse) field(s *scanner, name string) error {
+	switch name {
+	case "id":
+		return r.id.read(s)
+	case "vector_store_id":
+		return r.storeID.read(s)
+	case "status":
+		return r.status.read(s)
+	case "created_at":
+		return r.createdAt.read(s)
+	case "last_error":
+		_, err := s.object(func(name string) error {
+			switch name {
+			case "code":
+				return r.code.read(s)
+			case "message":
+				return r.message.read(s)
+			}
+			return s.skipValue()
+		})
+		return err
+	}
+	return s.skipValue()
+}
+
+func (c *Client) decodeFile(s *scanner, vectorStoreID, fileID string) (upstream.File, error) {
+	var response fileResponse
+	if err := s.document(func(name string) error { return response.field(s, name) }); err != nil {
 		return upstream.File{}, err
 	}
-	if response.ID != fileID {
+	if response.id.value != fileID {
 		return upstream.File{}, errors.New("its ID is not that of the requested file")
 	}
-	if response.VectorStoreID != "" && response.VectorStoreID != vectorStoreID {
+	if response.storeID.value != "" && response.storeID.value != vectorStoreID {
 		return upstream.File{}, errors.New("it belongs to another vector store")
 	}
-	if err := validateStatus(string(response.Status)); err != nil {
+	if err := c.validateStatus(response.status); err != nil {
 		return upstream.File{}, err
 	}
-	return upstream.File{ID: response.ID, CreatedAt: timeOf(response.CreatedAt), Status: upstream.Status(response.Status)}, nil
+	return upstream.File{ID: fileID, CreatedAt: timeOf(response.createdAt), Status: upstream.Status(response.status.value)}, nil
 }
 
-// filePage is a page of a list of files.
-type filePage struct {
-	files []sdk.VectorStoreFile
+// listedFile is a file in a list.
+type listedFile struct {
+	upstream.FailedFile
+	failed bool
+}
+
+func (c *Client) decodeListedFile(s *scanner, first json.Token) (listedFile, error) {
+	var response fileResponse
+	// A value that is not an object has no ID.
+	if _, err := s.objectFrom(first, func(name string) error { return response.field(s, name) }); err != nil {
+		return listedFile{}, err
+	}
+	if err := c.validateNewID("file", response.id.value); err != nil {
+		return listedFile{}, err
+	}
+	file := listedFile{failed: response.status.value == string(upstream.Failed)}
+	file.FileID = response.id.value
+	if file.failed {
+		file.Code = c.sanitize(response.code.value, maxCode)
+		file.Message = c.sanitize(response.message.value, maxMessage)
+	}
+	return file, nil
+}
+
+// pageOf is a page of a list.
+type pageOf[T any] struct {
+	items []T
 	last  bool
+	// partial is true if the page has more items than requested, which were not read.
+	partial bool
 }
 
-func decodePage(body []byte) (filePage, error) {
-	var response pagination.CursorPage[sdk.VectorStoreFile]
-	if err := decode(body, &response); err != nil {
-		return filePage{}, err
-	}
-	// The SDK decodes an invalid list as an empty one. Some servers return null for an empty list.
-	if !response.JSON.Data.Valid() && response.JSON.Data.Raw() != "null" {
-		return filePage{}, errors.New("it contains no list of files")
-	}
-	for _, file := range response.Data {
-		if err := validateObjectID("file", file.ID); err != nil {
-			return filePage{}, err
+// errPageFull ends the decoding of a page.
+var errPageFull = errors.New("the page contains more items than requested")
+
+// decodePage decodes a page. It reads no more than limit items.
+func decodePage[T any](s *scanner, limit int, item func(first json.Token) (T, error)) (pageOf[T], error) {
+	var result pageOf[T]
+	var hasMore field[bool]
+	lists := 0
+	read := func(first json.Token) error {
+		if len(result.items) == limit {
+			return errPageFull
 		}
+		decoded, err := item(first)
+		result.items = append(result.items, decoded)
+		return err
 	}
-	finished := response.JSON.HasMore.Valid() && !response.HasMore
-	return filePage{files: response.Data, last: finished || len(response.Data) == 0}, nil
+	err := s.document(func(name string) error {
+		switch name {
+		case "has_more":
+			return hasMore.read(s)
+		case "data":
+			first, err := s.next()
+			if err != nil {
+				return err
+			}
+			isList, err := s.arrayFrom(first, read)
+			// Some servers return null for an empty list.
+			if isList || first == nil {
+				lists++
+			}
+			return err
+		}
+		return s.skipValue()
+	})
+	switch {
+	case errors.Is(err, errPageFull):
+		result.partial = true
+	case err != nil:
+		return pageOf[T]{}, err
+	case lists != 1:
+		return pageOf[T]{}, errors.New("it contains no list of files")
+	}
+	finished := hasMore.valid && !hasMore.value
+	result.last = !result.partial && (finished || len(result.items) == 0)
+	return result, nil
 }
 
-// decode decodes a body, which must be a single JSON object.
-func decode(body []byte, into any) error {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(body, &object); err != nil || object == nil {
-		return errors.New("it is not a JSON object")
+// numberOf returns the value of a number; 0 if it is missing or null. It returns false if the value is
+// invalid or has no float64.
+func numberOf(number field[json.Number]) (float64, bool) {
+	if !number.valid {
+		return 0, number.empty()
 	}
-	return json.Unmarshal(body, into)
+	value, err := number.value.Float64()
+	return value, err == nil
 }
 
 // timeOf returns the time of a Unix timestamp. It returns the zero time if the timestamp is missing or
 // out of range.
-func timeOf(seconds int64) time.Time {
-	if seconds <= 0 || seconds > maxTime {
+func timeOf(seconds field[json.Number]) time.Time {
+	value, ok := numberOf(seconds)
+	if !ok || value < 1 || value >= maxTime+1 {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0).UTC()
+	return time.Unix(int64(value), 0).UTC()
 }

@@ -94,7 +94,6 @@ func TestClient_InvalidResponses(t *testing.T) {
 		"null":                  respondJSON(200, "null"),
 		"a list":                respondJSON(200, "[]"),
 		"truncated":             respondJSON(200, batchJSON[:40]),
-		"followed by garbage":   respondJSON(200, batchJSON+"}"),
 		"no ID":                 respondJSON(200, `{"status":"completed","file_counts":{}}`),
 		"empty ID":              respondJSON(200, strings.ReplaceAll(batchJSON, testBatch, "")),
 		"null ID":               respondJSON(200, strings.ReplaceAll(batchJSON, `"`+testBatch+`"`, "null")),
@@ -158,6 +157,16 @@ func TestCreate_KeepsIDOfInvalidResponse(t *testing.T) {
 		"strange types":   `{"id":"` + testBatch + `","created_at":{},"status":[],"file_counts":7,"vector_store_id":null}`,
 		"negative counts": `{"id":"` + testBatch + `","created_at":-5,"status":"completed","file_counts":{"total":-1}}`,
 		"text/plain":      batchJSON,
+		"trailing text":   batchJSON[:len(batchJSON)-1] + "} and more",
+		"a second object": `{"id":"` + testBatch + `"}{"id":"vsfb_other"}`,
+		"a second status": `{"id":"` + testBatch + `","status":"completed","status":"failed","file_counts":{}}`,
+		"other case":      `{"id":"` + testBatch + `","ID":"vsfb_other","Status":"completed","file_counts":{}}`,
+		"key in status":   `{"id":"` + testBatch + `","status":"` + testKey + `","file_counts":{}}`,
+		"many fields":     `{"id":"` + testBatch + `"` + strings.Repeat(`,"a":0`, maxObjectTokens) + `}`,
+		"deep":            `{"id":"` + testBatch + `","a":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`,
+		"a long string":   `{"id":"` + testBatch + `","a":"` + strings.Repeat("a", maxTokenBytes) + `"}`,
+		"too many bytes":  `{"id":"` + testBatch + `","a":[` + strings.Repeat(" ", maxObjectBytes) + `]}`,
+		"later than time": `{"id":"` + testBatch + `","created_at":1e400,"status":"completed"}`,
 		"a later year":    `{"id":"` + testBatch + `","created_at":1e18,"status":"","file_counts":{}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -342,31 +351,47 @@ func TestClient_CanceledContext(t *testing.T) {
 	}
 }
 
-func TestClient_LongResponses(t *testing.T) {
-	const length = 64 << 20 // far more than the limit and the socket buffers
-	for _, status := range []int{200, 500} {
-		written := make(chan int, 1)
-		client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			total, chunk := 0, []byte(strings.Repeat("a", 1<<16))
-			for n, err := 0, error(nil); err == nil && total < length; total += n {
-				n, err = w.Write(chunk)
+func TestClient_EndlessResponses(t *testing.T) {
+	const length = 64 << 20 // far more than the limits and the socket buffers
+	for name, test := range map[string]struct {
+		begin, chunk, message string
+	}{
+		"text":    {"", "a", "it is not a JSON object"},
+		"space":   {"", " ", "longer than"},
+		"string":  {`{"a":"`, "a", "longer than 65536 bytes"},
+		"number":  {`{"a":`, "1", "longer than 65536 bytes"},
+		"fields":  {`{"a":0`, `,"a":0`, "too many values"},
+		"arrays":  {`{"a":`, "[", "nested too deeply"},
+		"objects": {`{"a":`, `{"":`, "nested too deeply"},
+		"list":    {`{"data":[0`, ",0", "returned an invalid response"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, status := range []int{200, 500} {
+				written := make(chan int, 1)
+				client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, test.begin)
+					total, chunk := 0, []byte(strings.Repeat(test.chunk, 1<<14))
+					for n, err := 0, error(nil); err == nil && total < length; total += n {
+						n, err = w.Write(chunk)
+					}
+					written <- total
+				}, Options{MaxResponseBytes: 1 << 20})
+				for name, call := range calls {
+					failure := classified(t, call(t.Context(), client))
+					if failure.Kind != ambiguous(name) || failure.StatusCode != status {
+						t.Errorf("%s, %d: %v: %v, want %v", name, status, failure.Kind, failure, ambiguous(name))
+					}
+					if status == 200 && !strings.Contains(failure.Message, test.message) {
+						t.Errorf("%s: message %q, want %q in it", name, failure.Message, test.message)
+					}
+					if got := <-written; got >= length {
+						t.Errorf("%s, %d: the client read all %d bytes", name, status, got)
+					}
+				}
 			}
-			written <- total
-		}, Options{MaxResponseBytes: 1 << 20})
-		for name, call := range calls {
-			failure := classified(t, call(t.Context(), client))
-			if failure.Kind != ambiguous(name) || failure.StatusCode != status {
-				t.Errorf("%s, %d: %v: %v, want %v", name, status, failure.Kind, failure, ambiguous(name))
-			}
-			if status == 200 && !strings.Contains(failure.Message, "longer than 1048576 bytes") {
-				t.Errorf("%s: message %q, want the limit in it", name, failure.Message)
-			}
-			if got := <-written; got >= length {
-				t.Errorf("%s, %d: the client read all %d bytes", name, status, got)
-			}
-		}
+		})
 	}
 }
 
@@ -415,6 +440,8 @@ func TestClient_ErrorMessages(t *testing.T) {
 		"OpenAI's":         {"application/json", `{"error":{"message":"m","code":"c","type":"t"}}`, "c", "m"},
 		"no code":          {"application/json", `{"error":{"message":"m","code":null,"type":"t"}}`, "t", "m"},
 		"number for code":  {"application/json", `{"error":{"message":"m","code":400}}`, "400", "m"},
+		"as text":          {"text/plain", `{"error":{"message":"m","code":"c"}}`, "c", "m"},
+		"upper case":       {"application/json", `{"Error":{"Message":"m"}}`, "", "HOST returned 400 Bad Request"},
 		"no message":       {"application/json", `{"error":{"code":"c"}}`, "c", "HOST returned 400 Bad Request"},
 		"text":             {"application/json", `{"error":"m"}`, "", "m"},
 		"top-level":        {"application/json", `{"message":"m"}`, "", "m"},
@@ -422,18 +449,26 @@ func TestClient_ErrorMessages(t *testing.T) {
 		"odd detail":       {"application/json", `{"detail":[{"loc":["body"]}]}`, "", "HOST returned 400 Bad Request"},
 		"null":             {"application/json", `{"error":null}`, "", "HOST returned 400 Bad Request"},
 		"no JSON":          {"application/json", `{"error":`, "", "HOST returned 400 Bad Request"},
-		"plain text":       {"text/plain; charset=utf-8", "no healthy upstream\n", "", "no healthy upstream"},
+		"more than JSON":   {"application/json", `{"error":{"message":"m"}} x`, "", "HOST returned 400 Bad Request"},
+		"a list":           {"application/json", `[{"error":{"message":"m"}}]`, "", "HOST returned 400 Bad Request"},
 		"HTML":             {"text/html", "\n<html><body>Bad gateway</body></html>", "", "HOST returned 400 Bad Request with an HTML page"},
 		"empty":            {"text/plain", "", "", "HOST returned 400 Bad Request"},
 		"bytes":            {"application/octet-stream", "\x00\xff", "", "HOST returned 400 Bad Request"},
-		"control":          {"application/json", `{"error":{"message":"a\u0000\u001b[31m\nb\u202ec\u2028d"}}`, "", "a [31m b c d"},
-		"invalid UTF-8":    {"text/plain", "a\xffb", "", "a\uFFFDb"},
-		"too long":         {"text/plain", strings.Repeat("ä", 3000), "", strings.Repeat("ä", maxMessage-1) + "…"},
-		"a key":            {"text/plain", "key " + testKey + " is bad", "", "key [redacted] is bad"},
-		"a masked key":     {"text/plain", "Incorrect API key provided: sk-proj-****abcd. See", "", "Incorrect API key provided: [redacted]. See"},
-		"a header":         {"text/plain", "got Authorization: Bearer eyJhbGciOi.J9-x", "", "got Authorization: [redacted]"},
-		"words like a key": {"text/plain", "a task-list and a risk-based disk-usage", "", "a task-list and a risk-based disk-usage"},
-		"a key at the cut": {"text/plain", strings.Repeat("a ", 508) + testKey, "", strings.Repeat("a ", 508) + "[redact…"},
+		"control":          {"application/json", quote("a\u0000\u001b[31m\nb\u202ec\u2028d"), "", "a [31m b c d"},
+		"invalid UTF-8":    {"application/json", quote("a\xffb"), "", "a\uFFFDb"},
+		"spaces only":      {"application/json", quote(" \t\u200b"), "", "HOST returned 400 Bad Request"},
+		"longest":          {"application/json", quote(strings.Repeat("ä", maxMessage)), "", strings.Repeat("ä", maxMessage)},
+		"too long":         {"application/json", quote(strings.Repeat("ä", maxMessage+1)), "", strings.Repeat("ä", maxMessage-1) + "…"},
+		"one long word":    {"application/json", quote(strings.Repeat("ä", 25000)), "", strings.Repeat("ä", maxMessage-1) + "…"},
+		"too long a body":  {"application/json", quote(strings.Repeat("a", maxErrorBytes)), "", "HOST returned 400 Bad Request"},
+		"a key":            {"application/json", quote("key " + testKey + " is bad"), "", "key [redacted] is bad"},
+		"a masked key":     {"application/json", quote("Incorrect API key provided: sk-proj-****abcd. See"), "", "Incorrect API key provided: [redacted]. See"},
+		"a header":         {"application/json", quote("got Authorization: Bearer eyJhbGciOi.J9-x"), "", "got Authorization: [redacted]"},
+		"words like a key": {"application/json", quote("a task-list and a risk-based disk-usage"), "", "a task-list and a risk-based disk-usage"},
+		"a key at the cut": {"application/json", quote(strings.Repeat("a ", 508) + testKey), "", strings.Repeat("a ", 508) + "[redact…"},
+		"a key behind space": {
+			"application/json", quote("a" + strings.Repeat(" ", maxSanitized-20) + testKey), "", "a [redacted]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := serve(t, respond(400, test.contentType, test.body), Options{})
@@ -445,6 +480,91 @@ func TestClient_ErrorMessages(t *testing.T) {
 			}
 			if utf8.RuneCountInString(failure.Message) > maxMessage || !utf8.ValidString(failure.Message) {
 				t.Errorf("message of %d characters, want valid UTF-8 of at most %d", utf8.RuneCountInString(failure.Message), maxMessage)
+			}
+		})
+	}
+}
+
+// quote returns an error of the API with a message.
+func quote(message string) string {
+	escaped := strings.NewReplacer("\x00", `\u0000`, "\x1b", `\u001b`, "\n", `\n`, "\t", `\t`).Replace(message)
+	return `{"error":{"message":"` + escaped + `"}}`
+}
+
+// TestClient_QuotesOnlyErrorsOfAPIs covers what other services return, which can be confidential, and the
+// errors of compatible servers and gateways.
+func TestClient_QuotesOnlyErrorsOfAPIs(t *testing.T) {
+	for name, test := range map[string]struct {
+		contentType, body, code, message string
+	}{
+		"OGX, not found":         {"application/json", `{"error":{"message":"File f not found in vector store v"}}`, "", "File f not found in vector store v"},
+		"LiteLLM":                {"application/json", `{"error":{"message":"No such model","type":"None","param":"None","code":"401"}}`, "401", "No such model"},
+		"LiteLLM, detail":        {"application/json", `{"detail":{"error":"Authentication Error"}}`, "", "Authentication Error"},
+		"FastAPI":                {"application/json", `{"detail":"Not Found"}`, "", "Not Found"},
+		"FastAPI, invalid":       {"application/json", `{"detail":[{"loc":["body","files"],"msg":"field required","type":"missing"},{"msg":"other"}]}`, "", "field required"},
+		"Ollama":                 {"application/json; charset=utf-8", `{"error":"model not found"}`, "", "model not found"},
+		"Azure OpenAI":           {"application/json", `{"error":{"code":"quotaExceeded","message":"Too many files"}}`, "quotaExceeded", "Too many files"},
+		"Azure API Management":   {"application/json", `{"statusCode":401,"message":"Access denied due to invalid subscription key"}`, "", "Access denied due to invalid subscription key"},
+		"Kong":                   {"application/json", `{"message":"no Route matched","request_id":"1"}`, "", "no Route matched"},
+		"a problem":              {"application/problem+json", `{"type":"about:blank","detail":"no such path"}`, "", "no such path"},
+		"text before a message":  {"application/json", `{"message":"second","error":"first"}`, "", "first"},
+		"message before detail":  {"application/json", `{"detail":"second","message":"first"}`, "", "first"},
+		"object before all":      {"application/json", `{"message":"second","error":{"message":"first"}}`, "", "first"},
+		"message of a number":    {"application/json", `{"error":{"message":5}}`, "", "5"},
+		"plain text":             {"text/plain", "no healthy upstream", "", ""},
+		"a banner":               {"text/plain", "SSH-2.0-OpenSSH_9.6", "", ""},
+		"other JSON":             {"application/json", `{"AccessKeyId":"AKIA","SecretAccessKey":"hunter2"}`, "", ""},
+		"a JSON string":          {"application/json", `"hunter2"`, "", ""},
+		"a list":                 {"application/json", `["hunter2",{"message":"hunter2"}]`, "", ""},
+		"message, as text":       {"text/plain", `{"message":"hunter2"}`, "", ""},
+		"detail, no type":        {"", `{"detail":"hunter2"}`, "", ""},
+		"error text, as text":    {"text/plain", `{"error":"hunter2"}`, "", ""},
+		"a nested message":       {"application/json", `{"data":{"message":"hunter2"}}`, "", ""},
+		"XML":                    {"application/xml", `<error><message>hunter2</message></error>`, "", " with an HTML page"},
+		"other fields of errors": {"application/json", `{"error":{"stack":"hunter2"}}`, "", ""},
+		"a deep error":           {"application/json", `{"error":[[["hunter2"]]],"detail":` + strings.Repeat("[", 50) + strings.Repeat("]", 50) + `}`, "", ""},
+		"many values":            {"application/json", `{"error":{"message":"m"},"a":[0` + strings.Repeat(",0", maxErrorTokens) + `]}`, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, _ := serve(t, respond(403, test.contentType, test.body), Options{})
+			failure := classified(t, calls["retrieve"](t.Context(), client))
+			want := test.message
+			if want == "" || strings.HasPrefix(want, " ") {
+				want = client.host + " returned 403 Forbidden" + want
+			}
+			if failure.Message != want || failure.Code != test.code {
+				t.Errorf("message %q, code %q; want %q, %q", failure.Message, failure.Code, want, test.code)
+			}
+		})
+	}
+}
+
+// TestClient_QuotesNoForeignProtocol uses servers that are no HTTP servers.
+func TestClient_QuotesNoForeignProtocol(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a banner":        "SSH-2.0-hunter2\r\n",
+		"a line":          "hunter2 is hunter2\r\n\r\n",
+		"a status":        "HTTP/1.1 hunter2\r\n\r\n",
+		"a header":        "HTTP/1.1 200 OK\r\nhunter2\r\n\r\n",
+		"a space":         "HTTP/1.1 200 OK\r\n hunter2: a\r\n\r\n",
+		"a length":        "HTTP/1.1 200 OK\r\nContent-Length: hunter2\r\n\r\n",
+		"an encoding":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n",
+		"a chunk":         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhunter2\r\n",
+		"another content": "HTTP/1.1 200 OK\r\nContent-Encoding: hunter2\r\nContent-Length: 2\r\n\r\n{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				connection, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(connection, answer)
+				_ = connection.Close()
+			}, Options{})
+			failure := classified(t, calls["retrieve"](t.Context(), client))
+			if failure.Kind != upstream.Transient || strings.Contains(failure.Message, "hunter2") || !strings.Contains(failure.Message, client.host) {
+				t.Errorf("%v: %s", failure.Kind, failure.Message)
 			}
 		})
 	}

@@ -12,12 +12,10 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 
-	"github.com/openai/openai-go/v3/option"
-
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// maxErrorBytes is the maximum number of bytes that are read from the body of an error response.
+// maxErrorBytes is the maximum size of the body of an error response, after decompression.
 const maxErrorBytes = 64 << 10
 
 var (
@@ -26,11 +24,15 @@ var (
 )
 
 // exchange is a request and its response. It records whether the request may have been sent, which
-// determines the outcome of a failed one, and the complete response, which the SDK does not expose.
+// determines the outcome of a failed one.
 type exchange struct {
 	operation upstream.Operation
 	// notIdempotent is true if the request must not take effect twice.
 	notIdempotent bool
+	// decode decodes the body of a response with a status code of 2xx, within the limits. If it is nil,
+	// the body is ignored.
+	decode func(*scanner) error
+	limits limits
 
 	// Set by the goroutines of the transport.
 	sent    atomic.Bool
@@ -39,24 +41,30 @@ type exchange struct {
 
 	status int // 0 if there is no response
 	header http.Header
-	body   []byte
+	body   body
+	// invalid is the error of a body that was received and cannot be decoded.
+	invalid error
+	// failure is the error in the body of a response with another status code than 2xx.
+	failure apiError
 }
 
-type sendFunc func(ctx context.Context, options ...option.RequestOption) error
+type sendFunc func(request *http.Request) (*http.Response, error)
 
-// do sends a request. If it returns nil, x contains a response with a status code of 2xx. Every error
-// is an *upstream.Error.
-func (c *Client) do(ctx context.Context, x *exchange, send sendFunc) error {
+// call sends a request of the operator.
+func (c *Client) call(ctx context.Context, x *exchange, to target, content []byte) error {
+	return c.do(ctx, x, func(ctx context.Context) error {
+		_, err := x.roundTrip(c.newRequest(ctx, to, content), c.http.Do) //nolint:bodyclose // roundTrip closes it
+		return err
+	})
+}
+
+// do sends a request. If it returns nil, the response has a status code of 2xx, and x.decode has decoded
+// it. Every error is an *upstream.Error.
+func (c *Client) do(ctx context.Context, x *exchange, send func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, done := c.observer(ctx, x.operation)
-	err := send(httptrace.WithClientTrace(ctx, x.clientTrace()),
-		option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-			return x.roundTrip(request, next, c.maxBytes)
-		}),
-		// Get the bytes: the SDK rejects JSON with another content type, and ignores garbage after
-		// it.
-		option.WithResponseBodyInto(&x.body))
+	err := send(httptrace.WithClientTrace(ctx, x.clientTrace()))
 	if err == nil {
 		done(upstream.Outcome{StatusCode: x.status, RequestID: c.requestID(x)})
 		return nil
@@ -70,7 +78,7 @@ func (c *Client) do(ctx context.Context, x *exchange, send sendFunc) error {
 // that is incomplete.
 func outcome(x *exchange, classified *upstream.Error, err error) upstream.Outcome {
 	status := x.status
-	if x.succeeded() {
+	if x.succeeded() && x.invalid == nil {
 		status = 0
 	}
 	return upstream.Outcome{
@@ -100,25 +108,53 @@ func (x *exchange) clientTrace() *httptrace.ClientTrace {
 	}
 }
 
-// roundTrip records the response and limits its body. It returns errStatus for a response that is not a
-// success.
-func (x *exchange) roundTrip(request *http.Request, next option.MiddlewareNext, maxBytes int64) (*http.Response, error) {
+// roundTrip sends a request, and decodes and closes the body of its response. It returns errStatus for
+// a response that is not a success.
+func (x *exchange) roundTrip(request *http.Request, send sendFunc) (*http.Response, error) {
 	if x.notIdempotent {
 		x.sendOnce(request)
 	}
-	response, err := next(request)
+	request.Header.Set("Accept-Encoding", "gzip")
+	response, err := send(request)
 	if err != nil {
 		return nil, err
 	}
+	wire := response.Body
+	defer func() { _ = wire.Close() }()
 	x.status, x.header = response.StatusCode, response.Header
-	if x.succeeded() {
-		response.Body = http.MaxBytesReader(nil, response.Body, maxBytes)
-		return response, nil
+	x.body = body{wire: wire, encoding: response.Header.Get("Content-Encoding")}
+	response.Body = http.NoBody
+	switch {
+	case !x.succeeded():
+		x.readFailure()
+		return nil, errStatus
+	case x.decode == nil:
+		return response, x.ignoreBody()
 	}
-	// The status code is sufficient, so ignore an incomplete body.
-	x.body, _ = io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
-	_ = response.Body.Close()
-	return nil, errStatus
+	x.body.limit = x.limits.bytes
+	if err := x.decode(newScanner(&x.body, x.limits.tokens)); err != nil {
+		if x.body.lost != nil {
+			return nil, x.body.lost
+		}
+		x.invalid = err
+		return nil, err
+	}
+	return response, nil
+}
+
+// readFailure reads the body of an error response, and reads it to its end, so that the connection can
+// be used again. The status code is sufficient, so it ignores an invalid body.
+func (x *exchange) readFailure() {
+	x.body.limit = maxErrorBytes
+	x.failure = decodeFailure(newScanner(&x.body, maxErrorTokens), isJSON(x.header))
+	_, _ = io.Copy(io.Discard, &x.body)
+}
+
+// ignoreBody reads a body to its end, so that the connection can be used again.
+func (x *exchange) ignoreBody() error {
+	x.body.limit = maxErrorBytes
+	_, _ = io.Copy(io.Discard, &x.body)
+	return x.body.lost
 }
 
 // sendOnce prevents the transport from repeating a request over HTTP/2 that is already written, which

@@ -4,6 +4,8 @@
 package openai
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,25 +44,35 @@ func bodies(f *testing.F) {
 	}
 }
 
+// testClient returns a client of a server that does not exist.
+func testClient() *Client {
+	client, err := Dial(upstream.Connection{APIKey: testKey, BaseURL: "https://api.example/v1"}, Options{})
+	if err != nil {
+		panic(err)
+	}
+	return client
+}
+
 // FuzzDecodeBatch verifies that no body causes a panic, is decoded as another object than the requested
 // one, or results in values that Kubernetes cannot store.
 func FuzzDecodeBatch(f *testing.F) {
 	bodies(f)
+	client := testClient()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		created, err := decodeBatch(body, upstream.BatchRef{VectorStoreID: testStore})
+		created, err := client.decodeBatch(scan(body), upstream.BatchRef{VectorStoreID: testStore})
 		if err == nil {
-			if created.ID == testStore || validateObjectID("batch", created.ID) != nil {
+			if created.ID == testStore || validateObjectID("batch", created.ID) != nil || strings.Contains(created.ID, testKey) {
 				t.Errorf("created with the ID %q", created.ID)
 			}
 			checkBatch(t, created)
 		}
-		if read, err := decodeBatch(body, testRef); err == nil {
+		if read, err := client.decodeBatch(scan(body), testRef); err == nil {
 			if read.ID != testBatch {
 				t.Errorf("decoded %q as %q", read.ID, testBatch)
 			}
 			checkBatch(t, read)
 		}
-		if file, err := decodeFile(body, testStore, testFile); err == nil && file.ID != testFile {
+		if file, err := client.decodeFile(scan(body), testStore, testFile); err == nil && file.ID != testFile {
 			t.Errorf("decoded %q as %q", file.ID, testFile)
 		}
 	})
@@ -70,17 +82,19 @@ func FuzzDecodeBatch(f *testing.F) {
 // to users.
 func FuzzResponseMessage(f *testing.F) {
 	bodies(f)
-	client := &Client{host: "api.example", redact: redactor(testKey)}
+	client := testClient()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var texts []string
-		if page, err := decodePage(body); err == nil {
-			for _, file := range page.files {
-				failed := client.failedFile(file)
-				texts = append(texts, failed.Code, failed.Message)
+		if files, err := decodeFiles(client, body); err == nil {
+			for _, file := range files.items {
+				texts = append(texts, file.FileID, file.Code, file.Message)
 			}
 		}
 		for _, status := range []int{302, 400, 429, 500} {
-			failure := client.statusError(&exchange{notIdempotent: true, status: status, body: body})
+			x := &exchange{notIdempotent: true, status: status, header: http.Header{"Content-Type": {"application/json"}}}
+			x.body.wire = bytes.NewReader(body)
+			x.readFailure()
+			failure := client.statusError(x)
 			if failure.Message == "" {
 				t.Errorf("%d: no message", status)
 			}
@@ -107,4 +121,24 @@ func checkBatch(t *testing.T, batch upstream.Batch) {
 	if batch.CreatedAt.Year() > 9999 {
 		t.Errorf("created in the year %d", batch.CreatedAt.Year())
 	}
+}
+
+// scan returns a scanner of a body with the limits of an object.
+func scan(body []byte) *scanner { return newScanner(bytes.NewReader(body), maxObjectTokens) }
+
+func decodeFiles(client *Client, body []byte) (pageOf[listedFile], error) {
+	return decodeFilesFrom(client, newScanner(bytes.NewReader(body), filesPerPage*tokensPerItem))
+}
+
+func decodeFilesFrom(client *Client, s *scanner) (pageOf[listedFile], error) {
+	return decodePage(s, filesPerPage, func(first json.Token) (listedFile, error) { return client.decodeListedFile(s, first) })
+}
+
+// FuzzDecodeMemory verifies that no body takes more memory than its limits permit, compressed or not.
+func FuzzDecodeMemory(f *testing.F) {
+	for _, body := range hostileBodies {
+		f.Add(body.compressed(f, 1<<16), "gzip")
+		f.Add([]byte(body.begin+strings.Repeat(body.part, 1+10_000/len(body.part))+body.end), "")
+	}
+	f.Fuzz(expectBoundedGarbage)
 }

@@ -81,10 +81,14 @@ func listen(t *testing.T, handle http.HandlerFunc, run func(*httptest.Server)) *
 
 func start(s *httptest.Server) { s.Start() }
 
-// dial returns a client for a connection. It permits http:// endpoints.
+// dial returns a client for a connection. It permits http:// endpoints, and all addresses unless the
+// options have some.
 func dial(t *testing.T, connection upstream.Connection, options Options) *Client {
 	t.Helper()
 	options.Endpoints.AllowInsecure = true
+	if options.Addresses.Allowed == nil {
+		options.Addresses = upstream.AnyAddress()
+	}
 	if connection.APIKey == "" {
 		connection.APIKey = testKey
 	}

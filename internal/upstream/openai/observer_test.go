@@ -84,6 +84,8 @@ func TestObserver_Failures(t *testing.T) {
 	}{
 		"an error":          {respondJSON(500, `{"error":{"message":"it broke with `+testKey+`"}}`, "X-Request-Id", "req_1"), false, upstream.Outcome{StatusCode: 500, RequestID: "req_1"}, "it broke"},
 		"too many requests": {respondJSON(429, `{}`, "X-Request-Id", "req_2"), false, upstream.Outcome{StatusCode: 429, RequestID: "req_2"}, "429"},
+		"another object":    {respondJSON(200, fileJSON, "X-Request-Id", "req_3"), false, upstream.Outcome{StatusCode: 200, RequestID: "req_3"}, "not that of the requested batch"},
+		"half a response":   {respondJSON(200, batchJSON[:40], "Content-Length", "400"), false, upstream.Outcome{}, "was lost"},
 		"no response":       {dropConnection, false, upstream.Outcome{}, "was lost"},
 		"a late response":   {hang, false, upstream.Outcome{}, "in time"},
 		"a canceled call":   {hang, true, upstream.Outcome{Canceled: true}, "canceled"},

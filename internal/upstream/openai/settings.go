@@ -5,6 +5,7 @@ package openai
 
 import (
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
+
+// maxCredential is the maximum length of a key, an organization or a project, in bytes.
+const maxCredential = 4096
 
 // settings are a validated Connection.
 type settings struct {
@@ -37,6 +41,9 @@ func validate(connection upstream.Connection, options Options) (settings, error)
 	for _, value := range []struct{ name, text string }{
 		{"OPENAI_API_KEY", s.key}, {"OPENAI_ORG_ID", s.organization}, {"OPENAI_PROJECT_ID", s.project},
 	} {
+		if len(value.text) > maxCredential {
+			return settings{}, unauthorized(fmt.Sprintf("%s is longer than %d bytes", value.name, maxCredential))
+		}
 		if strings.ContainsFunc(value.text, invalidInHeader) {
 			return settings{}, unauthorized(value.name + " contains a space, a line break or another character that is not allowed in a header")
 		}
@@ -47,6 +54,9 @@ func validate(connection upstream.Connection, options Options) (settings, error)
 	}
 	if err := options.Endpoints.Check(baseURL); err != nil {
 		return settings{}, unauthorized(err.Error())
+	}
+	if !strings.HasSuffix(baseURL, "/") {
+		baseURL += "/" // so that the paths of requests are relative to the whole of it
 	}
 	var err error
 	if s.baseURL, err = url.Parse(baseURL); err != nil {
@@ -74,12 +84,29 @@ func rootCAs(connectionBundle, operatorBundle string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (s settings) requestOptions(transport http.RoundTripper, userAgent string) []option.RequestOption {
+// header returns the header of the requests of the operator.
+func (s settings) header(userAgent string) http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/json")
+	header.Set("Authorization", "Bearer "+s.key)
+	header.Set("OpenAI-Beta", "assistants=v2")
+	for name, value := range map[string]string{
+		"OpenAI-Organization": s.organization, "OpenAI-Project": s.project, "User-Agent": userAgent,
+	} {
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	return header
+}
+
+// uploadOptions returns the options of the SDK for the requests of the plugin.
+func (s settings) uploadOptions(client *http.Client, userAgent string) []option.RequestOption {
 	options := []option.RequestOption{
 		option.WithBaseURL(s.baseURL.String()),
 		option.WithAPIKey(s.key),
-		option.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: checkRedirect}),
-		// The work queue retries. The SDK would retry even a create request.
+		option.WithHTTPClient(client),
+		// The SDK would retry even an upload.
 		option.WithMaxRetries(0),
 	}
 	if s.organization != "" {

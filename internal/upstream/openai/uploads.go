@@ -6,6 +6,7 @@ package openai
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,6 @@ import (
 
 	sdk "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/pagination"
 	"github.com/openai/openai-go/v3/packages/param"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -29,6 +29,10 @@ const (
 	uploadsPerPage = 1000
 	// maxUploadPages limits the pages that are read from a server that never returns the last one.
 	maxUploadPages = 1000
+	// maxFileName is the maximum length of a name, in bytes. It permits the path that some servers keep.
+	maxFileName = 4096
+	// maxFileSize is the maximum size of a file in a response, which a float64 represents exactly.
+	maxFileSize = 1 << 53
 )
 
 var _ upstream.Uploader = (*Client)(nil)
@@ -41,7 +45,7 @@ func (c *Client) Upload(ctx context.Context, request upstream.UploadRequest) (up
 		return upstream.UploadedFile{}, c.rejected(err)
 	}
 	x := &exchange{notIdempotent: true}
-	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
+	return c.callUpload(ctx, x, "", func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.uploads.New(ctx, sdk.FileNewParams{}, append(options,
 			option.WithRequestBody(body.contentType, body.content),
 			option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
@@ -51,14 +55,33 @@ func (c *Client) Upload(ctx context.Context, request upstream.UploadRequest) (up
 			}))...)
 		return err
 	})
+}
+
+// callUpload sends a request whose response is an uploaded file: the one with the given ID, or a new
+// one. The options that it passes to send decode the response.
+func (c *Client) callUpload(ctx context.Context, x *exchange, fileID string, send func(context.Context, ...option.RequestOption) error) (upstream.UploadedFile, error) {
+	var file upstream.UploadedFile
+	x.limits = c.objectLimits()
+	x.decode = func(s *scanner) (err error) {
+		file, err = c.decodeUpload(s, fileID)
+		return err
+	}
+	err := c.do(ctx, x, func(ctx context.Context) error { return send(ctx, x.options()...) })
 	if err != nil {
 		return upstream.UploadedFile{}, err
 	}
-	file, err := decodeUpload(x.body, "")
-	if err != nil {
-		return upstream.UploadedFile{}, c.invalidResponse(x, err)
-	}
 	return file, nil
+}
+
+// options returns options of the SDK that decode the response in its place. The SDK gets a response
+// without a body.
+func (x *exchange) options() []option.RequestOption {
+	return []option.RequestOption{
+		option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+			return x.roundTrip(request, sendFunc(next))
+		}),
+		option.WithResponseBodyInto(new([]byte)),
+	}
 }
 
 // form is the multipart body of an upload.
@@ -97,22 +120,22 @@ func (c *Client) Uploads(ctx context.Context, since time.Time) ([]upstream.Uploa
 		Limit:   param.NewOpt[int64](uploadsPerPage),
 	}
 	for range maxUploadPages {
-		page, last, err := c.uploadPage(ctx, query)
+		page, err := c.uploadPage(ctx, query)
 		if err != nil {
 			return nil, err
 		}
 		before := len(files)
-		for _, file := range page {
+		for _, file := range page.items {
 			if !seen[file.ID] {
 				seen[file.ID] = true
 				files = append(files, file)
 			}
 		}
 		// A server that ignores the cursor returns a page without new files.
-		if last || len(files) == before || olderThan(page, since) {
+		if page.last || len(files) == before || olderThan(page.items, since) {
 			return files, nil
 		}
-		query.After = param.NewOpt(page[len(page)-1].ID)
+		query.After = param.NewOpt(page.items[len(page.items)-1].ID)
 	}
 	return nil, c.rejected(fmt.Errorf("the list of uploaded files has more than %d pages", maxUploadPages))
 }
@@ -124,20 +147,20 @@ func olderThan(page []upstream.UploadedFile, since time.Time) bool {
 	return newest.After(oldest) && oldest.Before(since)
 }
 
-func (c *Client) uploadPage(ctx context.Context, query sdk.FileListParams) ([]upstream.UploadedFile, bool, error) {
-	x := &exchange{}
-	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.uploads.List(ctx, query, options...)
+func (c *Client) uploadPage(ctx context.Context, query sdk.FileListParams) (pageOf[upstream.UploadedFile], error) {
+	var result pageOf[upstream.UploadedFile]
+	x := &exchange{limits: c.listLimits(uploadsPerPage)}
+	x.decode = func(s *scanner) (err error) {
+		result, err = decodePage(s, uploadsPerPage, func(first json.Token) (upstream.UploadedFile, error) {
+			return c.decodeUploadFrom(s, first)
+		})
+		return err
+	}
+	err := c.do(ctx, x, func(ctx context.Context) error {
+		_, err := c.uploads.List(ctx, query, x.options()...)
 		return err
 	})
-	if err != nil {
-		return nil, false, err
-	}
-	files, last, err := decodeUploadPage(x.body)
-	if err != nil {
-		return nil, false, c.invalidResponse(x, err)
-	}
-	return files, last, nil
+	return result, err
 }
 
 // UploadedFile implements upstream.Uploader.
@@ -145,54 +168,62 @@ func (c *Client) UploadedFile(ctx context.Context, fileID string) (upstream.Uplo
 	if err := validateObjectID("file", fileID); err != nil {
 		return upstream.UploadedFile{}, c.rejected(err)
 	}
-	x := &exchange{}
-	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
+	return c.callUpload(ctx, &exchange{}, fileID, func(ctx context.Context, options ...option.RequestOption) error {
 		_, err := c.uploads.Get(ctx, fileID, options...)
 		return err
 	})
-	if err != nil {
-		return upstream.UploadedFile{}, err
+}
+
+// uploadResponse is an uploaded file in a response.
+type uploadResponse struct {
+	id, name        field[string]
+	size, createdAt field[json.Number]
+}
+
+func (r *uploadResponse) field(s *scanner, name string) error {
+	switch name {
+	case "id":
+		return r.id.read(s)
+	case "filename":
+		return r.name.read(s)
+	case "bytes":
+		return r.size.read(s)
+	case "created_at":
+		return r.createdAt.read(s)
 	}
-	file, err := decodeUpload(x.body, fileID)
-	if err != nil {
-		return upstream.UploadedFile{}, c.invalidResponse(x, err)
-	}
-	return file, nil
+	return s.skipValue()
 }
 
 // decodeUpload decodes an uploaded file. If fileID is empty, it accepts any ID, as for a new file.
-func decodeUpload(body []byte, fileID string) (upstream.UploadedFile, error) {
-	var response sdk.FileObject
-	if err := decode(body, &response); err != nil {
+func (c *Client) decodeUpload(s *scanner, fileID string) (upstream.UploadedFile, error) {
+	var response uploadResponse
+	if err := s.document(func(name string) error { return response.field(s, name) }); err != nil {
 		return upstream.UploadedFile{}, err
 	}
-	if fileID != "" && response.ID != fileID {
+	if fileID != "" && response.id.value != fileID {
 		return upstream.UploadedFile{}, errors.New("its ID is not that of the requested file")
 	}
-	if err := validateObjectID("file", response.ID); err != nil {
+	return c.uploadOf(response)
+}
+
+// decodeUploadFrom decodes an uploaded file in a list.
+func (c *Client) decodeUploadFrom(s *scanner, first json.Token) (upstream.UploadedFile, error) {
+	var response uploadResponse
+	if _, err := s.objectFrom(first, func(name string) error { return response.field(s, name) }); err != nil {
 		return upstream.UploadedFile{}, err
 	}
-	return uploadOf(response), nil
+	return c.uploadOf(response)
 }
 
-func decodeUploadPage(body []byte) (files []upstream.UploadedFile, last bool, err error) {
-	var response pagination.CursorPage[sdk.FileObject]
-	if err := decode(body, &response); err != nil {
-		return nil, false, err
+func (c *Client) uploadOf(response uploadResponse) (upstream.UploadedFile, error) {
+	if err := c.validateNewID("file", response.id.value); err != nil {
+		return upstream.UploadedFile{}, err
 	}
-	if !response.JSON.Data.Valid() && response.JSON.Data.Raw() != "null" {
-		return nil, false, errors.New("it contains no list of files")
+	if len(response.name.value) > maxFileName {
+		return upstream.UploadedFile{}, fmt.Errorf("it contains a file name of more than %d bytes", maxFileName)
 	}
-	for _, file := range response.Data {
-		if err := validateObjectID("file", file.ID); err != nil {
-			return nil, false, err
-		}
-		files = append(files, uploadOf(file))
-	}
-	finished := response.JSON.HasMore.Valid() && !response.HasMore
-	return files, finished || len(files) == 0, nil
-}
-
-func uploadOf(file sdk.FileObject) upstream.UploadedFile {
-	return upstream.UploadedFile{ID: file.ID, Name: file.Filename, Size: file.Bytes, CreatedAt: timeOf(file.CreatedAt)}
+	size, _ := numberOf(response.size)
+	return upstream.UploadedFile{
+		ID: response.id.value, Name: response.name.value, Size: int64(min(max(size, 0), maxFileSize)), CreatedAt: timeOf(response.createdAt),
+	}, nil
 }

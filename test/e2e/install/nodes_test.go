@@ -179,7 +179,8 @@ func (n *nodes) startReplica(ctx context.Context, d *appsv1.Deployment) (*replic
 	if !slices.Contains(args, "--metrics-bind-address=0") {
 		args = append(args, "--metrics-bind-address="+metrics)
 	}
-	args = append(args, "--kubeconfig="+kubeconfig, "--health-probe-bind-address="+r.probes, "--leader-election-namespace="+pod.Namespace)
+	// The emulators are on this machine.
+	args = append(args, framework.AllowLoopback, "--kubeconfig="+kubeconfig, "--health-probe-bind-address="+r.probes, "--leader-election-namespace="+pod.Namespace)
 	r.process, err = framework.Run(framework.Command{
 		Name: pod.Name, Path: filepath.Join(programs, "manager"), Args: args, Log: filepath.Join(folder, "log"), Env: n.environment(container.Env, translate),
 	})

@@ -136,6 +136,7 @@ requestTimeoutSeconds: 60
 extraArgs: [--concurrency=64]
 extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "https://otel.example:4317"}]
 allowedEndpoints: [api.openai.com, "*.openai.azure.com", "llm.example:8443"]
+allowedAddresses: [127.0.0.1, "fe80::/10"]
 allowInsecureEndpoints: true
 extraCAs:
 - configMap: {name: corporate-ca, key: ca.crt}

@@ -39,6 +39,9 @@ func TestValues_Rejected(t *testing.T) {
 		"an endpoint with a scheme":    {`allowedEndpoints: ["https://api.openai.com"]`, "/allowedEndpoints/0"},
 		"an endpoint with a path":      {"allowedEndpoints: [api.openai.com/v1]", "/allowedEndpoints/0"},
 		"any endpoint as a star":       {`allowedEndpoints: ["*"]`, "/allowedEndpoints/0"},
+		"an address that is a name":    {"allowedAddresses: [localhost]", "/allowedAddresses/0"},
+		"an address with a port":       {`allowedAddresses: ["127.0.0.1:80"]`, "/allowedAddresses/0"},
+		"a prefix that is too long":    {"allowedAddresses: [10.0.0.0/33]", "/allowedAddresses/0"},
 		"an unknown level":             {"logLevel: loud", "/logLevel"},
 		"a level that logs Secrets":    {"logLevel: 6", "/logLevel"},
 		"no time for a request":        {"requestTimeoutSeconds: 0", "/requestTimeoutSeconds"},
@@ -152,7 +155,7 @@ func TestValues_Container(t *testing.T) {
 		"imagePullPolicy": "Always",
 		"args": []any{
 			"--leader-elect", "--watch-namespaces=team-a,team-b", "--allowed-endpoints=api.openai.com,*.openai.azure.com,llm.example:8443",
-			"--extra-ca-dir=/etc/vector-store-operator/ca", "--allow-insecure-endpoints", "--request-timeout=60s", "--zap-log-level=debug",
+			"--allowed-addresses=127.0.0.1,fe80::/10", "--extra-ca-dir=/etc/vector-store-operator/ca", "--allow-insecure-endpoints", "--request-timeout=60s", "--zap-log-level=debug",
 			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--concurrency=64",
 		},
 		"env": []any{

@@ -60,7 +60,10 @@ func start(ctx context.Context, env *framework.Env) error {
 	}
 	// An SDK reads these variables. The manager must not.
 	environment := []string{"OPENAI_API_KEY=" + environmentKey, "OPENAI_BASE_URL=http://127.0.0.1:9/v1"}
-	if manager, err = env.StartManager(framework.ManagerOptions{Kubeconfig: managerKubeconfig, Env: environment}); err != nil {
+	if manager, err = env.StartManager(framework.ManagerOptions{
+		// The highest level that the manager accepts, so that findKeys sees all that it can log.
+		Kubeconfig: managerKubeconfig, Env: environment, Flags: []string{"--zap-log-level=5"},
+	}); err != nil {
 		return err
 	}
 	return manager.WaitUntilReady(ctx)

@@ -51,7 +51,7 @@ func TestManager_Help(t *testing.T) {
 		}
 	}
 	want := []string{
-		"allow-insecure-endpoints", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
+		"allow-insecure-endpoints", "allowed-addresses", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
 		"files-per-minute", "finalize-timeout", "health-probe-bind-address", "leader-elect", "leader-election-namespace",
 		"metrics-bind-address", "metrics-cert-dir", "metrics-secure", "poll-interval-max",
 		"poll-interval-min", "pprof-bind-address", "rate-limit-window", "request-timeout", "requests-per-second", "watch-label-selector",
@@ -77,6 +77,8 @@ func TestManager_RejectsFlags(t *testing.T) {
 		{[]string{"--finalize-timeout=-1s"}, "--finalize-timeout is -1s"},
 		{[]string{"--allowed-endpoints=https://api.openai.com/v1"}, "--allowed-endpoints: "},
 		{[]string{"--allowed-endpoints=good.example,*"}, "--allowed-endpoints: "},
+		{[]string{"--allowed-addresses=localhost"}, "--allowed-addresses: allowed address \"localhost\""},
+		{[]string{"--allowed-addresses=127.0.0.1,10.0.0.0/33"}, "--allowed-addresses: "},
 		{[]string{"--leader-elect=perhaps"}, `invalid boolean value "perhaps" for -leader-elect`},
 		{[]string{"--metrics-secure=maybe"}, `invalid boolean value "maybe" for -metrics-secure`},
 		{[]string{"--zap-log-level=loud"}, "-zap-log-level"},
