@@ -32,6 +32,9 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	managerOptions := managerOptions(o)
 	objects := newObjects(&managerOptions)
 	mgr, err := ctrl.NewManager(restConfig, managerOptions)
+	if lacksCRD(err) {
+		return nil, fmt.Errorf("creating the manager: %w: %w", errNoCRD, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("creating the manager: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
@@ -39,8 +40,18 @@ type objects struct {
 // errNoCRD is why a replica without the CRD is not ready.
 var errNoCRD = errors.New("the CustomResourceDefinition vectorstorefilebatches.vector-store-operator.dev is not installed")
 
-// crdRetryPeriod is how often a replica without the CRD tries to list the objects.
-const crdRetryPeriod = 2 * time.Second
+// lacksCRD reports whether an error means that the API server does not serve the CRD. For a moment after
+// it was deleted, the API server still announces its group, with nothing in it.
+func lacksCRD(err error) bool {
+	if discovery, found := errors.AsType[*apiutil.ErrResourceDiscoveryFailed](err); found {
+		_, lacking := (*discovery)[v1alpha1.GroupVersion]
+		return lacking
+	}
+	return meta.IsNoMatchError(err)
+}
+
+// retryPeriod is how often a replica tries to begin to list the objects.
+const retryPeriod = 2 * time.Second
 
 // newObjects returns the objects of a manager that is going to be created, and sets what they need in
 // its options.
@@ -73,9 +84,9 @@ func (w *objects) addTo(mgr ctrl.Manager) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (w *objects) NeedLeaderElection() bool { return false }
 
-// Start starts to list and watch the objects, as soon as the CRD is installed.
+// Start starts to list and watch the objects.
 func (w *objects) Start(ctx context.Context) error {
-	_ = wait.PollUntilContextCancel(ctx, crdRetryPeriod, true, func(ctx context.Context) (bool, error) {
+	_ = wait.PollUntilContextCancel(ctx, retryPeriod, true, func(ctx context.Context) (bool, error) {
 		_, err := w.informer(ctx)
 		return err == nil, nil // the readiness check reports the error
 	})
@@ -85,7 +96,7 @@ func (w *objects) Start(ctx context.Context) error {
 
 func (w *objects) informer(ctx context.Context) (cache.Informer, error) {
 	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VectorStoreFileBatch{}, cache.BlockUntilSynced(false))
-	if meta.IsNoMatchError(err) {
+	if lacksCRD(err) {
 		return nil, errNoCRD
 	}
 	if err != nil {
