@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -49,8 +50,11 @@ type cluster struct {
 	queued map[types.NamespacedName]bool
 	// during is called in the middle of each call of the OpenAI API, and before each write.
 	during func()
-	// patch replaces the patches of the reconciler, if it is set.
+	// get and patch replace the reads and the patches of the reconciler, if they are set.
+	get   func(context.Context) error
 	patch func() error
+	// deletes are the options of the deletions by the reconciler.
+	deletes []client.DeleteOptions
 }
 
 // newCluster returns a cluster with credentials, and the reconciler of its objects.
@@ -73,6 +77,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	c.Reconciler = New(Options{
 		Client: interceptor.NewClient(c.server, interceptor.Funcs{
 			Get:              c.getCached,
+			Delete:           c.deleteObject,
 			Patch:            c.patchObject,
 			SubResourcePatch: c.patchStatus,
 		}),
@@ -83,7 +88,16 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	return c
 }
 
-func (c *cluster) getCached(_ context.Context, _ client.WithWatch, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+func (c *cluster) deleteObject(ctx context.Context, server client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+	c.interfere()
+	c.deletes = append(c.deletes, *(&client.DeleteOptions{}).ApplyOptions(options))
+	return server.Delete(ctx, object, options...)
+}
+
+func (c *cluster) getCached(ctx context.Context, _ client.WithWatch, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	if c.get != nil {
+		return c.get(ctx)
+	}
 	b, found := c.cached[key]
 	if !found {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "vectorstorefilebatches"}, key.Name)
@@ -413,6 +427,63 @@ func TestCreate_PanicKeepsBatchID(t *testing.T) {
 		}()
 		if state, _ := c.state.load(b); state.CreatedID != "batch_1" {
 			t.Fatalf("the ID of the batch is lost: %+v", state)
+		}
+	})
+}
+
+// TestReconcile_HangingReadTimesOut: a read of the cache that never returns holds a worker for a bounded
+// time, and the object is tried again.
+func TestReconcile_HangingReadTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		c.get = func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+		options := c.controllerOptions()
+		options.Reconciler = byName{c.Reconciler, c.Reconciler}
+		worker, err := controller.NewUnmanaged("hanging", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		startedAt := time.Now()
+		if _, err := worker.Reconcile(t.Context(), ctrl.Request{NamespacedName: c.name()}); err == nil {
+			t.Error("a reconciliation that timed out returned no error, so the object is not tried again")
+		}
+		longest := 4*c.Lifecycle.RequestTimeout + CreatePendingTimeout + PersistTimeout // verify, create, and record
+		if took := time.Since(startedAt); took <= longest || took > 5*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestDelete_ReadsDoNotWaitForIt: after an object was deleted because of its TTL, the watch is interrupted and
+// another object gets the name, so no event reports the deletion. Reads do not wait for that event, and the
+// object that the cache still shows is not deleted again.
+func TestDelete_ReadsDoNotWaitForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		c.newTracked()
+		name := types.NamespacedName{Namespace: "default", Name: "b0"}
+		c.edit(name, func(b *v1alpha1.VectorStoreFileBatch) { b.Spec.TTLSecondsAfterFinished = new(int32) })
+		finish := &v1alpha1.VectorStoreFileBatch{}
+		if err := c.server.Get(t.Context(), name, finish); err != nil {
+			t.Fatal(err)
+		}
+		finish.Status = named("b0", "completed", v1alpha1.ReasonCompleted).Status
+		finish.Status.FinishedAt = &metav1.Time{Time: time.Now()}
+		if err := c.server.Status().Update(t.Context(), finish); err != nil {
+			t.Fatal(err)
+		}
+		c.deliver()
+		for range 3 { // the cache is stale after the first
+			c.reconcile(t.Context(), name)
+		}
+		if len(c.deletes) != 1 || !c.deletes[0].DisableReadYourWritesConsistency {
+			t.Errorf("deletions with the options %+v, want one that reads do not wait for", c.deletes)
+		}
+		c.create(name)
+		c.deliver() // as one update
+		c.reconcile(t.Context(), name)
+		if _, gone := c.state.load(c.cached[name]); gone {
+			t.Error("the new object is taken for the deleted one")
 		}
 	})
 }

@@ -88,15 +88,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("vectorstorefilebatch").
 		Watches(&v1alpha1.VectorStoreFileBatch{}, eventHandler{r.state, r.inflight, r.throttler, r.collector}).
 		WatchesRawSource(source.Func(r.throttler.start)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: r.Concurrency,
-			// For errors of the Kubernetes API: package lifecycle decides on those of the OpenAI API.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
-			// Waits for a CRD that is not installed yet, and for a list that takes long. The readiness
-			// probe reports both, and a restart would only begin again.
-			CacheSyncTimeout:      cacheSyncTimeout,
-			ReconciliationTimeout: r.reconciliationTimeout(),
-		}).
+		WithOptions(r.controllerOptions()).
 		Complete(byName{r, traced{r}})
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
@@ -104,7 +96,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// cacheSyncTimeout is how long the controller waits for the first list of objects.
+func (r *Reconciler) controllerOptions() controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: r.Concurrency,
+		// For errors of the Kubernetes API: package lifecycle decides on those of the OpenAI API.
+		RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
+		CacheSyncTimeout:      cacheSyncTimeout,
+		ReconciliationTimeout: r.reconciliationTimeout(),
+	}
+}
+
+// cacheSyncTimeout is how long the controller waits for the first list of objects. The readiness probe
+// reports that it waits, and a restart would only begin again.
 const cacheSyncTimeout = time.Hour
 
 // reconciliationTimeout bounds a reconciliation, so that a read of the Kubernetes API that hangs does not
