@@ -72,9 +72,9 @@ func NeedsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 		return false
 	case v1alpha1.DeletionPolicyDetachFiles:
 		return !Finished(b) || ID(b) != ""
-	default:
-		return !Finished(b)
+	case v1alpha1.DeletionPolicyCancel:
 	}
+	return !Finished(b)
 }
 
 // Stopped reports whether nothing is left to be cancelled: the object is finished, the API accepted

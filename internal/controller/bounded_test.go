@@ -282,7 +282,7 @@ func (c *cluster) reconcile(ctx context.Context, name types.NamespacedName) {
 }
 
 // settle deletes all objects, and reconciles what the queue still knows.
-func (c *cluster) settle(ctx context.Context) {
+func (c *cluster) settle() {
 	c.during = nil
 	for i := range 4 {
 		c.remove(types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("b%d", i)})
@@ -290,7 +290,7 @@ func (c *cluster) settle(ctx context.Context) {
 	c.deliver()
 	for len(c.queued) > 0 {
 		for name := range c.queued {
-			c.reconcile(ctx, name)
+			c.reconcile(context.Background(), name)
 		}
 	}
 }
@@ -318,9 +318,9 @@ func TestState_BoundedOverRandomHistories(t *testing.T) {
 						slices.SortFunc(names, func(a, b types.NamespacedName) int { return len(a.Name) - len(b.Name) })
 						c.reconcile(ctx, names[c.random.IntN(len(names))])
 					}
-					time.Sleep(time.Duration(c.random.IntN(60)) * time.Second)
+					time.Sleep(time.Duration(c.random.IntN(60)) * time.Second) //nolint:forbidigo // of the bubble
 				}
-				c.settle(ctx)
+				c.settle()
 				if n := len(c.state.byName); n > 0 {
 					t.Errorf("the state of %d objects is left: %+v", n, c.state.byName)
 				}
@@ -336,7 +336,7 @@ func TestState_BoundedOverRandomHistories(t *testing.T) {
 				if n := len(c.throttler.waiting); n > 0 {
 					t.Errorf("%d objects are left in flow control", n)
 				}
-				time.Sleep(24 * time.Hour) // what expires has expired
+				time.Sleep(24 * time.Hour) //nolint:forbidigo // of the bubble: what expires has expired
 			})
 		})
 	}
