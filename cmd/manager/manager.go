@@ -4,9 +4,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,7 +16,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -32,7 +29,12 @@ import (
 
 // newManager returns a manager with the controller and the probes.
 func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
-	mgr, err := ctrl.NewManager(restConfig, managerOptions(o))
+	managerOptions := managerOptions(o)
+	objects := newObjects(&managerOptions)
+	mgr, err := ctrl.NewManager(restConfig, managerOptions)
+	if lacksCRD(err) {
+		return nil, fmt.Errorf("creating the manager: %w: %w", errNoCRD, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
@@ -64,25 +66,10 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("adding the liveness probe: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("objects", cacheSynced(mgr.GetCache())); err != nil {
-		return nil, fmt.Errorf("adding the readiness probe: %w", err)
+	if err := objects.addTo(mgr); err != nil {
+		return nil, err
 	}
 	return mgr, nil
-}
-
-// cacheSynced returns a check that passes once the cache contains all objects, so that the replica can
-// reconcile them as soon as it is the leader.
-func cacheSynced(objects cache.Cache) healthz.Checker {
-	return func(request *http.Request) error {
-		informer, err := objects.GetInformer(request.Context(), &v1alpha1.VectorStoreFileBatch{}, cache.BlockUntilSynced(false))
-		if err != nil {
-			return fmt.Errorf("getting the informer of VectorStoreFileBatches: %w", err)
-		}
-		if !informer.HasSynced() {
-			return errors.New("the cache of VectorStoreFileBatches is not synced yet")
-		}
-		return nil
-	}
 }
 
 func managerOptions(o *options) ctrl.Options {
@@ -109,7 +96,6 @@ func managerOptions(o *options) ctrl.Options {
 		},
 		// A reconciliation sees the writes of earlier ones, so it never misses a recorded batch ID.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-		Controller:                    config.Controller{EnableWarmup: ptr.To(true)},
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              o.leaderElectionID,
 		LeaderElectionNamespace:       o.leaderElectionNamespace,

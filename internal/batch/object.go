@@ -64,18 +64,33 @@ func HasFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 	return slices.Contains(b.Finalizers, v1alpha1.Finalizer)
 }
 
-// Urgent reports whether the object must not wait behind others: it is being deleted, or the API
-// has not accepted a requested cancel yet.
-func Urgent(b *v1alpha1.VectorStoreFileBatch) bool {
-	return !b.DeletionTimestamp.IsZero() ||
-		CancelWanted(b) && b.Status.CancelRequestedAt == nil && !Finished(b)
+// NeedsFinalizer reports whether a deletion of the object would have something to do at the API:
+// cancel a batch that may be running, or detach the files of one.
+func NeedsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
+	switch DeletionPolicy(b) {
+	case v1alpha1.DeletionPolicyOrphan:
+		return false
+	case v1alpha1.DeletionPolicyDetachFiles:
+		return !Finished(b) || ID(b) != ""
+	case v1alpha1.DeletionPolicyCancel:
+	}
+	return !Finished(b)
 }
 
-// CancelPending reports whether a cancel that the API has not accepted is requested, by the spec
-// or by the object's deletion.
-func CancelPending(b *v1alpha1.VectorStoreFileBatch) bool {
-	finalized := !b.DeletionTimestamp.IsZero() && !HasFinalizer(b)
-	return Urgent(b) && b.Status.CancelRequestedAt == nil && !finalized
+// Stopped reports whether nothing is left to be cancelled: the object is finished, the API accepted
+// a cancel, or the batch's last known status is final.
+func Stopped(b *v1alpha1.VectorStoreFileBatch) bool {
+	return Finished(b) || b.Status.CancelRequestedAt != nil || upstream.Status(b.Status.Status).Terminal()
+}
+
+// Urgent reports whether a cancel must be sent now, which the spec or the object's deletion requests
+// and the API has not accepted. What else a deletion has to do is not urgent: thousands of finished
+// objects can be deleted at once, and must not delay a cancel.
+func Urgent(b *v1alpha1.VectorStoreFileBatch) bool {
+	if b.DeletionTimestamp.IsZero() {
+		return CancelWanted(b) && b.Status.CancelRequestedAt == nil && !Finished(b)
+	}
+	return HasFinalizer(b) && NeedsFinalizer(b) && ID(b) != "" && !Stopped(b)
 }
 
 // Reason returns the reason of the Ready condition; empty if the object was never reconciled.

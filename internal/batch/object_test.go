@@ -47,6 +47,12 @@ func deleted(b *object) { b.DeletionTimestamp = &metav1.Time{Time: now} }
 
 func cancelAccepted(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: now} }
 
+func withFinalizer(b *object) { b.Finalizers = []string{v1alpha1.Finalizer} }
+
+func policy(p v1alpha1.DeletionPolicy) func(*object) {
+	return func(b *object) { b.Spec.DeletionPolicy = p }
+}
+
 func finished(b *object) {
 	meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionFinished, Status: metav1.ConditionTrue})
 }
@@ -108,12 +114,44 @@ func TestUrgent(t *testing.T) {
 		"cancel false":               {newObject(func(b *object) { b.Spec.Cancel = ptr.To(false) }), false},
 		"cancel accepted":            {newObject(cancelWanted, cancelAccepted), false},
 		"finished, to be cancelled":  {newObject(cancelWanted, finished), false},
-		"deleted":                    {newObject(deleted), true},
+		"deleted, in progress":       {newObject(deleted, withFinalizer, batchID("batch_1")), true},
+		"deleted, DetachFiles":       {newObject(deleted, withFinalizer, batchID("batch_1"), policy("DetachFiles")), true},
+		"deleted, adopted":           {newObject(deleted, withFinalizer, adopted, policy("Cancel")), true},
+		"deleted, suspended":         {newObject(deleted, withFinalizer, batchID("batch_1"), suspended), true},
+		"deleted, no finalizer":      {newObject(deleted, batchID("batch_1")), false},
+		"deleted, no batch":          {newObject(deleted, withFinalizer), false},
+		"deleted, to be cancelled":   {newObject(deleted, withFinalizer, batchID("batch_1"), policy("Orphan"), cancelWanted), false},
+		"deleted, cancelling":        {newObject(deleted, withFinalizer, batchID("batch_1"), cancelAccepted), false},
+		"deleted, completed":         {newObject(deleted, withFinalizer, batchID("batch_1"), func(b *object) { b.Status.Status = "completed" }), false},
+		"deleted, finished":          {newObject(deleted, withFinalizer, batchID("batch_1"), finished), false},
+		"deleted, detaching":         {newObject(deleted, withFinalizer, batchID("batch_1"), policy("DetachFiles"), finished), false},
+		"deleted, orphaned":          {newObject(deleted, withFinalizer, batchID("batch_1"), policy("Orphan")), false},
 		"suspended":                  {newObject(suspended), false},
 		"suspended, to be cancelled": {newObject(suspended, cancelWanted), true},
 	} {
 		if got := batch.Urgent(test.b); got != test.want {
 			t.Errorf("%s: Urgent is %t", name, got)
+		}
+	}
+}
+
+func TestNeedsFinalizer(t *testing.T) {
+	for name, test := range map[string]struct {
+		b    *object
+		want bool
+	}{
+		"new":                   {newObject(), true},
+		"Orphan":                {newObject(policy("Orphan")), false},
+		"adopted":               {newObject(adopted), false},
+		"adopted, Cancel":       {newObject(adopted, policy("Cancel")), true},
+		"DetachFiles":           {newObject(policy("DetachFiles")), true},
+		"finished":              {newObject(batchID("batch_1"), finished), false},
+		"finished, Cancel":      {newObject(batchID("batch_1"), policy("Cancel"), finished), false},
+		"finished, DetachFiles": {newObject(batchID("batch_1"), policy("DetachFiles"), finished), true},
+		"finished, no batch":    {newObject(policy("DetachFiles"), finished), false},
+	} {
+		if got := batch.NeedsFinalizer(test.b); got != test.want {
+			t.Errorf("%s: NeedsFinalizer is %t", name, got)
 		}
 	}
 }

@@ -98,9 +98,12 @@ func (c *stateCollector) ObserveUpdate(before, after *v1alpha1.VectorStoreFileBa
 	defer c.mu.Unlock()
 	c.count(before, -1)
 	c.count(after, +1)
+	if before != nil && (after == nil || after.UID != before.UID) {
+		delete(c.active, before.UID)
+	}
 	if after == nil || batch.Finished(after) {
-		if before != nil {
-			delete(c.active, before.UID)
+		if after != nil {
+			delete(c.active, after.UID)
 		}
 		return
 	}
@@ -116,7 +119,7 @@ func (c *stateCollector) ObserveUpdate(before, after *v1alpha1.VectorStoreFileBa
 	reason := batch.Reason(after.Status)
 	active.polled, active.progressing = lifecycle.Polled(reason), lifecycle.Progressing(reason)
 	switch {
-	case !batch.CancelPending(after):
+	case !batch.Urgent(after):
 		active.cancelWantedAt = time.Time{}
 	case active.cancelWantedAt.IsZero():
 		active.cancelWantedAt = now

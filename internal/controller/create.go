@@ -40,6 +40,9 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(d.Recovery.Attached)).Inc()
 	}
 	answer, err := answered(call.Create(ctx, *d.Create))
+	if err == nil && batch.UsableID(answer.ID) {
+		r.state.saveCreated(b, answer.ID)
+	}
 	call.report(outcomeOf(answer, err))
 	if apiError := upstream.AsError(err); apiError != nil && apiError.Kind == upstream.UnknownOutcome {
 		return nil, apiError
@@ -60,7 +63,8 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 	return answer, r.recordBatchID(ctx, b, answer.ID)
 }
 
-// markCreatePending adds the finalizer and the annotation that a create is pending.
+// markCreatePending adds the finalizer, if the object needs it, and the annotation that a create is
+// pending.
 func (r *Reconciler) markCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, CreatePendingTimeout)
 	defer cancel()

@@ -29,11 +29,10 @@ func (r *Reconciler) detach(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 	if batch.Adopted(b) {
 		first = countUpTo(all, files.After)
 	}
-	detached := lifecycle.Detached{Count: first, Remaining: len(all) - first}
-	started := r.Clock.Now()
-	for _, file := range all[first:min(first+files.Limit, len(all))] {
-		if detached.LastFile != "" && r.Clock.Since(started) >= r.Lifecycle.RequestTimeout {
-			break // the object has had its seat for long enough
+	detached, startedAt := lifecycle.Detached{Count: first, Remaining: len(all) - first}, r.Clock.Now()
+	for i, file := range all[first:min(first+files.Limit, len(all))] {
+		if i > 0 && r.Clock.Since(startedAt) >= r.Lifecycle.RequestTimeout {
+			break // the next reconciliation continues, so that a slow server does not hold this worker
 		}
 		if err := call.Detach(ctx, b.Spec.VectorStoreID, file); err != nil && !upstream.IsNotFound(err) {
 			return detached, err

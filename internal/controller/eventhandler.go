@@ -17,11 +17,12 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
-// Priorities in the work queue: cancels and deletions come before creates, creates before polls, and
-// finished objects last.
+// Priorities in the work queue: cancels come before creates, creates before what else deletions have
+// to do, that before polls, and finished objects last.
 const (
 	priorityUrgent   = 100
 	priorityCreate   = 0
+	priorityDelete   = -50
 	priorityPoll     = -100
 	priorityFinished = -200
 )
@@ -31,6 +32,10 @@ func priorityOf(b *v1alpha1.VectorStoreFileBatch) int {
 	switch {
 	case batch.Urgent(b):
 		return priorityUrgent
+	case !b.DeletionTimestamp.IsZero():
+		return priorityDelete
+	case batch.Finished(b) && batch.HasFinalizer(b) != batch.NeedsFinalizer(b):
+		return priorityPoll
 	case batch.Finished(b):
 		return priorityFinished
 	case batch.ID(b) == "":
@@ -73,8 +78,12 @@ func (h eventHandler) Create(ctx context.Context, e event.CreateEvent, q queue) 
 func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
 	before, after := asBatch(e.ObjectOld), asBatch(e.ObjectNew)
 	h.collector.ObserveUpdate(before, after)
+	if before != nil && before.UID != after.UID {
+		h.forget(before) // it was replaced while the watch was interrupted
+	}
 	add(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(after)}, priorityOf(after))
-	if before != nil && batch.Urgent(after) {
+	deletionStarted := before != nil && before.DeletionTimestamp.IsZero() && !after.DeletionTimestamp.IsZero()
+	if before != nil && batch.Urgent(after) || deletionStarted {
 		h.inflight.preempt(after.UID)
 	}
 }
@@ -83,7 +92,11 @@ func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
 func (h eventHandler) Delete(_ context.Context, e event.DeleteEvent, _ queue) {
 	b := asBatch(e.Object)
 	h.collector.ObserveUpdate(b, nil)
-	h.state.forget(b.UID)
+	h.forget(b)
+}
+
+func (h eventHandler) forget(b *v1alpha1.VectorStoreFileBatch) {
+	h.state.forget(b)
 	h.throttler.Forget(callerOf(b))
 }
 

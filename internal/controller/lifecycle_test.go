@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
@@ -42,10 +43,11 @@ func TestBatch_FewWritesAndOneCreate(t *testing.T) {
 		t.Errorf("polls without a change caused %d writes", n-afterCreate)
 	}
 	f.setPace(0)
-	finished := f.awaitConditions(b, "Completed", succeeded)
+	f.awaitConditions(b, "Completed", succeeded)
 	calls, written := f.awaitQuiet(3*config.PollMax), writes.of(b)
-	if written > 5 {
-		t.Errorf("the batch caused %d writes, want at most 5", written)
+	finished := f.await(b, "the object", batch.Finished)
+	if written > 5 || len(finished.Finalizers) > 0 {
+		t.Errorf("the batch caused %d writes, want at most 5; finalizers %v", written, finished.Finalizers)
 	}
 	f.patch(b, `{"metadata":{"labels":{"touched":"yes"}}}`)
 	if again := f.awaitQuiet(2 * config.PollMax); again != calls {
@@ -66,6 +68,53 @@ func TestBatch_FewWritesAndOneCreate(t *testing.T) {
 	}
 	if _, pending := finished.Annotations[v1alpha1.AnnotationCreateStartedAt]; pending {
 		t.Error("the create is still pending")
+	}
+}
+
+// TestBatch_WholeLifeWithFiveWrites counts the operator's writes from the creation of an object to the end
+// of its deletion, Events apart. The deletion is a write of the user.
+func TestBatch_WholeLifeWithFiveWrites(t *testing.T) {
+	for name, test := range map[string]struct {
+		spec     spec
+		patch    string
+		finishes bool
+		most     int
+	}{
+		"policy Cancel":           {spec{}, "", true, 5},
+		"policy Orphan":           {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", true, 4},
+		"policy DetachFiles":      {spec{DeletionPolicy: detachFiles}, "", true, 5},
+		"adopted":                 {spec{BatchID: "adopted"}, "", true, 2},
+		"adopted, policy Cancel":  {spec{BatchID: "adopted", DeletionPolicy: v1alpha1.DeletionPolicyCancel}, "", true, 4},
+		"deleted while running":   {spec{}, "", false, 4},
+		"orphaned while running":  {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", false, 3},
+		"cancelled":               {spec{}, `{"spec":{"cancel":true}}`, true, 5},
+		"cancelled before create": {spec{Cancel: ptr.To(true)}, "", true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.setPace(slow)
+			if test.spec.BatchID != "" {
+				test.spec.BatchID = f.createBatch()
+			}
+			b := f.create(test.spec)
+			if test.spec.Cancel == nil {
+				f.awaitConditions(b, "InProgress", progressing)
+			}
+			if test.patch != "" {
+				f.patch(b, test.patch)
+			}
+			if test.finishes {
+				f.setPace(0)
+				f.await(b, "to be finished, with the finalizer only if it is needed", func(b *v1alpha1.VectorStoreFileBatch) bool {
+					return batch.Finished(b) && batch.HasFinalizer(b) == (test.spec.DeletionPolicy == detachFiles)
+				})
+			}
+			f.deleteAndWait(b)
+			f.awaitQuiet(config.PollMax)
+			if n := writes.of(b); n > test.most {
+				t.Errorf("%d writes, want at most %d", n, test.most)
+			}
+		})
 	}
 }
 

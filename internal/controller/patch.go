@@ -43,18 +43,33 @@ func (r *Reconciler) patchStatus(ctx context.Context, b *v1alpha1.VectorStoreFil
 // extended its time to live.
 func (r *Reconciler) deleteObject(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
 	judged := client.Preconditions{UID: &b.UID, ResourceVersion: &b.ResourceVersion}
-	if err := r.Client.Delete(ctx, b, judged); err != nil {
+	err := r.completeDeletion(b, len(b.Finalizers) == 0, func() error {
+		return r.Client.Delete(ctx, b, judged, client.DisableReadYourWritesConsistency)
+	})
+	if err != nil {
 		return fmt.Errorf("deleting the object: %w", err)
 	}
 	return nil
 }
 
-// removeFinalizer completes the deletion of an object.
+// removeFinalizer removes the finalizer. If the object is being deleted, that completes its deletion.
 func (r *Reconciler) removeFinalizer(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) error {
-	r.state.expectDeletion(b.UID)
-	err := r.patchMetadata(ctx, b, withoutFinalizer(b))
+	if b.DeletionTimestamp.IsZero() {
+		return r.patchMetadata(ctx, b, withoutFinalizer(b))
+	}
+	return r.completeDeletion(b, true, func() error {
+		return r.patchMetadata(ctx, b, withoutFinalizer(b), client.DisableReadYourWritesConsistency)
+	})
+}
+
+// completeDeletion performs a write, and expects that it completes the deletion of the object, if it
+// does. Reads of the cache do not wait for such a write: if the watch is interrupted and another object
+// gets the name, the event that they would wait for never comes.
+func (r *Reconciler) completeDeletion(b *v1alpha1.VectorStoreFileBatch, completes bool, write func() error) error {
+	r.state.expectDeletion(b, completes)
+	err := write()
 	if err != nil {
-		r.state.withdrawExpectation(b.UID)
+		r.state.expectDeletion(b, false)
 	}
 	return err
 }
@@ -80,10 +95,10 @@ func withAnnotations(b *v1alpha1.VectorStoreFileBatch, annotations map[string]*s
 	return m
 }
 
-// addFinalizer returns a patch that adds the finalizer.
+// addFinalizer returns a patch that adds the finalizer, if the object needs it.
 func addFinalizer(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
 	m := lockedPatch(b)
-	if !batch.HasFinalizer(b) {
+	if !batch.HasFinalizer(b) && batch.NeedsFinalizer(b) {
 		m.Finalizers = append(slices.Clone(b.Finalizers), v1alpha1.Finalizer)
 	}
 	return m
@@ -98,7 +113,7 @@ func withoutFinalizer(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
 	return m
 }
 
-// createPending returns a patch that adds the finalizer, and marks a create as pending.
+// createPending returns a patch that marks a create as pending, and adds the finalizer, if needed.
 func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) metadataPatch {
 	m, text := addFinalizer(b), startedAt.UTC().Format(time.RFC3339Nano)
 	m.Annotations = map[string]*string{v1alpha1.AnnotationCreateStartedAt: &text}
@@ -107,8 +122,7 @@ func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) metada
 
 // recordBatchID records the batch's ID, which ends a pending create. Other changes of the object do
 // not prevent that, unless it has another ID: then another process took over, created a batch too,
-// and tracks that one. While the API server is unavailable, recordBatchID retries as long as ctx
-// allows, because a process that is shutting down has no later attempt.
+// and tracks that one.
 func (r *Reconciler) recordBatchID(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, id string) error {
 	hasOther := func(current *v1alpha1.VectorStoreFileBatch) bool {
 		recorded := batch.ID(current)
@@ -118,13 +132,7 @@ func (r *Reconciler) recordBatchID(ctx context.Context, b *v1alpha1.VectorStoreF
 		return recorded != "" && recorded != id
 	}
 	patch := withAnnotations(b, map[string]*string{v1alpha1.AnnotationBatchID: &id, v1alpha1.AnnotationCreateStartedAt: nil})
-	var err error
-	retry := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Steps: 8}
-	_ = wait.ExponentialBackoffWithContext(ctx, retry, func(ctx context.Context) (bool, error) {
-		err = r.patchUnless(ctx, b, patch, hasOther)
-		return err == nil || !unavailable(err), nil
-	})
-	if err != nil {
+	if err := r.patchUnless(ctx, b, patch, hasOther); err != nil {
 		return fmt.Errorf("recording the ID of batch %s: %w", id, err)
 	}
 	return nil
@@ -146,36 +154,48 @@ func (r *Reconciler) endCreatePending(ctx context.Context, b *v1alpha1.VectorSto
 	})
 }
 
+// patchRetries is how often patchUnless writes, and how long it waits in between: 11 seconds in total,
+// within PersistTimeout.
+var patchRetries = wait.Backoff{Duration: 10 * time.Millisecond, Factor: 3, Jitter: 0.2, Steps: 8}
+
 // patchUnless writes a patch even if the object was changed since b was read, unless the change
 // forbids it; then the error is a conflict. After such a change b keeps its resourceVersion, so
-// that no status is written which does not consider the change.
+// that no status is written which does not consider the change. A client that writes the object all
+// the time can make the last attempt fail with a conflict too. While the API server is unavailable,
+// patchUnless tries again, because a process that is shutting down has no later attempt.
 func (r *Reconciler) patchUnless(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch, forbidden func(current *v1alpha1.VectorStoreFileBatch) bool) error {
-	m.ResourceVersion = b.ResourceVersion
-	err := r.patchMetadata(ctx, b, m)
-	for apierrors.IsConflict(err) {
-		current := &v1alpha1.VectorStoreFileBatch{}
-		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), current); err != nil {
-			return fmt.Errorf("reading the object again: %w", err)
-		}
-		if current.UID != b.UID || forbidden(current) {
-			return err
-		}
+	current := b
+	var err error
+	_ = wait.ExponentialBackoffWithContext(ctx, patchRetries, func(ctx context.Context) (done bool, _ error) {
 		m.ResourceVersion = current.ResourceVersion
-		if err = r.patchMetadata(ctx, current, m); err == nil {
-			b.Annotations, b.Finalizers = current.Annotations, current.Finalizers
+		if err = r.patchMetadata(ctx, current, m); !apierrors.IsConflict(err) {
+			return err == nil || !unavailable(err), nil
 		}
+		changed := &v1alpha1.VectorStoreFileBatch{}
+		if readErr := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), changed); readErr != nil {
+			err = fmt.Errorf("reading the object again: %w", readErr)
+			return !unavailable(readErr), nil
+		}
+		if changed.UID != b.UID || forbidden(changed) {
+			return true, nil
+		}
+		current = changed
+		return false, nil
+	})
+	if err == nil {
+		b.Annotations, b.Finalizers = current.Annotations, current.Finalizers
 	}
 	return err
 }
 
 // patchMetadata writes a patch, and copies the resulting metadata into b.
-func (r *Reconciler) patchMetadata(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch) error {
+func (r *Reconciler) patchMetadata(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch, options ...client.PatchOption) error {
 	data, err := json.Marshal(map[string]metadataPatch{"metadata": m})
 	if err != nil {
 		return fmt.Errorf("encoding a patch of the metadata: %w", err)
 	}
 	patched := nameOnly(b)
-	if err := r.Client.Patch(ctx, patched, client.RawPatch(types.MergePatchType, data)); err != nil {
+	if err := r.Client.Patch(ctx, patched, client.RawPatch(types.MergePatchType, data), options...); err != nil {
 		return fmt.Errorf("patching the metadata: %w", err)
 	}
 	// No other client wrote in between, so what else b holds is current.

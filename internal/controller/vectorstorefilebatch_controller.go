@@ -89,16 +89,54 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("vectorstorefilebatch").
 		Watches(&v1alpha1.VectorStoreFileBatch{}, eventHandler{r.state, r.inflight, r.throttler, r.collector}).
 		WatchesRawSource(source.Func(r.throttler.start)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: r.Concurrency,
-			// For errors of the Kubernetes API: package lifecycle decides on those of the OpenAI API.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
-		}).
-		Complete(reconcile.AsReconciler(mgr.GetClient(), traced{r}))
+		WithOptions(r.controllerOptions()).
+		Complete(byName{r, traced{r}})
 	if err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
 	return nil
+}
+
+func (r *Reconciler) controllerOptions() controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: r.Concurrency,
+		// For errors of the Kubernetes API: package lifecycle decides on those of the OpenAI API.
+		RateLimiter:           workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 10*time.Second),
+		CacheSyncTimeout:      cacheSyncTimeout,
+		ReconciliationTimeout: r.reconciliationTimeout(),
+	}
+}
+
+// cacheSyncTimeout is how long the controller waits for the first list of objects. The readiness probe
+// reports that it waits, and a restart would only begin again.
+const cacheSyncTimeout = time.Hour
+
+// reconciliationTimeout bounds a reconciliation, so that a read of the Kubernetes API that hangs does not
+// hold a worker forever. The longest one verifies a create, which takes three requests, creates the
+// batch, and records it.
+func (r *Reconciler) reconciliationTimeout() time.Duration {
+	return 5*r.Lifecycle.RequestTimeout + 4*PersistTimeout
+}
+
+// byName reads the objects that the work queue names, and reconciles them.
+type byName struct {
+	*Reconciler
+	next reconcile.ObjectReconciler[*v1alpha1.VectorStoreFileBatch]
+}
+
+// Reconcile implements reconcile.Reconciler. An object that is gone is forgotten here, because it may
+// have been deleted during its last reconciliation, after which something was remembered of it.
+func (n byName) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	b := &v1alpha1.VectorStoreFileBatch{}
+	err := n.Client.Get(ctx, request.NamespacedName, b)
+	switch {
+	case apierrors.IsNotFound(err):
+		n.throttler.Forget(flowcontrol.Caller{NamespacedName: request.NamespacedName, UID: n.state.forgetName(request.NamespacedName)})
+		return ctrl.Result{}, nil
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("reading the object from the cache: %w", err)
+	}
+	return n.next.Reconcile(ctx, b)
 }
 
 // Reconcile performs actions until a terminal one is decided, and persists the result.
@@ -109,7 +147,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	for !decision.Action.Terminal() {
 		result, err := r.perform(ctx, b, decision)
 		observed.Record(decision.Action, result)
-		r.state.saveUnsaved(b.UID, observed.State)
+		r.state.saveUnsaved(b, observed.State)
 		if err != nil {
 			return r.handleError(ctx, b, err)
 		}
@@ -123,11 +161,11 @@ const jitter = 0.2
 
 // observe returns what is known of an object before anything is done.
 func (r *Reconciler) observe(b *v1alpha1.VectorStoreFileBatch) lifecycle.Observed {
-	state, finalizerRemoved := r.state.load(b.UID)
+	state, gone := r.state.load(b)
 	return lifecycle.Observed{
-		State:            state,
-		FinalizerRemoved: finalizerRemoved,
-		Jitter:           jitter * (2*rand.Float64() - 1), //nolint:gosec // nothing secret depends on it
+		State:  state,
+		Gone:   gone,
+		Jitter: jitter * (2*rand.Float64() - 1), //nolint:gosec // nothing secret depends on it
 	}
 }
 
@@ -158,7 +196,7 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	}
 	recordMetrics(b, before, d)
 	r.recordEvents(ctx, b, d.Events)
-	r.state.save(b.UID, d)
+	r.state.save(b, d)
 	result := requeue(b, d.RequeueAfter)
 	if d.Throttled {
 		// The wake-up brings it back with its own priority. Without one, it is back only to show that it
@@ -168,9 +206,12 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	return result, nil
 }
 
-// requeueAfterConflict is when an object is reconciled again that another client changed during the
-// reconciliation.
-const requeueAfterConflict = 50 * time.Millisecond
+// conflictBackoff is when an object is reconciled again that another client changed during the
+// reconciliation. It doubles with each conflict in a row, up to maxConflictBackoff.
+const (
+	conflictBackoff    = 50 * time.Millisecond
+	maxConflictBackoff = 10 * time.Second
+)
 
 // handleError ends a reconciliation that could not be completed. That another client changed or
 // removed the object meanwhile is no error.
@@ -178,14 +219,13 @@ func (r *Reconciler) handleError(ctx context.Context, b *v1alpha1.VectorStoreFil
 	switch {
 	case apierrors.IsNotFound(err):
 		r.throttler.Forget(callerOf(b))
-		r.state.forget(b.UID)
+		r.state.forget(b)
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("The object was changed during the reconciliation, reconciling again")
-		return requeue(b, requeueAfterConflict), nil
+		return requeue(b, min(conflictBackoff<<min(r.state.conflict(b)-1, 10), maxConflictBackoff)), nil
 	case errors.Is(err, errPreempted):
-		urgent := priorityUrgent
-		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: &urgent}, nil
+		return requeue(b, time.Millisecond), nil // the event of the change has set a higher priority
 	default:
 		return requeue(b, 0), err
 	}

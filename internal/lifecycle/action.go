@@ -31,7 +31,8 @@ const (
 	Detach
 	// Delete deletes the object because its time to live has expired.
 	Delete
-	// RemoveFinalizer removes the finalizer, which completes a deletion.
+	// RemoveFinalizer removes the finalizer: it completes a deletion, or prepares for one that has
+	// nothing to do.
 	RemoveFinalizer
 )
 

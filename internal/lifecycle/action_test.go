@@ -37,12 +37,12 @@ func TestDecide_Cost(t *testing.T) {
 		want     lifecycle.Cost
 	}{
 		"create":                    {newObject(), lifecycle.Observed{}, lifecycle.Create, lifecycle.Cost{Requests: 1, VectorStoreID: "vs_1", Files: 2}},
-		"create again":              {newObject(pendingSince(longAgo)), verified, lifecycle.Create, lifecycle.Cost{Requests: 1, VectorStoreID: "vs_1", Files: 2}},
-		"verify":                    {newObject(pendingSince(longAgo)), lifecycle.Observed{}, lifecycle.VerifyCreate, lifecycle.Cost{Requests: 2}},
+		"create again":              {newObject(withFinalizer, pendingSince(longAgo)), verified, lifecycle.Create, lifecycle.Cost{Requests: 1, VectorStoreID: "vs_1", Files: 2}},
+		"verify":                    {newObject(withFinalizer, pendingSince(longAgo)), lifecycle.Observed{}, lifecycle.VerifyCreate, lifecycle.Cost{Requests: 2}},
 		"poll":                      {tracked(), lifecycle.Observed{}, lifecycle.Poll, lifecycle.Cost{Requests: 1}},
 		"list after a poll":         {tracked(), polled, lifecycle.ListFailedFiles, lifecycle.Cost{Requests: 1}},
 		"cancel":                    {tracked(cancelWanted), lifecycle.Observed{}, lifecycle.Cancel, lifecycle.Cost{Requests: 1, Urgent: true}},
-		"finalizer":                 {tracked(func(b *object) { b.Finalizers = nil }), lifecycle.Observed{}, lifecycle.AddFinalizer, lifecycle.Cost{}},
+		"finalizer":                 {tracked(withoutFinalizers), lifecycle.Observed{}, lifecycle.AddFinalizer, lifecycle.Cost{}},
 		"detach":                    {tracked(detachFiles, cancelAccepted, deletedAt(epoch)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
 		"detach, with progress":     {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{State: progress}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
 		"detach, for the last time": {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},

@@ -27,7 +27,7 @@ func TestCancel_PrecedesOtherCalls(t *testing.T) {
 		"between polls":                      {tracked(cancelWanted, edited), busy},
 		"between polls, generation observed": {tracked(cancelWanted), busy},
 		"while polls fail":                   {tracked(cancelWanted), failing},
-		"without finalizer":                  {tracked(cancelWanted, func(b *object) { b.Finalizers = nil }), busy},
+		"without finalizer":                  {tracked(cancelWanted, withoutFinalizers), busy},
 		"without annotation":                 {tracked(cancelWanted, func(b *object) { b.Annotations = nil }), busy},
 		"adopted and never polled":           {newObject(adopted, cancelWanted), lifecycle.State{}},
 		"created, and the status lost":       {created(cancelWanted), lifecycle.State{}},
@@ -65,8 +65,8 @@ func TestCancel_BeforeCreate(t *testing.T) {
 	} {
 		cancelWanted(b)
 		edited(b)
-		r := run(b, lifecycle.State{}, epoch)
-		if r.actionNames() != "" || r.reason() != v1alpha1.ReasonCancelled || r.object.Status.Status != "cancelled" || r.final.RequeueAfter != 0 {
+		r := run(b, lifecycle.State{}, epoch).withoutFinalizer(epoch)
+		if r.actionNames() != "" || r.reason() != v1alpha1.ReasonCancelled || batch.HasFinalizer(r.object) || r.object.Status.Status != "cancelled" || r.final.RequeueAfter != 0 {
 			t.Errorf("%s: performed %q: %s %s", name, r.actionNames(), r.reason(), r.message())
 		}
 		if !strings.Contains(r.message(), "before the batch was created") {
@@ -181,11 +181,11 @@ func TestCancel_UnpersistedIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestDelete_FinalizerRemoved(t *testing.T) {
+func TestDelete_Completed(t *testing.T) {
 	for name, b := range map[string]*object{
 		"Cancel": tracked(deletedAt(epoch)), "DetachFiles": tracked(detachFiles, cancelAccepted, deletedAt(epoch)), "never created": newObject(withFinalizer, deletedAt(epoch)),
 	} {
-		d := config.Decide(b, lifecycle.Observed{FinalizerRemoved: true}, epoch)
+		d := config.Decide(b, lifecycle.Observed{Gone: true}, epoch)
 		if d.Action != lifecycle.Requeue || d.RequeueAfter != 0 || len(d.Events) != 0 {
 			t.Errorf("%s: %s after %s, with Events %v", name, d.Action, d.RequeueAfter, d.Events)
 		}
@@ -215,7 +215,7 @@ func TestDelete(t *testing.T) {
 		"cancel rejected, completed": {tracked(deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll"},
 		"batch gone":                 {tracked(deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
 		"adopted batch not found":    {newObject(withFinalizer, adopted, deletionPolicy("Cancel"), deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
-		"finished":                   {withChange(runCompleted().object, deleted), nil, ""},
+		"finished":                   {withChange(runCompleted().object, withFinalizer, deleted), nil, ""},
 		"cancel accepted":            {tracked(cancelAccepted, deleted), nil, ""},
 		"orphaned":                   {tracked(deletionPolicy("Orphan"), deleted), nil, ""},
 		"orphaned, create pending":   {newObject(withFinalizer, pendingSince(epoch), deletionPolicy("Orphan"), deleted), nil, ""},

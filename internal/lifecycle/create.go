@@ -63,6 +63,9 @@ func (s scope) createFailed() Decision {
 // second batch does not harm the files, because a file is attached once however often it is
 // attached, and it makes them observable again.
 func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time) Decision {
+	if s.finalizerMissing() {
+		return s.act(AddFinalizer)
+	}
 	if wait := s.inFlightFor(startedAt); wait > 0 {
 		if !s.due(VerifyCreate) {
 			return s.waitUntilDue()

@@ -114,6 +114,10 @@ func (c Config) Decide(b *v1alpha1.VectorStoreFileBatch, observed Observed, now 
 	switch {
 	case observed.Admission != Admitted:
 		return s.throttled()
+	case observed.Gone:
+		return s.unchanged()
+	case s.finalizerUnneeded():
+		return s.dropFinalizer()
 	case !b.DeletionTimestamp.IsZero():
 		return s.beforeFinalizeTimeout(s.delete())
 	case batch.Finished(b):
@@ -176,6 +180,9 @@ func (s scope) requeue(c condition, state State, after, notBefore time.Duration)
 	d.State.NextCall = s.now.Add(d.RequeueAfter)
 	return d
 }
+
+// unchanged ends a reconciliation that has nothing to do.
+func (s scope) unchanged() Decision { return Decision{Action: Requeue, Status: s.b.Status} }
 
 // waitUntilDue ends a reconciliation that came before the next call is due.
 func (s scope) waitUntilDue() Decision {

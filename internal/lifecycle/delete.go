@@ -16,11 +16,11 @@ import (
 // the finalizer. It does not wait for a cancelled batch to stop, and ends in bounded time.
 func (s scope) delete() Decision {
 	switch {
-	case !batch.HasFinalizer(s.b) || s.observed.FinalizerRemoved:
-		return Decision{Action: Requeue, Status: s.b.Status}
+	case !batch.HasFinalizer(s.b):
+		return s.unchanged()
 	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyOrphan:
 		return s.removeFinalizer()
-	case batch.ID(s.b) != "" && (s.stopped() || s.observed.performed(Detach)):
+	case batch.ID(s.b) != "" && (batch.Stopped(s.b) || s.observed.performed(Detach)):
 		return s.detach()
 	case batch.ID(s.b) == "" && s.observed.State.CreatedID != "":
 		return s.recordBatchID()
@@ -37,12 +37,6 @@ func (s scope) delete() Decision {
 	default:
 		return s.act(Cancel)
 	}
-}
-
-// stopped reports whether nothing is left to be cancelled: the batch is finished, or the API
-// accepted a cancel.
-func (s scope) stopped() bool {
-	return batch.Finished(s.b) || s.b.Status.CancelRequestedAt != nil || upstream.Status(s.b.Status.Status).Terminal()
 }
 
 // batchStopped continues after this reconciliation found that nothing is left to be cancelled.
@@ -199,7 +193,7 @@ func (s scope) beforeFinalizeTimeout(d Decision) Decision {
 	return d
 }
 
-// removeFinalizer returns the decision to remove the finalizer. The status no longer matters.
+// removeFinalizer returns the decision to complete the deletion. The status no longer matters.
 func (s scope) removeFinalizer(events ...Event) Decision {
 	return Decision{Action: RemoveFinalizer, Status: s.b.Status, Events: events}
 }

@@ -30,10 +30,10 @@ func TestDetach(t *testing.T) {
 		"completed meanwhile":        {tracked(detachFiles, deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel, Detach"},
 		"cancel rejected, completed": {tracked(detachFiles, deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll, Detach"},
 		"cancel accepted":            {tracked(detachFiles, cancelAccepted, deleted), nil, "Detach"},
-		"finished":                   {withChange(runCompleted().object, detachFiles, deleted), nil, "Detach"},
+		"finished":                   {withChange(runCompleted(detachFiles).object, deleted), nil, "Detach"},
 		"failed files not listed":    {tracked(detachFiles, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "Detach"},
 		"adopted":                    {tracked(adopted, detachFiles, deleted), nil, "Cancel, Detach"},
-		"adopted, finished":          {withChange(runCompleted(adopted).object, detachFiles, deleted), nil, "Detach"},
+		"adopted, finished":          {withChange(runCompleted(adopted, detachFiles).object, deleted), nil, "Detach"},
 		"batch gone":                 {tracked(detachFiles, deleted), []result{notFound, notFound}, "Cancel Poll Detach"},
 		"several calls":              {tracked(detachFiles, cancelAccepted, deleted), []result{{detached: 25, remaining: 15}, {detached: 40}}, "Detach, Detach"},
 		"never created":              {newObject(withFinalizer, detachFiles, deleted), nil, ""},
@@ -113,7 +113,7 @@ func TestDetach_TimeoutReportsRemainingFiles(t *testing.T) {
 		b     *object
 		parts []string
 	}{
-		"finished":            {withChange(runCompleted().object, detachFiles, deleted), []string{"files of batch batch_1", "vs_1", "0 were detached", "Gave up after 10m0s"}},
+		"finished":            {withChange(runCompleted(detachFiles).object, deleted), []string{"files of batch batch_1", "vs_1", "0 were detached", "Gave up after 10m0s"}},
 		"some files detached": {tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 }), []string{"files of batch batch_1", "7 were detached"}},
 		"lost create":         {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []string{"files of a batch whose ID is lost", "vs_1"}},
 		"not cancelled":       {tracked(detachFiles, deleted), []string{"batch batch_1", "may still be running", "files may be left"}},
@@ -206,18 +206,17 @@ func TestDetach_AnsweredCreateIsNotInFlight(t *testing.T) {
 }
 
 func TestDetach_FinalizerAddedAfterPolicyChange(t *testing.T) {
-	noFinalizer := func(b *object) { b.Finalizers = nil }
 	for name, test := range map[string]struct {
 		b             *object
 		wantActions   string
 		wantFinalizer bool
 	}{
-		"finished":               {withChange(runCompleted().object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
-		"finished, TTL":          {withChange(runCompleted(ttl(0)).object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
-		"adopted, finished":      {withChange(runCompleted(adopted).object, noFinalizer, detachFiles, edited), "AddFinalizer", true},
+		"finished":               {withChange(runCompleted().object, detachFiles, edited), "AddFinalizer", true},
+		"finished, TTL":          {withChange(runCompleted(ttl(time.Hour)).object, detachFiles, edited), "AddFinalizer", true},
+		"adopted, finished":      {withChange(runCompleted(adopted, detachFiles).object, withoutFinalizers, detachFiles, edited), "AddFinalizer", true},
 		"adopted, in progress":   {newObject(adopted, detachFiles), "AddFinalizer Poll", true},
-		"has the finalizer":      {withChange(runCompleted().object, detachFiles, edited), "", true},
-		"finished, other policy": {withChange(runCompleted().object, noFinalizer, edited), "", false},
+		"has the finalizer":      {withChange(runCompleted(detachFiles).object, edited), "", true},
+		"finished, other policy": {withChange(runCompleted().object, edited), "", false},
 		"never created":          {withChange(run(newObject(cancelWanted), lifecycle.State{}, epoch).object, detachFiles, edited), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -176,7 +176,7 @@ func (s *simulation) settled() bool {
 	}
 	reason := reasonOf(s.b.Status)
 	if batch.Finished(s.b) {
-		return s.b.Spec.TTLSecondsAfterFinished == nil
+		return s.b.Spec.TTLSecondsAfterFinished == nil && batch.HasFinalizer(s.b) == finalizerNeeded(s.b, s.b.Status)
 	}
 	return reason == v1alpha1.ReasonSuspended || s.storeDeleted && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
 }

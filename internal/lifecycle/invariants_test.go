@@ -226,8 +226,11 @@ func checkDetach(in input) error {
 
 // checkRemoveFinalizer checks that the deletionPolicy was carried out before.
 func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
-	if in.b.DeletionTimestamp.IsZero() || !batch.HasFinalizer(in.b) {
-		return fmt.Errorf("removed the finalizer of an object that is not deleted, or has none")
+	if !batch.HasFinalizer(in.b) {
+		return fmt.Errorf("removed the finalizer of an object that has none")
+	}
+	if in.b.DeletionTimestamp.IsZero() {
+		return checkDropFinalizer(in, d)
 	}
 	_, pending := batch.CreatePending(in.b, in.now)
 	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Finished(in.b))
@@ -237,6 +240,27 @@ func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
 		return fmt.Errorf("removed the finalizer with files in the store, without a warning")
 	}
 	return checkUnchanged(in, d)
+}
+
+// finalizerNeeded reports whether a deletion in a status would have something to do at the API.
+func finalizerNeeded(b *object, status v1alpha1.VectorStoreFileBatchStatus) bool {
+	orphan := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan || b.Spec.DeletionPolicy == "" && batch.Adopted(b)
+	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
+	return !orphan && (!finished || detaches(b) && (batch.ID(b) != "" || status.BatchID != ""))
+}
+
+// checkDropFinalizer checks that only a finalizer that is not needed is removed before the deletion, and
+// that nothing is forgotten with it.
+func checkDropFinalizer(in input, d lifecycle.Decision) error {
+	switch {
+	case finalizerNeeded(in.b, in.b.Status):
+		return fmt.Errorf("removed the finalizer of an object whose deletion calls the API")
+	case len(in.observed.Actions) > 0 || len(d.Events) > 0:
+		return fmt.Errorf("removed the finalizer after %v, with Events %+v", in.observed.Actions, d.Events)
+	case d.RequeueAfter <= 0 || d.RequeueAfter > time.Second || d.State != in.observed.State || !reflect.DeepEqual(d.Status, in.b.Status):
+		return fmt.Errorf("removed the finalizer, and not reconciled as before after %s", d.RequeueAfter)
+	}
+	return nil
 }
 
 // checkDelete checks that only an expired object is deleted.
@@ -454,6 +478,12 @@ func onlyEditHelps(in input, d lifecycle.Decision) bool {
 // checkTimeToLive checks that a finished object is requeued for the end of its time to live, and for
 // nothing else.
 func checkTimeToLive(in input, d lifecycle.Decision) error {
+	if batch.HasFinalizer(in.b) != finalizerNeeded(in.b, d.Status) {
+		if d.RequeueAfter <= 0 || d.RequeueAfter > time.Second || batch.Finished(in.b) && len(in.observed.Actions) == 0 {
+			return fmt.Errorf("requeued after %s, though the finalizer has to be added or removed", d.RequeueAfter)
+		}
+		return nil
+	}
 	if in.b.Spec.TTLSecondsAfterFinished == nil {
 		if d.RequeueAfter != 0 {
 			return fmt.Errorf("a finished object is requeued after %s", d.RequeueAfter)

@@ -14,9 +14,9 @@ import (
 type Observed struct {
 	// State is what earlier reconciliations remembered.
 	State State
-	// FinalizerRemoved is true if this process has removed the finalizer of the deleted object: the
-	// cache may still show it.
-	FinalizerRemoved bool
+	// Gone is true if this process has completed the deletion of the object: the cache may still show
+	// it.
+	Gone bool
 	// Jitter is the share by which waits are lengthened, such as -0.2 to 0.2, so that objects
 	// created together do not stay in step.
 	Jitter float64

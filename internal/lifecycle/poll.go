@@ -42,8 +42,7 @@ func (s scope) poll() Decision {
 
 // finalizerMissing reports whether the object needs the finalizer and does not have it.
 func (s scope) finalizerMissing() bool {
-	needed := batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyOrphan
-	return needed && !batch.HasFinalizer(s.b) && !s.observed.performed(AddFinalizer)
+	return batch.NeedsFinalizer(s.b) && !batch.HasFinalizer(s.b) && !s.observed.performed(AddFinalizer)
 }
 
 // batchIDMissing reports whether the annotation does not have the ID of the created batch.

@@ -249,7 +249,7 @@ func TestPoll_TerminalStatus(t *testing.T) {
 		"cancelled externally":         {created(), answer(upstream.Cancelled), "CancelledExternally", "outside this object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := run(test.b, lifecycle.State{}, epoch, result{batch: test.answer})
+			r := run(test.b, lifecycle.State{}, epoch, result{batch: test.answer}).withoutFinalizer(epoch)
 			if r.reason() != test.reason || !strings.Contains(r.message(), test.part) {
 				t.Errorf("%s: %s", r.reason(), r.message())
 			}
@@ -265,7 +265,7 @@ func TestPoll_TerminalStatus(t *testing.T) {
 }
 
 func TestFinished_MaxFailedFilesEdited(t *testing.T) {
-	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, result{files: someFailedFiles()})
+	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, result{files: someFailedFiles()}).withoutFinalizer(epoch)
 	if r.reason() != v1alpha1.ReasonFilesFailed || !strings.Contains(r.message(), "see status.failedFiles") {
 		t.Fatalf("%s: %s", r.reason(), r.message())
 	}

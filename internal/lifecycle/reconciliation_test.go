@@ -5,6 +5,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +70,8 @@ func withChange(b *object, changes ...change) *object {
 	}
 	return b
 }
+
+func withoutFinalizers(b *object) { b.Finalizers = nil }
 
 func withFinalizer(b *object) { b.Finalizers = append(b.Finalizers, v1alpha1.Finalizer) }
 
@@ -199,8 +202,7 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 
 // applyCreate changes the object as a create with this result does, and returns the batch.
 func applyCreate(b *object, r result, now time.Time) *upstream.Batch {
-	addFinalizer(b)
-	pendingSince(now)(b)
+	markPending(b, now)
 	switch {
 	case r.err == nil:
 		recordID(b, r.batch.ID)
@@ -226,6 +228,18 @@ func addFinalizer(b *object) {
 	if !batch.HasFinalizer(b) {
 		withFinalizer(b)
 	}
+}
+
+func dropFinalizer(b *object) {
+	b.Finalizers = slices.DeleteFunc(slices.Clone(b.Finalizers), func(name string) bool { return name == v1alpha1.Finalizer })
+}
+
+// markPending changes the object as the write before a create does.
+func markPending(b *object, startedAt time.Time) {
+	if b.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan {
+		addFinalizer(b)
+	}
+	pendingSince(startedAt)(b)
 }
 
 func recordID(b *object, id string) {
@@ -275,6 +289,9 @@ func run(b *object, state lifecycle.State, now time.Time, results ...result) rec
 func persist(r reconciliation, now time.Time) reconciliation {
 	if r.final.Action == lifecycle.Requeue {
 		r.object.Status = r.final.Status
+	}
+	if r.final.Action == lifecycle.RemoveFinalizer {
+		dropFinalizer(r.object)
 	}
 	if r.final.RequeueAfter > 0 {
 		r.state = r.final.State

@@ -301,7 +301,7 @@ func (s *simulation) create(b *object, version *int, d lifecycle.Decision) (r li
 		return r, nil, fmt.Errorf("created again, though batch %s is recorded", s.recordedID)
 	}
 	startedAt, previous := s.now, b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	if interrupted := s.patch(b, version, true, func(b *object) { addFinalizer(b); pendingSince(startedAt)(b) }); interrupted != nil {
+	if interrupted := s.patch(b, version, true, func(b *object) { markPending(b, startedAt) }); interrupted != nil {
 		return r, interrupted, nil // nothing was sent
 	}
 	s.inFlight = true
@@ -558,7 +558,7 @@ func (s *simulation) finish(b *object, version int, d lifecycle.Decision, events
 		return nil
 	}
 	if d.Action == lifecycle.RemoveFinalizer {
-		return s.removeFinalizer(b, version, events)
+		return s.removeFinalizer(b, version, d, events)
 	}
 	if version != s.version || s.gone {
 		s.handleError(errConflict)
@@ -612,11 +612,18 @@ func (s *simulation) deleteExpired(events []lifecycle.Event) error {
 	return nil
 }
 
-// removeFinalizer removes the object. It returns an error if its deletionPolicy was neither carried
+// removeFinalizer removes the finalizer, and the object if that is being deleted. It returns an error if its deletionPolicy was neither carried
 // out nor given up with a warning.
-func (s *simulation) removeFinalizer(b *object, version int, events []lifecycle.Event) error {
+func (s *simulation) removeFinalizer(b *object, version int, d lifecycle.Decision, events []lifecycle.Event) error {
 	if version != s.version {
 		s.handleError(errConflict)
+		return nil
+	}
+	if b.DeletionTimestamp.IsZero() {
+		s.b = s.b.DeepCopy()
+		dropFinalizer(s.b)
+		s.version++
+		s.schedule(d)
 		return nil
 	}
 	s.gone = true

@@ -26,7 +26,7 @@ func TestSuspend(t *testing.T) {
 		"with a lost create":           {newObject(withFinalizer, suspended, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, "", "Suspended"},
 		"with an ID not recorded":      {newObject(withFinalizer, suspended, pendingSince(epoch)), lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}, "RecordBatchID", "Suspended"},
 		"in progress":                  {tracked(suspended, edited), lifecycle.State{}, "", "Suspended"},
-		"in progress, no finalizer":    {tracked(suspended, edited, func(b *object) { b.Finalizers = nil }), lifecycle.State{}, "AddFinalizer", "Suspended"},
+		"in progress, no finalizer":    {tracked(suspended, edited, withoutFinalizers), lifecycle.State{}, "AddFinalizer", "Suspended"},
 		"while polls fail":             {tracked(suspended, edited), failing, "", "Suspended"},
 		"past the deadline":            {tracked(suspended, deadline(time.Minute), edited), lifecycle.State{}, "", "Suspended"},
 		"with a cancel":                {tracked(suspended, cancelWanted, edited), lifecycle.State{}, "Cancel", "Cancelling"},

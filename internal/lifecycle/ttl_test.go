@@ -18,14 +18,27 @@ import (
 
 // runCompleted returns the reconciliation that observes the completion of a batch.
 func runCompleted(changes ...change) reconciliation {
-	return run(created(changes...), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	return run(created(changes...), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}).withoutFinalizer(epoch)
+}
+
+// withoutFinalizer returns the reconciliation after the finalizer of a finished object is removed, if it is
+// not needed, with the Events of all.
+func (r reconciliation) withoutFinalizer(now time.Time) reconciliation {
+	if !batch.HasFinalizer(r.object) || batch.NeedsFinalizer(r.object) {
+		return r
+	}
+	removed := run(r.object, r.state, now)
+	last := run(removed.object, removed.state, now)
+	last.events = append(append(r.events, removed.events...), last.events...)
+	return last
 }
 
 func TestTTL_PersistsResultBeforeDelete(t *testing.T) {
 	for name, r := range map[string]reconciliation{
-		"completed":               runCompleted(ttl(0)),
+		"completed, DetachFiles":  run(created(detachFiles, ttl(0)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}),
+		"completed, adopted":      run(newObject(adopted, ttl(0)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}),
 		"cancelled before create": run(newObject(cancelWanted, ttl(0)), lifecycle.State{}, epoch),
-		"stuck":                   run(tracked(deadline(time.Hour), cancelAccepted, ttl(0)), lifecycle.State{}, epoch.Add(time.Minute)),
+		"stuck":                   run(tracked(deletionPolicy("Orphan"), withoutFinalizers, deadline(time.Hour), cancelAccepted, ttl(0)), lifecycle.State{}, epoch.Add(time.Minute)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r.final.Action != lifecycle.Requeue || !batch.Finished(r.object) || len(r.events) != 1 || r.final.RequeueAfter > time.Second {
@@ -45,7 +58,7 @@ func TestTTL_PersistsResultBeforeDelete(t *testing.T) {
 func TestTTL_NoJitter(t *testing.T) {
 	for _, jitter := range []float64{-0.2, 0.2} {
 		observed := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.Completed), Jitter: jitter}
-		if d := config.Decide(created(ttl(time.Hour)), observed, epoch); d.RequeueAfter != time.Hour {
+		if d := config.Decide(created(ttl(time.Hour), withoutFinalizers), observed, epoch); d.RequeueAfter != time.Hour {
 			t.Fatalf("with jitter %v: requeued after %s", jitter, d.RequeueAfter)
 		}
 	}

@@ -84,7 +84,7 @@ var (
 		"Seconds since the least recently polled running batch was polled successfully, or since this process became the leader. 0 if there is none. Batches that are blocked by a known error are not included.")
 	// PendingCancel is the age of the oldest cancellation that the API has not accepted.
 	PendingCancel = gauge(prefix+"pending_cancel_seconds",
-		"Seconds since the oldest pending cancellation or deletion was requested, as observed by this process. 0 if there is none.")
+		"Seconds since the oldest cancellation was requested, by the spec or a deletion, that the API has not accepted, as observed by this process. 0 if there is none.")
 	// ConditionCount is the number of conditions of objects.
 	ConditionCount = gauge("operator_status_condition_count",
 		"Number of conditions of objects, by type, status and reason.",

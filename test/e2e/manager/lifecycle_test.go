@@ -187,7 +187,7 @@ func TestDeletion(t *testing.T) {
 func TestServerSideApply_TwoManagers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	const fields = `fileIDs: [file-stuck-s], deletionPolicy: Cancel`
+	const fields = `fileIDs: [file-stuck-s], deletionPolicy: DetachFiles`
 	f.Apply(t, f.manifest("handbook", fields), "--field-manager=gitops")
 	f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
 

@@ -56,8 +56,8 @@ var mutations = []mutation{
 	{
 		name: "no-memory", description: "an ID that could not be recorded is forgotten",
 		file:   "internal/controller/state.go",
-		before: "	s.byUID[uid] = state\n",
-		after:  "	state.CreatedID = \"\"\n	s.byUID[uid] = state\n",
+		before: "	entry.state = state\n",
+		after:  "	state.CreatedID = \"\"\n	entry.state = state\n",
 		runs:   "complete/kube.record-batch-id.1/",
 	},
 	{
@@ -70,8 +70,8 @@ var mutations = []mutation{
 	{
 		name: "no-remembered-cancel", description: "a cancel that could not be recorded is forgotten",
 		file:   "internal/controller/state.go",
-		before: "	s.byUID[uid] = state\n",
-		after:  "	state.CancelledID = \"\"\n	s.byUID[uid] = state\n",
+		before: "	entry.state = state\n",
+		after:  "	state.CancelledID = \"\"\n	entry.state = state\n",
 		runs:   "delete/kube.remove-finalizer.1/(outage|conflict)",
 	},
 	{

@@ -4,7 +4,11 @@
 package races_test
 
 import (
+	"fmt"
+	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -70,6 +74,57 @@ func TestLeaderElection_FrozenLeader(t *testing.T) {
 			}
 			wantNoStaleWrites(t, f, test.op, test.refused)
 		})
+	}
+}
+
+// A replica that does not lead has no queue. When it becomes the leader, it queues the objects that exist
+// then, and none of those that came and went before.
+func TestLeaderElection_StandbyQueuesNothing(t *testing.T) {
+	t.Parallel()
+	const gone = 60
+	f := env.NewFixture(t, emulator.Options{})
+	leader := f.StartManager(t, "leader", framework.Setup{Flags: f.LeaderElection()})
+	leader.MustOutput(t, leads)
+	address, err := framework.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standby := f.StartManager(t, "standby", framework.Setup{Flags: append(f.LeaderElection(), "--metrics-secure=false", "--metrics-bind-address="+address)})
+	standby.MustOutput(t, "Attempting to acquire leader lease")
+	names := objects(0, gone)
+	createAll(t, f, names)
+	wantAllOnce(t, f, names)
+	f.Kubectl.Must(t, "delete", "vsfb", "--all", "--timeout=60s")
+	f.Create(t, f.Batch("running", stuck("running")))
+	f.WaitForReason(t, "running", v1alpha1.ReasonInProgress)
+
+	queue := regexp.MustCompile(`(?m)^workqueue_(depth|adds_total)\{[^}]*vectorstorefilebatch.*$`)
+	scrape := func() string {
+		code, body, err := framework.Fetch(t.Context(), http.DefaultClient, "http://"+address+"/metrics", "")
+		if err != nil || code != http.StatusOK {
+			t.Fatalf("HTTP %d: %v", code, err)
+		}
+		return body
+	}
+	if found := queue.FindAllString(scrape(), -1); len(found) > 0 {
+		t.Errorf("the standby has a queue: %v", found)
+	}
+	leader.Terminate()
+	standby.MustOutput(t, leads)
+	f.Create(t, f.Batch("new", files("new")))
+	f.WaitForReason(t, "new", v1alpha1.ReasonCompleted)
+	f.Patch(t, "running", `{"spec":{"cancel":true}}`)
+	f.WaitForReason(t, "running", v1alpha1.ReasonCancelled)
+	var added int
+	for _, series := range queue.FindAllString(scrape(), -1) {
+		if strings.HasPrefix(series, "workqueue_adds_total") {
+			if _, err := fmt.Sscan(series[strings.LastIndex(series, " ")+1:], &added); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if added == 0 || added >= gone {
+		t.Errorf("the new leader queued %d times for two objects, and %d are gone", added, gone)
 	}
 }
 
