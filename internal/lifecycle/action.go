@@ -96,7 +96,8 @@ func (s scope) cost(action Action) Cost {
 		cost.Write, cost.Bypass = true, false
 		cost.VectorStoreID = s.b.Spec.VectorStoreID
 	case VerifyCreate:
-		cost.Requests = min(verifiedFiles, max(1, len(s.b.Spec.FileIDs)+len(s.b.Spec.Files)))
+		files, _ := batch.Files(s.b) // Decide has refused an invalid spec
+		cost.Requests = min(verifiedFiles, max(1, files))
 	case Cancel:
 		cost.Write, cost.Bypass = true, true
 	case Detach:
