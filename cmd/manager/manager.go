@@ -93,19 +93,12 @@ func managerOptions(o *options) ctrl.Options {
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	namespaces := make(map[string]cache.Config, len(o.watchNamespaces))
-	for _, namespace := range o.watchNamespaces {
-		namespaces[namespace] = cache.Config{}
-	}
 	return ctrl.Options{
 		Scheme:                 scheme,
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
-		Cache: cache.Options{
-			DefaultNamespaces: namespaces,
-			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),
-		},
+		Cache:                  controller.CacheOptions(o.watchNamespaces, o.watchLabelSelector.Selector),
 		// A reconciliation sees the writes of earlier ones, so it never misses a recorded batch ID.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 		Controller:                    config.Controller{EnableWarmup: ptr.To(true)},

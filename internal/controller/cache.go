@@ -18,10 +18,20 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
-// CachedObjects returns the manager's cache options: it holds the objects that a selector matches, or
-// all if the selector is nil, without what reconciling them does not need.
-func CachedObjects(selector labels.Selector) map[client.Object]cache.ByObject {
-	return map[client.Object]cache.ByObject{&v1alpha1.VectorStoreFileBatch{}: {Label: selector, Transform: Transform}}
+// CacheOptions returns the options of the manager's cache: it holds the objects in the given
+// namespaces, or in all if none are given, that a selector matches, or all if the selector is nil. It
+// holds them without what reconciling them does not need.
+func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
+	configs := make(map[string]cache.Config, len(namespaces))
+	for _, namespace := range namespaces {
+		configs[namespace] = cache.Config{}
+	}
+	return cache.Options{
+		Scheme:            cacheScheme(),
+		NewInformer:       newInformer,
+		DefaultNamespaces: configs,
+		ByObject:          map[client.Object]cache.ByObject{&v1alpha1.VectorStoreFileBatch{}: {Label: selector, Transform: Transform}},
+	}
 }
 
 // Transform removes from an object what reconciling it does not need: above all its files, and what
