@@ -203,7 +203,7 @@ func TestTransform_BoundsEveryObject(t *testing.T) {
 // 100 files, decoded from JSON. The limit leaves room for the other memory that the process needs for
 // each object.
 func TestTransform_MemoryOfFinishedObject(t *testing.T) {
-	const objects, limit = 2000, 3 << 10
+	const objects, limit = 2000, 1700
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	before := heap()
 	for i := range objects {
