@@ -57,7 +57,7 @@ func trim(b *v1alpha1.VectorStoreFileBatch) {
 	b.ObjectMeta = metav1.ObjectMeta{
 		Namespace: b.Namespace, Name: b.Name, UID: b.UID, ResourceVersion: b.ResourceVersion, Generation: b.Generation,
 		CreationTimestamp: b.CreationTimestamp, DeletionTimestamp: b.DeletionTimestamp,
-		Finalizers: slices.Clip(b.Finalizers), Annotations: own,
+		Finalizers: slices.Clone(b.Finalizers), Annotations: own, // the decoded array can be much longer
 	}
 	b.TypeMeta = metav1.TypeMeta{}
 	batch.DropFiles(b)
@@ -141,6 +141,9 @@ func decodedSize(b *v1alpha1.VectorStoreFileBatch) int {
 // internStrings lets objects share the strings that are equal in most of them.
 func internStrings(b *v1alpha1.VectorStoreFileBatch) {
 	texts := []*string{&b.Namespace, &b.Spec.VectorStoreID, &b.Status.Status}
+	if b.Spec.CredentialsRef != nil {
+		texts = append(texts, &b.Spec.CredentialsRef.Name)
+	}
 	for i := range b.Finalizers {
 		texts = append(texts, &b.Finalizers[i])
 	}
@@ -150,6 +153,7 @@ func internStrings(b *v1alpha1.VectorStoreFileBatch) {
 		texts = append(texts, &condition.Type, &condition.Reason, &condition.Message)
 		condition.Status = metav1.ConditionStatus(unique.Make(string(condition.Status)).Value())
 	}
+	b.Spec.DeletionPolicy = unique.Make(b.Spec.DeletionPolicy).Value()
 	for _, text := range texts {
 		*text = unique.Make(*text).Value()
 	}

@@ -193,6 +193,9 @@ func TestTransform_BoundsEveryObject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if cap(cached.Finalizers) > 16 {
+			t.Errorf("%s: the cached object retains the array of %d finalizers", name, cap(cached.Finalizers))
+		}
 		if len(encoded) > limit {
 			t.Errorf("%s: the cached object has %d bytes, want at most %d: %.200s", name, len(encoded), limit, encoded)
 		}

@@ -44,8 +44,12 @@ func batchBody(store, id, status string, completed, failed int) string {
 		id, time.Now().Unix(), store, status, completed, failed, completed+failed)
 }
 
-// complete answers a create with a batch that is completed.
+// complete answers a create with a batch that is completed. A create that was lost attached no file.
 func complete(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		http.NotFound(w, r)
+		return
+	}
 	files, err := readFiles(r)
 	if err != nil || len(files) == 0 {
 		http.Error(w, "no files", http.StatusBadRequest)
