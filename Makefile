@@ -126,6 +126,10 @@ test: build bin/helm bin/kubeconform ## Run all tests, with a real API server.
 test-faults: ## Inject faults into the built manager at every failpoint of every scenario. ARGS are its flags.
 	$(ASSETS) && go run ./test/robustness/failpoints $(ARGS)
 
+.PHONY: test-memory
+test-memory: ## Measure the peak memory of the built manager beside 1,000 large objects and Secrets, and hostile servers.
+	$(ASSETS) && go test -count=1 -timeout=60m ./test/robustness/memory -objects=1000 $(ARGS)
+
 .PHONY: test-telemetry
 test-telemetry: build bin/promtool bin/prometheus ## Test the alerts, the dashboard and the traces with a real Prometheus and an OTLP receiver.
 	$(ASSETS) && go test -count=1 -timeout=15m ./test/observability

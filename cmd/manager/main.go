@@ -43,7 +43,7 @@ func run() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: all settings are flags, see --help", flag.Arg(0))
 	}
-	if err := errors.Join(o.validate(), validateLogLevel(flag.Lookup("zap-log-level").Value.String())); err != nil {
+	if err := errors.Join(o.validate(), validateLogLevel(flag.Lookup("zap-log-level").Value.String()), limitMemory(os.Getenv)); err != nil {
 		return err
 	}
 	logger := zap.New(zap.UseFlagOptions(&logging))

@@ -14,7 +14,6 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -81,19 +80,12 @@ func managerOptions(o *options) ctrl.Options {
 	if o.metricsSecure {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	namespaces := make(map[string]cache.Config, len(o.watchNamespaces))
-	for _, namespace := range o.watchNamespaces {
-		namespaces[namespace] = cache.Config{}
-	}
 	return ctrl.Options{
 		Scheme:                 scheme,
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.probeAddress,
 		PprofBindAddress:       o.pprofAddress,
-		Cache: cache.Options{
-			DefaultNamespaces: namespaces,
-			ByObject:          controller.CachedObjects(o.watchLabelSelector.Selector),
-		},
+		Cache:                  controller.CacheOptions(o.watchNamespaces, o.watchLabelSelector.Selector),
 		// A reconciliation sees the writes of earlier ones, so it never misses a recorded batch ID.
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 		LeaderElection:                o.leaderElect,

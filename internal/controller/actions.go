@@ -38,7 +38,7 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.Create:
 		result.Batch, err = r.create(ctx, call, b, d)
 	case lifecycle.VerifyCreate:
-		result.Attached, err = attachedSince(ctx, call, b.Spec.VectorStoreID, d.Verify)
+		result.Attached, err = r.verifyCreate(ctx, call, b, d.Verify)
 	case lifecycle.Poll:
 		result.Batch, err = answered(call.Retrieve(ctx, batch.Ref(b)))
 	case lifecycle.Cancel:

@@ -333,7 +333,7 @@ func TestState_BoundedOverRandomHistories(t *testing.T) {
 				if n := len(c.inflight.byUID); n > 0 {
 					t.Errorf("%d polls are left", n)
 				}
-				if n := len(c.throttler.waiting); n > 0 {
+				if n := c.throttler.Callers(); n > 0 {
 					t.Errorf("%d objects are left in flow control", n)
 				}
 				time.Sleep(24 * time.Hour) //nolint:forbidigo // of the bubble: what expires has expired

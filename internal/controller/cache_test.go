@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/controller"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
@@ -74,26 +75,55 @@ func transform[T any](t *testing.T, object T) T {
 }
 
 func TestTransform_KeepsRequiredFields(t *testing.T) {
-	withoutFiles := func(b *v1alpha1.VectorStoreFileBatch) {
-		b.Spec.FileIDs, b.Spec.Attributes, b.Spec.ChunkingStrategy = nil, nil, nil
-	}
 	tests := map[string]struct {
 		object func() *v1alpha1.VectorStoreFileBatch
-		drop   func(*v1alpha1.VectorStoreFileBatch)
+		keep   func(*v1alpha1.VectorStoreFileBatch)
 	}{
-		"to be created": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 3) }, func(*v1alpha1.VectorStoreFileBatch) {}},
+		"to be created": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 3) }, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{"(files)": "3"}
+		}},
+		"create pending": {func() *v1alpha1.VectorStoreFileBatch {
+			b := fullObject("b", 3)
+			b.Annotations[v1alpha1.AnnotationCreateStartedAt] = "2026-01-01T00:00:00Z"
+			return b
+		}, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationCreateStartedAt: "2026-01-01T00:00:00Z"}
+		}},
+		"large": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 2000) }, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{"(files)": "2000", "(size)": "207432"}
+		}},
+		"many finalizers": {func() *v1alpha1.VectorStoreFileBatch {
+			b := fullObject("b", 3)
+			for i := range 10 {
+				b.Finalizers = append(b.Finalizers, fmt.Sprint("example.com/", i))
+			}
+			return b
+		}, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{"(files)": "3", "(finalizers)": "dropped"}
+		}},
+		"long annotation": {func() *v1alpha1.VectorStoreFileBatch {
+			b := fullObject("b", 3)
+			b.Annotations[v1alpha1.AnnotationBatchID] = strings.Repeat("x", 5000)
+			return b
+		}, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationBatchID: strings.Repeat("x", 256)}
+		}},
 		"in progress": {func() *v1alpha1.VectorStoreFileBatch {
 			b := finished(fullObject("b", 3))
 			b.Status.Conditions[3].Status = "False"
 			return b
-		}, withoutFiles},
+		}, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{v1alpha1.AnnotationBatchID: "vsfb_b"}
+		}},
 		"ID in the annotation only": {func() *v1alpha1.VectorStoreFileBatch {
 			b := fullObject("b", 3)
 			b.Annotations[v1alpha1.AnnotationBatchID] = "vsfb_b"
 			return b
-		}, withoutFiles},
+		}, func(b *v1alpha1.VectorStoreFileBatch) {
+			b.Annotations = map[string]string{v1alpha1.AnnotationBatchID: "vsfb_b"}
+		}},
 		"finished": {func() *v1alpha1.VectorStoreFileBatch { return finished(fullObject("b", 3)) }, func(b *v1alpha1.VectorStoreFileBatch) {
-			withoutFiles(b)
+			b.Annotations = nil
 			b.Status.FailedFiles = []v1alpha1.FailedFile{{FileID: "file-0"}}
 		}},
 		"cancelled before create": {func() *v1alpha1.VectorStoreFileBatch {
@@ -101,14 +131,15 @@ func TestTransform_KeepsRequiredFields(t *testing.T) {
 			delete(b.Annotations, v1alpha1.AnnotationBatchID)
 			b.Status.BatchID, b.Status.FailedFiles = "", nil
 			return b
-		}, withoutFiles},
+		}, func(b *v1alpha1.VectorStoreFileBatch) { b.Annotations = nil }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			want := test.object()
-			want.ManagedFields = nil
-			delete(want.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
-			test.drop(want)
+			want.TypeMeta, want.ManagedFields, want.Labels = metav1.TypeMeta{}, nil, nil
+			want.Finalizers = []string{v1alpha1.Finalizer}
+			want.Spec.FileIDs, want.Spec.Attributes, want.Spec.ChunkingStrategy = nil, nil, nil
+			test.keep(want)
 			once := transform(t, test.object())
 			if diff := cmp.Diff(want, once); diff != "" {
 				t.Errorf("transformed (-want +got):\n%s", diff)
@@ -123,11 +154,59 @@ func TestTransform_KeepsRequiredFields(t *testing.T) {
 	}
 }
 
+// TestTransform_BoundsEveryObject shows that the author of an object does not decide how much memory it
+// takes in the cache, whatever the object's state is.
+func TestTransform_BoundsEveryObject(t *testing.T) {
+	const many, limit = 20_000, 4 << 10
+	big := func() *v1alpha1.VectorStoreFileBatch {
+		b := fullObject("b", 2000)
+		b.Spec.Files = []v1alpha1.File{{FileID: "file-a", Attributes: b.Spec.Attributes}}
+		for i := range many {
+			name := fmt.Sprint("example.com/", i)
+			b.Labels[name], b.Annotations[name] = "x", "x"
+			b.Finalizers = append(b.Finalizers, name)
+			b.OwnerReferences = append(b.OwnerReferences, metav1.OwnerReference{Name: name})
+		}
+		b.Annotations[v1alpha1.AnnotationBatchID] = strings.Repeat("x", many)
+		b.Annotations[v1alpha1.AnnotationCreateStartedAt] = strings.Repeat("x", many)
+		b.GenerateName, b.SelfLink = strings.Repeat("x", many), strings.Repeat("x", many)
+		return b
+	}
+	inProgress := func() *v1alpha1.VectorStoreFileBatch {
+		b := finished(big())
+		b.Status.Conditions[3].Status = "False"
+		return b
+	}
+	invalid := func() *v1alpha1.VectorStoreFileBatch {
+		b := big()
+		b.Spec.FileIDs = nil
+		b.Spec.Files[0].Attributes = v1alpha1.Attributes{strings.Repeat("é", 64): {Raw: []byte("[]")}}
+		return b
+	}
+	for name, object := range map[string]func() *v1alpha1.VectorStoreFileBatch{
+		"invalid": invalid, "to be created": big, "in progress": inProgress,
+		"finished": func() *v1alpha1.VectorStoreFileBatch { return finished(big()) },
+	} {
+		cached := transform(t, object())
+		cached.Status = v1alpha1.VectorStoreFileBatchStatus{} // only the operator writes it
+		encoded, err := json.Marshal(cached)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cap(cached.Finalizers) > 16 {
+			t.Errorf("%s: the cached object retains the array of %d finalizers", name, cap(cached.Finalizers))
+		}
+		if len(encoded) > limit {
+			t.Errorf("%s: the cached object has %d bytes, want at most %d: %.200s", name, len(encoded), limit, encoded)
+		}
+	}
+}
+
 // TestTransform_MemoryOfFinishedObject measures the memory of the informer's store for an object with
 // 100 files, decoded from JSON. The limit leaves room for the other memory that the process needs for
 // each object.
 func TestTransform_MemoryOfFinishedObject(t *testing.T) {
-	const objects, limit = 2000, 3 << 10
+	const objects, limit = 2000, 1700
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	before := heap()
 	for i := range objects {
@@ -217,4 +296,28 @@ func (f *fixture) removeBatchID(b *v1alpha1.VectorStoreFileBatch) {
 	f.Helper()
 	f.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/batch-id":null}}}`)
 	f.patchStatus(b, `{"status":{"batchID":null}}`)
+}
+
+func TestTransform_KeepsFinalizersOfOthers(t *testing.T) {
+	f := newFixture(t)
+	b := f.create(spec{FileIDs: numberedFiles("x", 2), DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles})
+	f.awaitConditions(b, "Completed", succeeded)
+	foreign := make([]string, 20)
+	for i := range foreign {
+		foreign[i] = fmt.Sprint("example.com/finalizer-", i)
+	}
+	encoded, err := json.Marshal(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.patch(b, fmt.Sprintf(`{"metadata":{"finalizers":%s}}`, encoded))
+	f.await(b, "the finalizer", batch.HasFinalizer)
+	if err := env.Client.Delete(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	got := f.await(b, "the finalizer to be removed", func(b *v1alpha1.VectorStoreFileBatch) bool { return !batch.HasFinalizer(b) })
+	if diff := cmp.Diff(foreign, got.Finalizers); diff != "" {
+		t.Errorf("the finalizers have changed (-want +got):\n%s", diff)
+	}
+	f.patch(b, `{"metadata":{"finalizers":null}}`)
 }

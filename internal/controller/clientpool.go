@@ -4,9 +4,12 @@
 package controller
 
 import (
+	"bytes"
+	"container/list"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,11 +29,36 @@ const (
 	// key, it is read again at once.
 	secretLifetime = 30 * time.Second
 	// unusableSecretLifetime is the same for a Secret that could not be used, so that many objects
-	// without a Secret do not read it all at once.
+	// without a Secret do not read it all at once. It doubles as long as the Secret exists and cannot
+	// be used, up to secretLifetime.
 	unusableSecretLifetime = time.Second
 	// idleLifetime is how long the session of an unused Secret is kept.
 	idleLifetime = 10 * time.Minute
+	// maxSecretReads is how many Secrets are read at a time. A Secret has up to 1 MB, of which only the
+	// few values below remain.
+	maxSecretReads = 4
 )
+
+// The maximum sizes of the values in a Secret, in bytes.
+const (
+	maxKeyBytes      = 4 << 10
+	maxBaseURLBytes  = 2 << 10
+	maxCABundleBytes = 128 << 10
+)
+
+// maxPoolBytes is about how much memory the clients may take. The least recently used Secrets beyond it
+// lose theirs, until they are used again.
+const maxPoolBytes = 64 << 20
+
+// poolBytes returns about how much memory the client of a connection takes. A client with a CA bundle
+// has the certificates of the system, too.
+func poolBytes(connection upstream.Connection) int {
+	const client, systemCAs = 16 << 10, 48 << 10
+	if connection.CABundle == "" {
+		return client
+	}
+	return client + systemCAs + 2*len(connection.CABundle)
+}
 
 // Session is a client of the OpenAI API, and the connection whose rate limits its calls count
 // against.
@@ -54,9 +82,26 @@ type ClientPool struct {
 	clock  clock.WithDelayedExecution
 
 	secrets *expiring.Map[types.NamespacedName, *credentials]
+	// reading has an element for each Secret that is being read.
+	reading chan struct{}
 
 	mu     sync.Mutex
-	dialed map[upstream.Connection]*pooledClient
+	dialed map[contentKey]*pooledClient
+	// recent are the credentials that have a session, the most recently used first.
+	recent *list.List
+	bytes  int
+}
+
+// contentKey identifies the content of a Secret.
+type contentKey struct {
+	connection upstream.Connection // without the CA bundle
+	caBundle   [sha256.Size]byte
+}
+
+func keyOf(connection upstream.Connection) contentKey {
+	key := contentKey{connection, sha256.Sum256([]byte(connection.CABundle))}
+	key.connection.CABundle = ""
+	return key
 }
 
 // credentials is what is known of a Secret. The lock is held while the Secret is read, so that many
@@ -64,23 +109,33 @@ type ClientPool struct {
 type credentials struct {
 	mu     sync.Mutex
 	readAt time.Time
-	// connection is the last usable content of the Secret, and session the session for it. err is
-	// why the Secret cannot be used now.
-	connection *upstream.Connection
-	session    *Session
-	err        error
+	// err is why the Secret cannot be used now, and failures how often in a row its content could not.
+	err      error
+	failures int
+	// content is the last content that was dialed, and dialErr the result: equal content is not parsed
+	// again.
+	content contentKey
+	dialErr error
+	// session is the session of the last usable content, which is pooledAs. element is in recent.
+	session  *Session
+	pooledAs contentKey
+	element  *list.Element
 }
 
-// pooledClient is a client, and the number of Secrets that use it.
+// pooledClient is a client, the number of Secrets that use it, and its poolBytes.
 type pooledClient struct {
 	client DialedClient
 	users  int
+	bytes  int
 }
 
 // NewClientPool returns a ClientPool that reads Secrets with reader. The reader must not be a cached
 // one: the operator can get Secrets, but neither list nor watch them.
 func NewClientPool(reader client.Reader, dial func(upstream.Connection) (DialedClient, error), c clock.WithDelayedExecution) *ClientPool {
-	p := &ClientPool{reader: reader, dial: dial, clock: c, dialed: make(map[upstream.Connection]*pooledClient)}
+	p := &ClientPool{
+		reader: reader, dial: dial, clock: c,
+		reading: make(chan struct{}, maxSecretReads), dialed: make(map[contentKey]*pooledClient), recent: list.New(),
+	}
 	p.secrets = expiring.New[types.NamespacedName](c, idleLifetime, expiring.Hooks[*credentials]{
 		New: func() *credentials { return &credentials{} },
 		Dropped: func(s *credentials) {
@@ -99,23 +154,43 @@ func (p *ClientPool) Session(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	s := p.secrets.Load(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lifetime := secretLifetime
-	if s.err != nil {
-		lifetime = unusableSecretLifetime
-	}
 	now := p.clock.Now()
-	if !s.readAt.IsZero() && now.Sub(s.readAt) < lifetime {
+	if !s.readAt.IsZero() && now.Sub(s.readAt) < s.lifetime() {
+		p.used(s)
 		return s.sessionFor(b)
+	}
+	connection, err := p.read(ctx, name)
+	if unusable := (*upstream.Error)(nil); err != nil && !errors.As(err, &unusable) {
+		return nil, err
+	}
+	s.readAt = now
+	p.update(s, connection, err)
+	p.evict(s)
+	return s.sessionFor(b)
+}
+
+// lifetime returns how long what is known of the Secret counts as current.
+func (s *credentials) lifetime() time.Duration {
+	if s.err == nil {
+		return secretLifetime
+	}
+	return min(unusableSecretLifetime<<min(max(s.failures-1, 0), 10), secretLifetime)
+}
+
+// read reads a Secret and parses its values. An error of the API server is returned as it came.
+func (p *ClientPool) read(ctx context.Context, name types.NamespacedName) (*upstream.Connection, error) {
+	select {
+	case p.reading <- struct{}{}:
+		defer func() { <-p.reading }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading Secret %s: %w", name.Name, context.Cause(ctx))
 	}
 	var secret corev1.Secret
 	err := p.reader.Get(ctx, name, &secret)
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return nil, fmt.Errorf("reading Secret %s: %w", name.Name, err)
 	}
-	s.readAt = now
-	connection, err := connectionFrom(name, secret, err)
-	p.update(s, connection, err)
-	return s.sessionFor(b)
+	return connectionFrom(name, secret, err)
 }
 
 // sessionFor returns the session for an object. A deleted object can use credentials that are gone:
@@ -128,12 +203,14 @@ func (s *credentials) sessionFor(b *v1alpha1.VectorStoreFileBatch) (*Session, er
 }
 
 // Invalidate makes the next Session read the Secret again: the API rejected its key, so it may have
-// been replaced.
+// been replaced. It does nothing if it is the content of the Secret that cannot be used.
 func (p *ClientPool) Invalidate(b *v1alpha1.VectorStoreFileBatch) {
 	s := p.secrets.Load(secretName(b))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.readAt = time.Time{}
+	if s.err == nil {
+		s.readAt = time.Time{}
+	}
 }
 
 // secretName returns the name of the Secret that an object references.
@@ -145,19 +222,36 @@ func secretName(b *v1alpha1.VectorStoreFileBatch) types.NamespacedName {
 	return types.NamespacedName{Namespace: b.Namespace, Name: name}
 }
 
+// valueLimits are the maximum sizes of the values in a Secret.
+var valueLimits = []struct {
+	key   string
+	bytes int
+}{
+	{v1alpha1.SecretKeyAPIKey, maxKeyBytes},
+	{v1alpha1.SecretKeyOrganization, maxKeyBytes},
+	{v1alpha1.SecretKeyProject, maxKeyBytes},
+	{v1alpha1.SecretKeyBaseURL, maxBaseURLBytes},
+	{v1alpha1.SecretKeyCABundle, maxCABundleBytes},
+}
+
 // connectionFrom parses a Secret. Its errors name the remedy, and never quote the content.
 func connectionFrom(name types.NamespacedName, secret corev1.Secret, err error) (*upstream.Connection, error) {
 	missing := func(format string, args ...any) (*upstream.Connection, error) {
 		return nil, &upstream.Error{Kind: upstream.NoCredentials, Message: fmt.Sprintf(format, args...)}
 	}
-	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
+	value := func(key string) string { return string(bytes.TrimSpace(secret.Data[key])) }
 	switch {
 	case apierrors.IsForbidden(err):
 		return missing("The operator cannot read Secret %s. Grant its ServiceAccount get on Secrets in the namespace", name)
 	case err != nil:
 		return missing("Secret %s not found. Create it with the key %s", name, v1alpha1.SecretKeyAPIKey)
-	case value(v1alpha1.SecretKeyAPIKey) == "":
+	case len(bytes.TrimSpace(secret.Data[v1alpha1.SecretKeyAPIKey])) == 0:
 		return missing("Secret %s has no key %s. Add it", name, v1alpha1.SecretKeyAPIKey)
+	}
+	for _, limit := range valueLimits {
+		if size := len(bytes.TrimSpace(secret.Data[limit.key])); size > limit.bytes {
+			return nil, &upstream.Error{Kind: upstream.Unauthorized, Message: fmt.Sprintf("%s in Secret %s has %d bytes. At most %d are allowed", limit.key, name, size, limit.bytes)}
+		}
 	}
 	return &upstream.Connection{
 		BaseURL:      value(v1alpha1.SecretKeyBaseURL),
@@ -170,46 +264,119 @@ func connectionFrom(name types.NamespacedName, secret corev1.Secret, err error) 
 
 // update sets what a Secret contains now, and releases the client of its earlier content.
 func (p *ClientPool) update(s *credentials, connection *upstream.Connection, err error) {
+	if err == nil {
+		err = p.connect(s, *connection)
+	}
 	s.err = err
-	if err != nil || s.connection != nil && *connection == *s.connection {
-		return
+	if s.failures++; err == nil || upstream.IsNoCredentials(err) {
+		s.failures = 0 // reading a Secret that does not exist costs little
 	}
-	shared, err := p.acquire(*connection)
-	if err != nil {
-		s.err = err
-		return
-	}
-	p.detach(s)
-	s.connection, s.session = connection, &Session{shared, connection.Identity()}
+	p.used(s)
 }
 
-// acquire returns the client of a connection for one more Secret.
-func (p *ClientPool) acquire(connection upstream.Connection) (upstream.Client, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if pooled := p.dialed[connection]; pooled != nil {
-		pooled.users++
-		return pooled.client, nil
+// connect sets the session for a connection, unless the Secret has it already.
+func (p *ClientPool) connect(s *credentials, connection upstream.Connection) error {
+	key := keyOf(connection)
+	if s.content == key && (s.dialErr != nil || s.session != nil) {
+		return s.dialErr
 	}
-	client, err := p.dial(connection)
+	shared, err := p.acquire(key, connection)
+	s.content, s.dialErr = key, err
+	if err != nil {
+		return err
+	}
+	p.detach(s)
+	s.session, s.pooledAs = &Session{shared, connection.Identity()}, key
+	return nil
+}
+
+// acquire returns the client of a connection for one more Secret. Parsing certificates takes long, so
+// it dials without the lock.
+func (p *ClientPool) acquire(key contentKey, connection upstream.Connection) (upstream.Client, error) {
+	if shared := p.share(key); shared != nil {
+		return shared, nil
+	}
+	dialed, err := p.dial(connection)
 	if err != nil {
 		return nil, err
 	}
-	p.dialed[connection] = &pooledClient{client: client, users: 1}
-	return client, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pooled := p.dialed[key]; pooled != nil { // another Secret of the same content was faster
+		dialed.Close()
+		pooled.users++
+		return pooled.client, nil
+	}
+	pooled := &pooledClient{client: dialed, users: 1, bytes: poolBytes(connection)}
+	p.dialed[key] = pooled
+	p.bytes += pooled.bytes
+	return dialed, nil
+}
+
+// share returns the client of a content for one more Secret; nil if there is none.
+func (p *ClientPool) share(key contentKey) upstream.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pooled := p.dialed[key]
+	if pooled == nil {
+		return nil
+	}
+	pooled.users++
+	return pooled.client
+}
+
+// used records that a Secret was used now.
+func (p *ClientPool) used(s *credentials) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case s.session == nil:
+	case s.element == nil:
+		s.element = p.recent.PushFront(s)
+	default:
+		p.recent.MoveToFront(s.element)
+	}
+}
+
+// evict takes the session of the least recently used Secrets until the clients fit into maxPoolBytes.
+// Calls that are in progress continue.
+func (p *ClientPool) evict(current *credentials) {
+	for {
+		oldest := p.oldestBeyondLimit()
+		if oldest == nil || oldest == current || !oldest.mu.TryLock() {
+			return
+		}
+		p.detach(oldest)
+		oldest.readAt = time.Time{}
+		oldest.mu.Unlock()
+	}
+}
+
+// oldestBeyondLimit returns the least recently used credentials if the clients take too much memory.
+func (p *ClientPool) oldestBeyondLimit() *credentials {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bytes <= maxPoolBytes || p.recent.Len() == 0 {
+		return nil
+	}
+	return p.recent.Back().Value.(*credentials)
 }
 
 // detach releases the client of a Secret, and closes it if no other Secret uses it.
 func (p *ClientPool) detach(s *credentials) {
-	if s.connection == nil {
+	if s.session == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pooled := p.dialed[*s.connection]
+	pooled := p.dialed[s.pooledAs]
 	if pooled.users--; pooled.users == 0 {
-		delete(p.dialed, *s.connection)
+		delete(p.dialed, s.pooledAs)
+		p.bytes -= pooled.bytes
 		pooled.client.Close()
 	}
-	s.connection, s.session = nil, nil
+	if s.element != nil {
+		p.recent.Remove(s.element)
+	}
+	s.session, s.element = nil, nil
 }

@@ -5,6 +5,7 @@ package controller_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -30,10 +31,16 @@ type poolFixture struct {
 	*controller.ClientPool
 	clock       asyncClock
 	secretReads atomic.Int32
+	dials       atomic.Int32
+	// slow is what reading and dialing a Secret named "slow" wait for.
+	slow chan struct{}
 
 	mu   sync.Mutex
 	open map[string]int // by API key
 }
+
+// refused is a CA bundle with which no client can be dialed.
+const refused = "no certificate"
 
 // asyncClock runs callbacks without holding its lock, as a real clock does.
 type asyncClock struct{ *clocktesting.FakeClock }
@@ -52,8 +59,15 @@ func (c fakeClient) Close() { c.close() }
 
 func newPoolFixture(t *testing.T) *poolFixture {
 	t.Helper()
-	f := &poolFixture{fixture: newFixtureWithoutSecret(t), clock: asyncClock{clocktesting.NewFakeClock(time.Now())}, open: make(map[string]int)}
+	f := &poolFixture{fixture: newFixtureWithoutSecret(t), clock: asyncClock{clocktesting.NewFakeClock(time.Now())}, open: make(map[string]int), slow: make(chan struct{})}
 	dial := func(connection upstream.Connection) (controller.DialedClient, error) {
+		f.dials.Add(1)
+		if connection.APIKey == "slow-to-dial" {
+			<-f.slow
+		}
+		if connection.CABundle == refused {
+			return nil, &upstream.Error{Kind: upstream.Unauthorized, Message: "refused"}
+		}
 		f.count(connection.APIKey, 1)
 		return fakeClient{close: func() { f.count(connection.APIKey, -1) }}, nil
 	}
@@ -94,9 +108,15 @@ func (f *poolFixture) object(secret string) *v1alpha1.VectorStoreFileBatch {
 // setKey creates or replaces a Secret with a key.
 func (f *poolFixture) setKey(name, key string) {
 	f.Helper()
+	f.setSecret(name, map[string]string{v1alpha1.SecretKeyAPIKey: key})
+}
+
+// setSecret creates or replaces a Secret.
+func (f *poolFixture) setSecret(name string, data map[string]string) {
+	f.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
 	_ = env.Client.Delete(f.Context(), secret)
-	secret.ResourceVersion, secret.StringData = "", map[string]string{v1alpha1.SecretKeyAPIKey: key}
+	secret.ResourceVersion, secret.StringData = "", data
 	if err := env.Client.Create(f.Context(), secret); err != nil {
 		f.Fatal(err)
 	}
@@ -224,4 +244,119 @@ func TestClientPool_OnlyDeletionUsesDeletedSecret(t *testing.T) {
 	deleted := f.object("one")
 	deleted.DeletionTimestamp = &metav1.Time{Time: f.clock.Now()}
 	f.mustAcquire(deleted)
+}
+
+func TestClientPool_RefusesLongValues(t *testing.T) {
+	limits := map[string]int{"OPENAI_API_KEY": 4 << 10, "OPENAI_ORG_ID": 4 << 10, "OPENAI_PROJECT_ID": 4 << 10, "OPENAI_BASE_URL": 2 << 10, "ca.crt": 128 << 10}
+	f := newPoolFixture(t)
+	for key, limit := range limits {
+		name := strings.ToLower(strings.ReplaceAll(key, "_", "-"))
+		data := map[string]string{"OPENAI_API_KEY": "key-1", key: strings.Repeat("x", limit) + "\n"}
+		f.setSecret(name, data)
+		f.mustAcquire(f.object(name))
+		data[key] = strings.Repeat("x", limit+1)
+		f.setSecret(name+"-long", data)
+		err := upstream.AsError(f.acquire(f.object(name + "-long")))
+		if err == nil || err.Kind != upstream.Unauthorized || !strings.Contains(err.Message, key) || !strings.Contains(err.Message, fmt.Sprint(limit)) {
+			t.Errorf("%s with %d bytes: got %v", key, limit+1, err)
+		}
+	}
+}
+
+// TestClientPool_UnusableSecretBacksOff shows that a Secret which cannot be used is read less and less
+// often, is parsed once, and is used within 30 seconds after it was fixed.
+func TestClientPool_UnusableSecretBacksOff(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setSecret("one", map[string]string{"OPENAI_API_KEY": "key-1", "ca.crt": refused})
+	b := f.object("one")
+	for range 300 {
+		if err := f.acquire(b); err == nil {
+			t.Fatal("an unusable Secret was used")
+		}
+		f.Invalidate(b)
+		f.clock.SetTime(f.clock.Now().Add(time.Second))
+	}
+	if reads, dials := f.secretReads.Load(), f.dials.Load(); reads > 15 || dials != 1 {
+		t.Errorf("in 5 minutes the Secret was read %d times and dialed %d times, want at most 15 and 1", reads, dials)
+	}
+	f.setKey("one", "key-2")
+	f.clock.SetTime(f.clock.Now().Add(30 * time.Second))
+	f.mustAcquire(b)
+	f.wantOpen(map[string]int{"key-1": 0, "key-2": 1})
+}
+
+// TestClientPool_BoundsClients shows that the clients of many Secrets take bounded memory, and that the
+// most recently used ones stay.
+func TestClientPool_BoundsClients(t *testing.T) {
+	const secrets = 400
+	f := newPoolFixture(t)
+	bundle := strings.Repeat("x", 128<<10)
+	for i := range secrets {
+		f.setSecret(fmt.Sprint("secret-", i), map[string]string{"OPENAI_API_KEY": fmt.Sprint("key-", i), "ca.crt": bundle})
+		f.mustAcquire(f.object(fmt.Sprint("secret-", i)))
+		f.mustAcquire(f.object("secret-0"))
+	}
+	open := 0
+	for i := range secrets {
+		open += f.openClients(fmt.Sprint("key-", i))
+	}
+	if open > 64<<20/len(bundle) {
+		t.Errorf("%d clients are open", open)
+	}
+	f.wantOpen(map[string]int{"key-0": 1, "key-1": 0, fmt.Sprint("key-", secrets-1): 1})
+	f.mustAcquire(f.object("secret-1"))
+	f.wantOpen(map[string]int{"key-1": 1})
+}
+
+func TestClientPool_SlowDialDelaysNoOther(t *testing.T) {
+	f := newPoolFixture(t)
+	f.setKey("one", "slow-to-dial")
+	f.setKey("other", "key-1")
+	var group sync.WaitGroup
+	group.Go(func() { f.mustAcquire(f.object("one")) })
+	framework.Eventually(f, "the slow dial to begin", func() bool { return f.dials.Load() == 1 })
+	f.mustAcquire(f.object("other"))
+	close(f.slow)
+	group.Wait()
+}
+
+// slowReader records how many reads are in progress at a time, which last until release is closed.
+type slowReader struct {
+	current, most atomic.Int32
+	release       chan struct{}
+}
+
+func (r *slowReader) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	r.most.Store(max(r.most.Load(), r.current.Add(1)))
+	defer r.current.Add(-1)
+	<-r.release
+	return nil
+}
+
+func (r *slowReader) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
+func TestClientPool_ReadsFewSecretsAtATime(t *testing.T) {
+	reader := &slowReader{release: make(chan struct{})}
+	pool := controller.NewClientPool(reader, nil, clock.RealClock{})
+	session := func(ctx context.Context, i int) error {
+		_, err := pool.Session(ctx, &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprint("n-", i)}})
+		return err
+	}
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() { _ = session(t.Context(), i) }) // the Secret has no key
+	}
+	framework.Eventually(t, "four reads", func() bool { return reader.current.Load() == 4 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 20 {
+		if err := session(ctx, 100+i); !errors.Is(err, context.Canceled) {
+			t.Errorf("a read beyond the limit returned %v", err)
+		}
+	}
+	close(reader.release)
+	group.Wait()
+	if most := reader.most.Load(); most != 4 {
+		t.Errorf("%d Secrets were read at a time, want 4", most)
+	}
 }

@@ -5,11 +5,7 @@ package controller
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
@@ -62,25 +58,18 @@ func (r *Reconciler) batchFiles(ctx context.Context, call *apiCall, b *v1alpha1.
 		}
 		return files, err
 	}
-	whole, err := r.readWhole(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	request, err := batch.CreateRequest(whole)
-	if err != nil {
-		return nil, &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
-	}
-	return slices.Clone(batch.FileIDs(request)), nil
+	return r.specFiles(ctx, b)
 }
 
-// readWhole reads the object from the API server: the cache does not hold its files.
-func (r *Reconciler) readWhole(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, error) {
-	current := &v1alpha1.VectorStoreFileBatch{}
-	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), current); err != nil {
-		return nil, fmt.Errorf("reading the batch's files: %w", err)
-	}
-	if current.UID != b.UID {
-		return nil, errors.New("reading the batch's files: the object was replaced by another one of the same name")
-	}
-	return current, nil
+// specFiles reads the files of the spec, which the cache does not have.
+func (r *Reconciler) specFiles(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (files []string, err error) {
+	err = r.read(ctx, b, func(whole *v1alpha1.VectorStoreFileBatch) error {
+		request, err := batch.CreateRequest(whole)
+		if err != nil {
+			return &upstream.Error{Kind: upstream.Rejected, Message: err.Error()}
+		}
+		files = batch.FileIDs(request)
+		return nil
+	})
+	return files, err
 }

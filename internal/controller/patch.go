@@ -31,6 +31,11 @@ func (r *Reconciler) patchStatus(ctx context.Context, b *v1alpha1.VectorStoreFil
 	before, after := nameOnly(b), nameOnly(b)
 	before.ResourceVersion, after.ResourceVersion = b.ResourceVersion, b.ResourceVersion
 	before.Status, after.Status = b.Status, status
+	release, err := r.reserve(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer release()
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, after, patch); err != nil {
 		return fmt.Errorf("patching the status: %w", err)
@@ -171,9 +176,9 @@ func (r *Reconciler) patchUnless(ctx context.Context, b *v1alpha1.VectorStoreFil
 		if err = r.patchMetadata(ctx, current, m); !apierrors.IsConflict(err) {
 			return err == nil || !unavailable(err), nil
 		}
-		changed := &v1alpha1.VectorStoreFileBatch{}
-		if readErr := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), changed); readErr != nil {
-			err = fmt.Errorf("reading the object again: %w", readErr)
+		changed, readErr := r.readTrimmed(ctx, b)
+		if readErr != nil {
+			err = readErr
 			return !unavailable(readErr), nil
 		}
 		if changed.UID != b.UID || forbidden(changed) {
@@ -190,6 +195,24 @@ func (r *Reconciler) patchUnless(ctx context.Context, b *v1alpha1.VectorStoreFil
 
 // patchMetadata writes a patch, and copies the resulting metadata into b.
 func (r *Reconciler) patchMetadata(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch, options ...client.PatchOption) error {
+	release, err := r.reserve(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return r.patchReserved(ctx, b, m, func(*v1alpha1.VectorStoreFileBatch) {}, options...)
+}
+
+// patchReserved is patchMetadata for a caller that has reserved memory for the object. It passes the
+// whole object to use, which must not retain it.
+func (r *Reconciler) patchReserved(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, m metadataPatch, use func(whole *v1alpha1.VectorStoreFileBatch), options ...client.PatchOption) error {
+	if _, dropped := b.Annotations[annotationFinalizers]; dropped && m.Finalizers != nil {
+		foreign, err := r.foreignFinalizers(ctx, b)
+		if err != nil {
+			return err
+		}
+		m.Finalizers = append(foreign, m.Finalizers...)
+	}
 	data, err := json.Marshal(map[string]metadataPatch{"metadata": m})
 	if err != nil {
 		return fmt.Errorf("encoding a patch of the metadata: %w", err)
@@ -198,9 +221,21 @@ func (r *Reconciler) patchMetadata(ctx context.Context, b *v1alpha1.VectorStoreF
 	if err := r.Client.Patch(ctx, patched, client.RawPatch(types.MergePatchType, data), options...); err != nil {
 		return fmt.Errorf("patching the metadata: %w", err)
 	}
+	use(patched)
+	trim(patched)
 	// No other client wrote in between, so what else b holds is current.
 	b.ObjectMeta = patched.ObjectMeta
 	return nil
+}
+
+// foreignFinalizers reads the finalizers of other clients, which the cache does not have if there are
+// many. If they have changed since b was read, the patch fails.
+func (r *Reconciler) foreignFinalizers(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) ([]string, error) {
+	whole := &v1alpha1.VectorStoreFileBatch{}
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(b), whole); err != nil {
+		return nil, fmt.Errorf("reading the object's finalizers: %w", err)
+	}
+	return slices.DeleteFunc(whole.Finalizers, func(finalizer string) bool { return !isForeign(finalizer) }), nil
 }
 
 // nameOnly returns an empty object with the name of another, to be patched.

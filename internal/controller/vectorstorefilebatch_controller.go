@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -66,6 +67,8 @@ type Reconciler struct {
 	inflight  *inflightPolls
 	throttler *throttler
 	collector *stateCollector
+	// decoded bounds the memory for whole objects.
+	decoded *semaphore.Weighted
 }
 
 // New returns a Reconciler.
@@ -77,6 +80,7 @@ func New(o Options) *Reconciler {
 		inflight:  newInflightPolls(),
 		throttler: newThrottler(o.Limits.WithWorkers(o.Concurrency), o.Clock),
 		collector: newStateCollector(o.Clock),
+		decoded:   semaphore.NewWeighted(maxDecoded),
 	}
 }
 

@@ -236,6 +236,13 @@ func (l *Limiters) Forget(id Caller) {
 	l.dispatch(now)
 }
 
+// Callers returns the number of callers that have a call, or a position.
+func (l *Limiters) Callers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.callers)
+}
+
 // caller returns the state of a caller.
 func (l *Limiters) caller(id Caller, now time.Time) *caller {
 	c := l.callers[id]

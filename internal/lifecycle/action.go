@@ -95,7 +95,7 @@ func (s scope) cost(action Action) Cost {
 	case Create:
 		return Cost{Requests: 1, VectorStoreID: s.b.Spec.VectorStoreID}
 	case VerifyCreate:
-		files := len(s.b.Spec.FileIDs) + len(s.b.Spec.Files)
+		files, _ := batch.Files(s.b) // Decide has refused an invalid spec
 		return Cost{Requests: min(verifiedFiles, max(1, files)), Urgent: batch.Urgent(s.b)}
 	case Cancel:
 		return Cost{Requests: 1, Urgent: true}

@@ -22,9 +22,9 @@ func (s scope) create() Decision {
 	if batch.Suspended(s.b) && !batch.CancelWanted(s.b) {
 		return s.suspended()
 	}
-	request, invalid := batch.CreateRequest(s.b)
+	files, invalid := batch.Files(s.b)
 	if startedAt, pending := batch.CreatePending(s.b, s.now); pending && invalid == nil {
-		return s.recoverCreate(request, startedAt)
+		return s.recoverCreate(files, startedAt)
 	}
 	if batch.CancelWanted(s.b) {
 		return s.cancelledBeforeCreate()
@@ -35,13 +35,13 @@ func (s scope) create() Decision {
 	if !s.due(Create) {
 		return s.waitUntilDue()
 	}
-	return s.createBatch(request)
+	return s.createBatch(files)
 }
 
 // createBatch returns the decision to send a create request.
-func (s scope) createBatch(request upstream.CreateRequest) Decision {
+func (s scope) createBatch(files int) Decision {
 	d := s.act(Create)
-	d.Create, d.Cost.Files = &request, batch.FileCount(request)
+	d.Cost.Files = files
 	return d
 }
 
@@ -62,7 +62,7 @@ func (s scope) createFailed() Decision {
 // until the request is no longer in flight, verify whether it took effect, and create again. A
 // second batch does not harm the files, because a file is attached once however often it is
 // attached, and it makes them observable again.
-func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time) Decision {
+func (s scope) recoverCreate(files int, startedAt time.Time) Decision {
 	if s.finalizerMissing() {
 		return s.act(AddFinalizer)
 	}
@@ -77,7 +77,7 @@ func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time
 		if !s.due(VerifyCreate) {
 			return s.waitUntilDue()
 		}
-		return s.verifyCreate(request, startedAt)
+		return s.verifyCreate(startedAt)
 	}
 	if s.observed.lastAction() == VerifyCreate && s.observed.Err != nil && s.observed.Err.Kind != upstream.NotFound {
 		return s.failed(VerifyCreate, s.observed.Err)
@@ -88,7 +88,7 @@ func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time
 		}
 		return s.cancelledBeforeCreate()
 	}
-	d := s.createBatch(request)
+	d := s.createBatch(files)
 	d.Recovery = &Recovery{Attached: s.observed.Attached}
 	d.Events = []Event{s.createdAgain()}
 	return d
@@ -96,10 +96,9 @@ func (s scope) recoverCreate(request upstream.CreateRequest, startedAt time.Time
 
 // verifyCreate returns the decision to check whether files were attached since the create began. The
 // API reports times in whole seconds of its own clock.
-func (s scope) verifyCreate(request upstream.CreateRequest, startedAt time.Time) Decision {
+func (s scope) verifyCreate(startedAt time.Time) Decision {
 	d := s.act(VerifyCreate)
-	ids := batch.FileIDs(request)
-	d.Verify = Verification{FileIDs: ids[:min(len(ids), verifiedFiles)], Since: startedAt.Add(-batch.ClockSkew - time.Second)}
+	d.Verify = Verification{Files: verifiedFiles, Since: startedAt.Add(-batch.ClockSkew - time.Second)}
 	return d
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
-	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 // Config holds the timings that decisions depend on.
@@ -42,9 +41,8 @@ func DefaultConfig() Config {
 type Decision struct {
 	Action Action
 
-	// Create is the request of a Create, and Recovery what is known of an earlier one whose
-	// response was lost; nil if there was none.
-	Create   *upstream.CreateRequest
+	// Recovery is what is known before a Create of an earlier one whose response was lost; nil if
+	// there was none. The request is built from the whole object, whose files decisions do not need.
 	Recovery *Recovery
 	// Verify is the argument of VerifyCreate.
 	Verify Verification
@@ -74,10 +72,11 @@ type Recovery struct {
 	Attached bool
 }
 
-// Verification asks whether one of the files was attached to the vector store at Since or later.
+// Verification asks whether one of the first Files files of the object was attached to the vector
+// store at Since or later.
 type Verification struct {
-	FileIDs []string
-	Since   time.Time
+	Files int
+	Since time.Time
 }
 
 // DetachRange is a part of a batch's files, in the order of their IDs. It begins after the

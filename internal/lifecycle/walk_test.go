@@ -422,7 +422,6 @@ func TestDecide_EquivalentSpecs(t *testing.T) {
 		c := combinationAt(space, i*stride%sizeOf(space))
 		in := c.input()
 		want := config.Decide(in.b, in.observed, in.now)
-		want.Create = nil // the request differs
 		in.b.Spec.FileIDs, in.b.Spec.Files = []string{"file-a"}, nil
 		if !batch.CancelWanted(in.b) {
 			in.b.Spec.Cancel = ptr(false)
@@ -431,11 +430,24 @@ func TestDecide_EquivalentSpecs(t *testing.T) {
 			in.b.Spec.Suspend = ptr(false)
 		}
 		got := config.Decide(in.b, in.observed, in.now)
-		if got.Create = nil; !reflect.DeepEqual(got, want) {
+		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%s: with fileIDs, and cancel and suspend false:\n%+v, want\n%+v", c, got, want)
 		}
 		if i == 50_000 {
 			return
+		}
+	}
+}
+
+// TestDecide_WithoutFiles shows that decisions do not need the files, which the cache does not hold.
+func TestDecide_WithoutFiles(t *testing.T) {
+	for i := range min(50_000, sizeOf(dimensions)) {
+		c := combinationAt(dimensions, i*stride%sizeOf(dimensions))
+		in := c.input()
+		want := config.Decide(in.b, in.observed, in.now)
+		batch.DropFiles(in.b)
+		if got := config.Decide(in.b, in.observed, in.now); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s: without files:\n%+v, want\n%+v", c, got, want)
 		}
 	}
 }

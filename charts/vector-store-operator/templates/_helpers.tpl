@@ -114,6 +114,11 @@ from config/.
 
 {{/* The environment variables of the operator. */}}
 {{- define "vector-store-operator.env" -}}
+# The garbage collector keeps the process below nine tenths of it.
+- name: MEMORY_LIMIT
+  valueFrom:
+    resourceFieldRef:
+      resource: limits.memory
 {{- with .Values.proxy }}
 {{- with .http }}
 - name: HTTP_PROXY

@@ -159,6 +159,7 @@ func TestValues_Container(t *testing.T) {
 			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--concurrency=64",
 		},
 		"env": []any{
+			map[string]any{"name": "MEMORY_LIMIT", "valueFrom": map[string]any{"resourceFieldRef": map[string]any{"resource": "limits.memory"}}},
 			variable("HTTP_PROXY", "http://proxy.example:3128"), variable("HTTPS_PROXY", "http://proxy.example:3128"),
 			variable("NO_PROXY", "$(KUBERNETES_SERVICE_HOST),localhost,.svc,.cluster.local,llm.example"),
 			variable("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example:4317"),

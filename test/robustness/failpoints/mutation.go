@@ -28,8 +28,8 @@ var mutations = []mutation{
 	{
 		name: "no-pending-mark", description: "the create-pending annotation is not written before the create",
 		file:   "internal/controller/create.go",
-		before: "if err := r.patchMetadata(ctx, b, createPending(b, startedAt)); err != nil {",
-		after:  "if err := ctx.Err(); err != nil {",
+		before: "err := r.patchReserved(ctx, b, createPending(b, startedAt), func(whole",
+		after:  "err := r.patchReserved(ctx, b, lockedPatch(b), func(whole",
 		runs:   "(complete|delete)/(openai.create-batch.1|kube.record-batch-id.1)/(kill|cut)",
 	},
 	{
@@ -77,8 +77,8 @@ var mutations = []mutation{
 	{
 		name: "no-grace", description: "a shutdown interrupts a create that is in flight",
 		file:   "internal/controller/create.go",
-		before: "	ctx = context.WithoutCancel(ctx)\n	if err := r.markCreatePending",
-		after:  "	if err := r.markCreatePending",
+		before: "	ctx = context.WithoutCancel(ctx)\n	request, err := r.markCreatePending",
+		after:  "	request, err := r.markCreatePending",
 		runs:   "complete/.*/terminate",
 	},
 }
