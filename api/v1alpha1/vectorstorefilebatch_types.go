@@ -265,6 +265,10 @@ type CredentialsReference struct {
 }
 
 // VectorStoreFileBatchStatus is the observed state of a batch.
+//
+// The rules for times and for the numbers of conditions are there for their side effect: they fail if a
+// value cannot be parsed. API servers accept values in the format date-time that the manager cannot
+// decode, such as a list, and one object with such a value would stop it for all namespaces.
 type VectorStoreFileBatchStatus struct {
 	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. The operator sets all of
 	// them on its first reconciliation. Wait for Finished.
@@ -272,6 +276,7 @@ type VectorStoreFileBatchStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z') && c.lastTransitionTime <= timestamp('9999-12-31T23:59:59Z') && (!has(c.observedGeneration) || c.observedGeneration <= 9007199254740991))",message="lastTransitionTime must be between the years 1 and 9999, and observedGeneration at most 9007199254740991"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// observedGeneration is the generation of the spec that this status is based on; -1 before the
@@ -289,6 +294,7 @@ type VectorStoreFileBatchStatus struct {
 
 	// createdAt is the time at which the API created the batch.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
 
 	// status is the state of the batch, as reported by the API: in_progress, completed, failed or
@@ -311,6 +317,7 @@ type VectorStoreFileBatchStatus struct {
 
 	// cancelRequestedAt is the time at which the API accepted the cancellation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	CancelRequestedAt *metav1.Time `json:"cancelRequestedAt,omitempty"`
 
 	// detachedFiles is the number of files that the operator removed from the vector store so far,
@@ -322,6 +329,7 @@ type VectorStoreFileBatchStatus struct {
 
 	// finishedAt is the time at which the operator observed that the batch was finished.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
