@@ -5,6 +5,7 @@ package v1alpha1_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -52,6 +53,8 @@ func walkSchema(t *testing.T, visit func(path string, schema apiextensionsv1.JSO
 	}
 }
 
+// checkBounds requires bounds, and the rule that fails for what is an integer to the API server only: its
+// comparison is inexact.
 func checkBounds(t *testing.T, path string, schema apiextensionsv1.JSONSchemaProps) {
 	t.Helper()
 	limit := float64(math.MaxInt32)
@@ -63,5 +66,8 @@ func checkBounds(t *testing.T, path string, schema apiextensionsv1.JSONSchemaPro
 	}
 	if schema.Maximum == nil || *schema.Maximum > limit {
 		t.Errorf("%s has no maximum that fits %s", path, schema.Format)
+	}
+	if !slices.ContainsFunc(schema.XValidations, func(r apiextensionsv1.ValidationRule) bool { return r.Rule == "int(self) == self" }) {
+		t.Errorf("%s has no rule that it is an integer", path)
 	}
 }

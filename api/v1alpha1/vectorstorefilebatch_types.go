@@ -137,6 +137,7 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"` //nolint:kubeapilinter // a pointer, as in a Job
 
 	// maxFailedFiles is the number of files that can fail before the batch counts as failed.
@@ -145,6 +146,7 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2000
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	MaxFailedFiles *int32 `json:"maxFailedFiles,omitempty"`
 
 	// ttlSecondsAfterFinished is the time, in seconds, after which the operator deletes the
@@ -153,6 +155,7 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// deletionPolicy determines what happens to the batch when this object is deleted.
@@ -243,6 +246,7 @@ type StaticChunking struct {
 	// +required
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=4096
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	MaxChunkSizeTokens int32 `json:"maxChunkSizeTokens,omitempty"`
 
 	// chunkOverlapTokens is the number of tokens that adjacent chunks share: at most half of
@@ -250,6 +254,7 @@ type StaticChunking struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2048
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ChunkOverlapTokens *int32 `json:"chunkOverlapTokens,omitempty"`
 }
 
@@ -266,9 +271,10 @@ type CredentialsReference struct {
 
 // VectorStoreFileBatchStatus is the observed state of a batch.
 //
-// The rules for times and for the numbers of conditions are there for their side effect: they fail if a
-// value cannot be parsed. API servers accept values in the format date-time that the manager cannot
-// decode, such as a list, and one object with such a value would stop it for all namespaces.
+// The rules for numbers and times, here and in the spec, are there for their side effect: they fail if a
+// value cannot be parsed. API servers accept values that the manager cannot decode, such as 800.0000001
+// for an integer and a list for a date-time. One object with such a value would stop the manager for all
+// namespaces.
 type VectorStoreFileBatchStatus struct {
 	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. The operator sets all of
 	// them on its first reconciliation. Wait for Finished.
@@ -284,6 +290,7 @@ type VectorStoreFileBatchStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	// +kubebuilder:validation:Maximum=9007199254740991
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// batchID is the ID of the batch.
@@ -325,6 +332,7 @@ type VectorStoreFileBatchStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	DetachedFiles int32 `json:"detachedFiles,omitempty"`
 
 	// finishedAt is the time at which the operator observed that the batch was finished.
@@ -339,26 +347,31 @@ type FileCounts struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	InProgress int32 `json:"inProgress"`
 	// completed is the number of files that were added to the vector store.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Completed int32 `json:"completed"`
 	// failed is the number of files that could not be processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Failed int32 `json:"failed"`
 	// cancelled is the number of files that were not processed because the batch was cancelled.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Cancelled int32 `json:"cancelled"`
 	// total is the number of files in the batch.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Total int32 `json:"total"`
 }
 
