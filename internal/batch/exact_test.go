@@ -4,6 +4,7 @@
 package batch_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -124,5 +125,18 @@ func TestCreateRequest_ChunkingWithoutOverlap(t *testing.T) {
 	}
 	if want := (upstream.StaticChunking{MaxChunkSizeTokens: 100}); request.Chunking == nil || *request.Chunking != want {
 		t.Errorf("Chunking is %+v, want %+v", request.Chunking, want)
+	}
+}
+
+func TestCreateRequest_FilesAfterRepeatedOne(t *testing.T) {
+	b := newObject(func(b *object) {
+		b.Spec.FileIDs, b.Spec.Files = nil, []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-a"}, {FileID: "file-b"}}
+	})
+	request, err := batch.CreateRequest(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := batch.FileIDs(request); !slices.Equal(got, []string{"file-a", "file-b"}) {
+		t.Errorf("the files are %v", got)
 	}
 }
