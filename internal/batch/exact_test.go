@@ -92,7 +92,8 @@ func TestReason(t *testing.T) {
 
 func TestCreatePending_ExactClockSkew(t *testing.T) {
 	at := now.Add(10 * time.Second)
-	for offset, want := range map[time.Duration]time.Time{-1: at.Add(-1), 0: at, 1: {}} {
+	for i, want := range []time.Time{at.Add(-1), at, {}} {
+		offset := time.Duration(i - 1)
 		b := newObject(annotated(v1alpha1.AnnotationCreateStartedAt, at.Add(offset).Format(time.RFC3339Nano)))
 		if got, pending := batch.CreatePending(b, now); !pending || !got.Equal(want) {
 			t.Errorf("%s after the skew: %s, %t", offset, got, pending)

@@ -97,19 +97,20 @@ func doubling(first, longest time.Duration, n int) []time.Duration {
 // and no sooner.
 func TestThrottled_ExactDelay(t *testing.T) {
 	waiting := lifecycle.State{Backoff: lifecycle.Backoff{WaitingSince: epoch}}
-	for after, want := range map[time.Duration]struct {
+	for _, want := range []struct {
+		after   time.Duration
 		reason  string
 		requeue time.Duration
 	}{
-		0:                            {"", 2 * time.Second},
-		2*time.Second - 1:            {"", 1},
-		2 * time.Second:              {v1alpha1.ReasonWaiting, time.Minute},
-		2*time.Second + 1:            {v1alpha1.ReasonWaiting, time.Minute},
-		time.Hour + time.Millisecond: {v1alpha1.ReasonWaiting, time.Minute},
+		{0, "", 2 * time.Second},
+		{2*time.Second - 1, "", 1},
+		{2 * time.Second, v1alpha1.ReasonWaiting, time.Minute},
+		{2*time.Second + 1, v1alpha1.ReasonWaiting, time.Minute},
+		{time.Hour, v1alpha1.ReasonWaiting, time.Minute},
 	} {
-		d := config.Decide(newObject(), throttledAt(waiting, lifecycle.Create), epoch.Add(after))
+		d := config.Decide(newObject(), throttledAt(waiting, lifecycle.Create), epoch.Add(want.after))
 		if got := reasonOf(d.Status); got != want.reason || d.RequeueAfter != want.requeue {
-			t.Errorf("after %s: reason %q, requeued after %s; want %q and %s", after, got, d.RequeueAfter, want.reason, want.requeue)
+			t.Errorf("after %s: reason %q, requeued after %s; want %q and %s", want.after, got, d.RequeueAfter, want.reason, want.requeue)
 		}
 	}
 	for name, test := range map[string]struct {
@@ -126,28 +127,34 @@ func TestThrottled_ExactDelay(t *testing.T) {
 	}
 }
 
+// offsets are times relative to another one, with what is wanted then.
+type offsets []struct {
+	offset time.Duration
+	want   string
+}
+
 // TestDeadline_Exact requires that the batch is cancelled at the deadline and not before, and that the
 // object is finished a minute after the cancel and not before.
 func TestDeadline_Exact(t *testing.T) {
 	b := tracked(deadline(2 * time.Hour))
 	at := epoch.Add(time.Hour)
-	for offset, want := range map[time.Duration]string{-1: "Poll", 0: "Cancel", 1: "Cancel"} {
-		if r := run(b, lifecycle.State{}, at.Add(offset)); r.actionNames() != want {
-			t.Errorf("%s after the deadline: performed %q, want %q", offset, r.actionNames(), want)
+	for _, test := range (offsets{{-1, "Poll"}, {0, "Cancel"}, {1, "Cancel"}}) {
+		if r := run(b, lifecycle.State{}, at.Add(test.offset)); r.actionNames() != test.want {
+			t.Errorf("%s after the deadline: performed %q, want %q", test.offset, r.actionNames(), test.want)
 		}
 	}
 	stopping := withChange(b, cancelAcceptedAt(at))
-	for offset, want := range map[time.Duration]string{-1: v1alpha1.ReasonCancelling, 0: v1alpha1.ReasonDeadlineExceeded} {
-		r := run(stopping, lifecycle.State{}, at.Add(time.Minute+offset))
-		if r.reason() != want || r.actionNames() != "Poll" {
-			t.Errorf("%s after the grace period: performed %q: %s", offset, r.actionNames(), r.reason())
+	for _, test := range (offsets{{-1, v1alpha1.ReasonCancelling}, {0, v1alpha1.ReasonDeadlineExceeded}}) {
+		r := run(stopping, lifecycle.State{}, at.Add(time.Minute+test.offset))
+		if r.reason() != test.want || r.actionNames() != "Poll" {
+			t.Errorf("%s after the grace period: performed %q: %s", test.offset, r.actionNames(), r.reason())
 		}
 	}
 	// A cancel that the API accepted before the deadline was not due to it.
-	for offset, want := range map[time.Duration]string{-time.Second: v1alpha1.ReasonCancelled, 0: v1alpha1.ReasonDeadlineExceeded} {
-		r := run(withChange(b, cancelAcceptedAt(at.Add(offset))), lifecycle.State{}, at.Add(10*time.Second), result{batch: answer(upstream.Cancelled)})
-		if r.reason() != want {
-			t.Errorf("accepted %s after the deadline: %s: %s", offset, r.reason(), r.message())
+	for _, test := range (offsets{{-time.Second, v1alpha1.ReasonCancelled}, {0, v1alpha1.ReasonDeadlineExceeded}}) {
+		r := run(withChange(b, cancelAcceptedAt(at.Add(test.offset))), lifecycle.State{}, at.Add(10*time.Second), result{batch: answer(upstream.Cancelled)})
+		if r.reason() != test.want {
+			t.Errorf("accepted %s after the deadline: %s: %s", test.offset, r.reason(), r.message())
 		}
 	}
 }
@@ -194,14 +201,14 @@ func TestPollInterval_Exact(t *testing.T) {
 // and not before.
 func TestNotFound_Exact(t *testing.T) {
 	missing := fails(upstream.NotFound)
-	for offset, want := range map[time.Duration]string{-1: v1alpha1.ReasonInProgress, 0: v1alpha1.ReasonBatchNotFound} {
+	for _, test := range (offsets{{-1, v1alpha1.ReasonInProgress}, {0, v1alpha1.ReasonBatchNotFound}}) {
 		b := tracked(func(b *object) { b.Status.CreatedAt.Time = epoch })
 		r := run(b, lifecycle.State{}, epoch.Add(10*time.Second), missing)
 		if r.reason() != v1alpha1.ReasonInProgress {
 			t.Fatalf("the first 404: %s", r.reason())
 		}
-		if r = run(r.object, r.state, epoch.Add(config.NotFoundGrace+offset), missing); r.reason() != want {
-			t.Errorf("the second 404, %s after the grace period: %s, want %s", offset, r.reason(), want)
+		if r = run(r.object, r.state, epoch.Add(config.NotFoundGrace+test.offset), missing); r.reason() != test.want {
+			t.Errorf("the second 404, %s after the grace period: %s, want %s", test.offset, r.reason(), test.want)
 		}
 	}
 	r := run(tracked(), lifecycle.State{}, epoch.Add(time.Hour), missing)
