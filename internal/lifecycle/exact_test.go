@@ -216,3 +216,35 @@ func TestNotFound_Exact(t *testing.T) {
 		t.Errorf("the first 404 after the grace period: %s, next in %s", r.reason(), r.next.Sub(epoch.Add(time.Hour)))
 	}
 }
+
+// TestCancel_ExactOverdue requires that the message names each age from that age on.
+func TestCancel_ExactOverdue(t *testing.T) {
+	for _, test := range (offsets{
+		{time.Minute - 1, "Cancellation requested"},
+		{time.Minute, "Cancellation requested more than a minute ago; the batch has not stopped and may be stuck"},
+		{10*time.Minute - 1, "Cancellation requested more than a minute ago; the batch has not stopped and may be stuck"},
+		{10 * time.Minute, "Cancellation requested more than 10 minutes ago; the batch has not stopped and may be stuck"},
+		{time.Hour, "Cancellation requested more than an hour ago; the batch has not stopped and may be stuck"},
+		{24 * time.Hour, "Cancellation requested more than a day ago; the batch has not stopped and may be stuck"},
+	}) {
+		if r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch.Add(test.offset)); r.message() != test.want {
+			t.Errorf("after %s: %q, want %q", test.offset, r.message(), test.want)
+		}
+	}
+}
+
+// TestCompleted_ExactFailures requires that the message counts failed files if there are any.
+func TestCompleted_ExactFailures(t *testing.T) {
+	for failed, want := range []string{"2 of 2 files are in the vector store", "1 of 2 files are in the vector store; 1 failed (allowed: 1)"} {
+		completed := answer(upstream.Completed)
+		completed.FileCounts.Failed, completed.FileCounts.Completed = int64(failed), int64(2-failed)
+		r := run(tracked(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: completed})
+		if r.message() != want || r.reason() != v1alpha1.ReasonCompleted {
+			t.Errorf("%d failed: %s: %q, want %q", failed, r.reason(), r.message(), want)
+		}
+	}
+	r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	if want := "2 of 2 files are in the vector store; the batch completed before it could be cancelled"; r.message() != want {
+		t.Errorf("completed despite the cancel: %q, want %q", r.message(), want)
+	}
+}
