@@ -1,6 +1,7 @@
 # Requires Go, git and make. Every other tool is pinned in its own Go module: hack/tools
 # (generators), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
-# hack/tools/prometheus, and hack/controlplane (the API server of the demo and the tests).
+# hack/tools/prometheus, hack/tools/gremlins (the mutation tester), and hack/controlplane (the API
+# server of the demo and the tests).
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,6 +9,10 @@ SHELL := bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 KUBECTL ?= kubectl
+# The Kubernetes release of the demo and the tests: 1.32 is the oldest that is supported. The default is
+# the newest.
+KUBERNETES ?=
+export KUBERNETES
 KEEP ?=
 SCALE ?= full
 ARGS ?=
@@ -41,7 +46,8 @@ CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefile
 	$(addprefix rbac/, role.yaml leader_election_role.yaml metrics_auth_role.yaml metrics_reader_role.yaml \
 		vectorstorefilebatch_admin_role.yaml vectorstorefilebatch_editor_role.yaml vectorstorefilebatch_viewer_role.yaml) \
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
-MODULES := . hack/controlplane hack/image hack/tools hack/tools/golangci hack/tools/helm hack/tools/prometheus
+MODULES := . hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
+	hack/tools/helm hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
 PROGRAMS = $(wildcard ./cmd/*)
@@ -121,6 +127,14 @@ undeploy: ## Remove the operator, the admission policies and the CRD. Requires t
 .PHONY: test
 test: build bin/helm bin/kubeconform ## Run all tests, with a real API server.
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./...
+
+.PHONY: test-kubernetes
+test-kubernetes: build bin/helm bin/kubeconform ## Run the API, controller and end-to-end tests only, such as with KUBERNETES=1.32.
+	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./api/... ./internal/controller ./test/e2e/...
+
+.PHONY: test-mutation
+test-mutation: bin/gremlins ## Test the tests: they must notice a changed operator. ARGS are folders; takes an hour on 2 cores.
+	go run ./hack/mutation $(ARGS)
 
 .PHONY: test-faults
 test-faults: ## Inject faults into the built manager at every failpoint of every scenario. ARGS are its flags.
@@ -229,6 +243,10 @@ bin/image: $(wildcard hack/image/*.go hack/image/*/*.go hack/image/go.*)
 bin/golangci-lint: $(wildcard hack/tools/golangci/*)
 	@echo "building golangci-lint with its plugins: takes a few minutes, after a version change only" >&2
 	go build -C hack/tools/golangci -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' .
+	@touch $@
+
+bin/gremlins: hack/tools/gremlins/go.mod hack/tools/gremlins/go.sum
+	go build -C hack/tools/gremlins -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/go-gremlins/gremlins/cmd/gremlins
 	@touch $@
 
 # remove_all_sd excludes the service discovery of clouds, which cuts the build time to a third.

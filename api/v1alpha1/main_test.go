@@ -32,12 +32,14 @@ const (
 // so that tests can send what a typed client cannot.
 var api *rest.RESTClient
 
+// environment is the control plane.
+var environment *framework.Env
+
 // typed is a client that knows the types of this package.
 var typed client.Client
 
 func TestMain(m *testing.M) {
-	var env *framework.Env
-	os.Exit(framework.Suite{Options: framework.Options{Install: []string{"crd", "policy"}}, Setup: prepare}.Run(m, &env))
+	os.Exit(framework.Suite{Options: framework.Options{Install: []string{"crd", "policy"}}, Setup: prepare}.Run(m, &environment))
 }
 
 func prepare(ctx context.Context, env *framework.Env) error {

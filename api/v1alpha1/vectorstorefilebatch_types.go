@@ -137,6 +137,7 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"` //nolint:kubeapilinter // a pointer, as in a Job
 
 	// maxFailedFiles is the number of files that can fail before the batch counts as failed.
@@ -145,6 +146,7 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2000
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	MaxFailedFiles *int32 `json:"maxFailedFiles,omitempty"`
 
 	// ttlSecondsAfterFinished is the time, in seconds, after which the operator deletes the
@@ -153,6 +155,7 @@ type VectorStoreFileBatchSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 
 	// deletionPolicy determines what happens to the batch when this object is deleted.
@@ -243,6 +246,7 @@ type StaticChunking struct {
 	// +required
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=4096
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	MaxChunkSizeTokens int32 `json:"maxChunkSizeTokens,omitempty"`
 
 	// chunkOverlapTokens is the number of tokens that adjacent chunks share: at most half of
@@ -250,6 +254,7 @@ type StaticChunking struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2048
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ChunkOverlapTokens *int32 `json:"chunkOverlapTokens,omitempty"`
 }
 
@@ -265,6 +270,11 @@ type CredentialsReference struct {
 }
 
 // VectorStoreFileBatchStatus is the observed state of a batch.
+//
+// The rules for numbers and times, here and in the spec, are there for their side effect: they fail if a
+// value cannot be parsed. API servers accept values that the manager cannot decode, such as 800.0000001
+// for an integer and a list for a date-time. One object with such a value would stop the manager for all
+// namespaces.
 type VectorStoreFileBatchStatus struct {
 	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. The operator sets all of
 	// them on its first reconciliation. Wait for Finished.
@@ -272,6 +282,7 @@ type VectorStoreFileBatchStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('0001-01-01T00:00:00Z') && c.lastTransitionTime <= timestamp('9999-12-31T23:59:59Z') && (!has(c.observedGeneration) || c.observedGeneration <= 9007199254740991))",message="lastTransitionTime must be between the years 1 and 9999, and observedGeneration at most 9007199254740991"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// observedGeneration is the generation of the spec that this status is based on; -1 before the
@@ -279,6 +290,7 @@ type VectorStoreFileBatchStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=-1
 	// +kubebuilder:validation:Maximum=9007199254740991
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// batchID is the ID of the batch.
@@ -289,6 +301,7 @@ type VectorStoreFileBatchStatus struct {
 
 	// createdAt is the time at which the API created the batch.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
 
 	// status is the state of the batch, as reported by the API: in_progress, completed, failed or
@@ -311,6 +324,7 @@ type VectorStoreFileBatchStatus struct {
 
 	// cancelRequestedAt is the time at which the API accepted the cancellation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	CancelRequestedAt *metav1.Time `json:"cancelRequestedAt,omitempty"`
 
 	// detachedFiles is the number of files that the operator removed from the vector store so far,
@@ -318,10 +332,12 @@ type VectorStoreFileBatchStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	DetachedFiles int32 `json:"detachedFiles,omitempty"`
 
 	// finishedAt is the time at which the operator observed that the batch was finished.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
@@ -331,26 +347,31 @@ type FileCounts struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	InProgress int32 `json:"inProgress"`
 	// completed is the number of files that were added to the vector store.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Completed int32 `json:"completed"`
 	// failed is the number of files that could not be processed.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Failed int32 `json:"failed"`
 	// cancelled is the number of files that were not processed because the batch was cancelled.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Cancelled int32 `json:"cancelled"`
 	// total is the number of files in the batch.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
+	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
 	Total int32 `json:"total"`
 }
 

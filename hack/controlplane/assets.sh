@@ -5,25 +5,14 @@
 # Prints a directory that holds etcd, kube-apiserver and kubectl. Downloads or builds them if
 # necessary, and reports progress to stderr.
 #
-#   hack/controlplane/assets.sh [--with kube-controller-manager]
+#   [KUBERNETES=1.MINOR] hack/controlplane/assets.sh [--with kube-controller-manager]
+#
+# KUBERNETES selects a release that a folder here pins. The default is the newest.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 export GOWORK=off # go tool rejects -modfile inside a workspace
-
-pinned() { awk -v module="$1" '$1 == module { print $2; exit }' "$here/go.mod"; }
-
-kubernetes=$(pinned k8s.io/kubernetes)
-etcd=$(pinned go.etcd.io/etcd/server/v3)
-minor=${kubernetes#v*.}
-minor=${minor%.*}
-
-bin=$root/bin/controlplane
-built=$bin/kubernetes-$kubernetes-etcd-$etcd
-unanswered=$bin/download-unanswered
-programs=(etcd kube-apiserver kubectl)
-setup_envtest=(go tool -C "$root" -modfile="$root/hack/tools/go.mod" setup-envtest)
 
 log() { echo "control plane: $*" >&2; }
 
@@ -31,6 +20,33 @@ fail() {
 	log "$*"
 	exit 1
 }
+
+# pinned MODULE prints its version in go.mod of the folder $module.
+pinned() { awk -v path="$1" '$1 == path { print $2; exit }' "$module/go.mod"; }
+
+# release prints the minor release that $module pins: 1.37.
+release() {
+	local version
+	version=$(pinned k8s.io/kubernetes)
+	version=${version#v}
+	echo "${version%.*}"
+}
+
+# The folder whose go.mod pins the selected release.
+module=$here
+if [[ -n ${KUBERNETES:-} && ${KUBERNETES#v} != "$(release)" ]]; then
+	module=$here/${KUBERNETES#v}
+	[[ -f $module/go.mod ]] || fail "KUBERNETES is $KUBERNETES, which no folder of hack/controlplane pins"
+fi
+kubernetes=$(pinned k8s.io/kubernetes)
+etcd=$(pinned go.etcd.io/etcd/server/v3)
+release=$(release)
+
+bin=$root/bin/controlplane
+built=$bin/kubernetes-$kubernetes-etcd-$etcd
+unanswered=$bin/download-unanswered
+programs=(etcd kube-apiserver kubectl)
+setup_envtest=(go tool -C "$root" -modfile="$root/hack/tools/go.mod" setup-envtest)
 
 # missing DIR PROGRAM... prints, in one line, the programs that DIR lacks.
 missing() {
@@ -49,7 +65,7 @@ within() {
 	if command -v timeout >/dev/null; then timeout "$@"; else "${@:2}"; fi
 }
 
-installed() { "${setup_envtest[@]}" use --installed-only --print path "1.$minor.x" 2>/dev/null; }
+installed() { "${setup_envtest[@]}" use --installed-only --print path "$release.x" 2>/dev/null; }
 
 # downloaded prints the directory of a new download. It requests the list first, so that a machine
 # without that network loses seconds instead of the timeout of a large file. After a failure, it
@@ -58,11 +74,11 @@ downloaded() {
 	if [[ -n $(find "$unanswered" -mmin -60 2>/dev/null) ]]; then
 		return 1
 	fi
-	if within 15 "${setup_envtest[@]}" list "1.$minor.x" 2>/dev/null | grep '(available)' >/dev/null; then
-		log "downloading Kubernetes 1.$minor with setup-envtest"
-		within 600 "${setup_envtest[@]}" use --print path "1.$minor.x" 2>/dev/null && return
+	if within 15 "${setup_envtest[@]}" list "$release.x" 2>/dev/null | grep '(available)' >/dev/null; then
+		log "downloading Kubernetes $release with setup-envtest"
+		within 600 "${setup_envtest[@]}" use --print path "$release.x" 2>/dev/null && return
 	fi
-	log "setup-envtest cannot download Kubernetes 1.$minor; next attempt in an hour"
+	log "setup-envtest cannot download Kubernetes $release; next attempt in an hour"
 	mkdir -p "$bin" && touch "$unanswered"
 	return 1
 }
@@ -86,8 +102,8 @@ build() {
 compile() {
 	local program=$1 package=k8s.io/kubernetes/cmd/$1 version=k8s.io/component-base/version
 	if [[ $program == etcd ]]; then package=go.etcd.io/etcd/server/v3; fi
-	CGO_ENABLED=0 go build -C "$here" -trimpath -o "$built/.$program.$$" -ldflags="-s -w \
--X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor" "$package" >&2 &&
+	CGO_ENABLED=0 go build -C "$module" -trimpath -o "$built/.$program.$$" -ldflags="-s -w \
+-X $version.gitVersion=$kubernetes -X $version.gitMajor=${release%.*} -X $version.gitMinor=${release#*.}" "$package" >&2 &&
 		mv "$built/.$program.$$" "$built/$program"
 }
 
@@ -97,6 +113,8 @@ found() {
 	if [[ -n $dir ]]; then
 		lacks=$(missing "$dir" "${programs[@]}")
 		[[ -z $lacks ]] || fail "KUBEBUILDER_ASSETS is $dir, which lacks $lacks"
+		[[ -z ${KUBERNETES:-} || $("$dir/kube-apiserver" --version) == "Kubernetes v$release."* ]] ||
+			fail "KUBEBUILDER_ASSETS is $dir, which has another release than KUBERNETES=$KUBERNETES"
 		(cd "$dir" && pwd)
 	elif complete "$built"; then
 		echo "$built"
@@ -112,7 +130,7 @@ found() {
 
 # joined DIR PROGRAM prints a directory that holds the programs of DIR and PROGRAM.
 joined() {
-	local dir=$1 extra=$2 linked=$bin/linked program
+	local dir=$1 extra=$2 linked=$bin/linked-$release program
 	if [[ -n $(missing "$dir" "$extra") ]]; then
 		build "$extra"
 		if [[ $dir != "$built" ]]; then
@@ -125,7 +143,7 @@ joined() {
 	echo "$dir"
 }
 
-[[ -n $kubernetes && -n $etcd ]] || fail "$here/go.mod must pin k8s.io/kubernetes and go.etcd.io/etcd/server/v3"
+[[ -n $kubernetes && -n $etcd ]] || fail "$module/go.mod must pin k8s.io/kubernetes and go.etcd.io/etcd/server/v3"
 case $* in
 '')
 	found

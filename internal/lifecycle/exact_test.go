@@ -1,0 +1,250 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+func TestAction_Kinds(t *testing.T) {
+	type kinds struct{ callsAPI, readsBatch, terminal bool }
+	want := map[lifecycle.Action]kinds{
+		lifecycle.Requeue:            {terminal: true},
+		lifecycle.AddFinalizer:       {},
+		lifecycle.RecordBatchID:      {},
+		lifecycle.ClearCreatePending: {},
+		lifecycle.Create:             {callsAPI: true},
+		lifecycle.VerifyCreate:       {callsAPI: true, readsBatch: true},
+		lifecycle.Poll:               {callsAPI: true, readsBatch: true},
+		lifecycle.Cancel:             {callsAPI: true},
+		lifecycle.ListFailedFiles:    {callsAPI: true, readsBatch: true},
+		lifecycle.Detach:             {callsAPI: true},
+		lifecycle.Delete:             {terminal: true},
+		lifecycle.RemoveFinalizer:    {terminal: true},
+	}
+	for action, want := range want {
+		if got := (kinds{action.CallsAPI(), action.ReadsBatch(), action.Terminal()}); got != want {
+			t.Errorf("%s is %+v, want %+v", action, got, want)
+		}
+	}
+}
+
+func TestReasons_Kinds(t *testing.T) {
+	polled := map[string]bool{v1alpha1.ReasonInProgress: true, v1alpha1.ReasonCancelling: true}
+	progressing := map[string]bool{
+		"": true, v1alpha1.ReasonCreating: true, v1alpha1.ReasonCreateOutcomeUnknown: true, v1alpha1.ReasonDeleting: true,
+		v1alpha1.ReasonInProgress: true, v1alpha1.ReasonCancelling: true,
+	}
+	for _, reason := range []string{
+		"", v1alpha1.ReasonCreating, v1alpha1.ReasonWaiting, v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonInProgress, v1alpha1.ReasonCancelling,
+		v1alpha1.ReasonCredentialsNotFound, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable, v1alpha1.ReasonDeleting, v1alpha1.ReasonSuspended,
+		v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed,
+		v1alpha1.ReasonBatchFailed, v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
+	} {
+		if got := lifecycle.Polled(reason); got != polled[reason] {
+			t.Errorf("Polled(%q) = %t", reason, got)
+		}
+		if got := lifecycle.Progressing(reason); got != progressing[reason] {
+			t.Errorf("Progressing(%q) = %t", reason, got)
+		}
+	}
+}
+
+// TestFailed_ExactWaits requires the wait after each failure in a row, up to the longest.
+func TestFailed_ExactWaits(t *testing.T) {
+	const ms = time.Millisecond
+	for name, test := range map[string]struct {
+		kind upstream.ErrorKind
+		want []time.Duration
+	}{
+		"transient":   {upstream.Transient, doubling(1000*ms, 300_000*ms, 12)},
+		"rate limit":  {upstream.RateLimited, doubling(1000*ms, 300_000*ms, 12)},
+		"rejected":    {upstream.Rejected, doubling(10_000*ms, 600_000*ms, 9)},
+		"bad key":     {upstream.Unauthorized, doubling(10_000*ms, 600_000*ms, 9)},
+		"no Secret":   {upstream.NoCredentials, doubling(1000*ms, 60_000*ms, 9)},
+		"not a store": {upstream.NotFound, doubling(10_000*ms, 600_000*ms, 9)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(newObject(withFinalizer), lifecycle.State{}, epoch, fails(test.kind))
+			at := epoch
+			for i, want := range test.want {
+				if got := r.next.Sub(at); got != want {
+					t.Fatalf("the wait after failure %d is %s, want %s", i+1, got, want)
+				}
+				at = r.next
+				r = r.again(fails(test.kind))
+			}
+		})
+	}
+}
+
+// doubling returns n waits that double from the first to the longest.
+func doubling(first, longest time.Duration, n int) []time.Duration {
+	waits := make([]time.Duration, n)
+	for i := range waits {
+		waits[i] = min(first<<i, longest)
+	}
+	return waits
+}
+
+// TestThrottled_ExactDelay requires that the status shows a wait for the rate limits after two seconds,
+// and no sooner.
+func TestThrottled_ExactDelay(t *testing.T) {
+	waiting := lifecycle.State{Backoff: lifecycle.Backoff{WaitingSince: epoch}}
+	for _, want := range []struct {
+		after   time.Duration
+		reason  string
+		requeue time.Duration
+	}{
+		{0, "", 2 * time.Second},
+		{2*time.Second - 1, "", 1},
+		{2 * time.Second, v1alpha1.ReasonWaiting, time.Minute},
+		{2*time.Second + 1, v1alpha1.ReasonWaiting, time.Minute},
+		{time.Hour, v1alpha1.ReasonWaiting, time.Minute},
+	} {
+		d := config.Decide(newObject(), throttledAt(waiting, lifecycle.Create), epoch.Add(want.after))
+		if got := reasonOf(d.Status); got != want.reason || d.RequeueAfter != want.requeue {
+			t.Errorf("after %s: reason %q, requeued after %s; want %q and %s", want.after, got, d.RequeueAfter, want.reason, want.requeue)
+		}
+	}
+	for name, test := range map[string]struct {
+		b      *object
+		action lifecycle.Action
+	}{
+		"a poll":                               {newObject(adopted), lifecycle.Poll},
+		"a create that may have been repeated": {newObject(pendingSince(epoch)), lifecycle.Create},
+	} {
+		d := config.Decide(test.b, throttledAt(waiting, test.action), epoch.Add(time.Hour))
+		if got := reasonOf(d.Status); got != "" || d.RequeueAfter != time.Minute {
+			t.Errorf("%s: reason %q, requeued after %s", name, got, d.RequeueAfter)
+		}
+	}
+}
+
+// offsets are times relative to another one, with what is wanted then.
+type offsets []struct {
+	offset time.Duration
+	want   string
+}
+
+// TestDeadline_Exact requires that the batch is cancelled at the deadline and not before, and that the
+// object is finished a minute after the cancel and not before.
+func TestDeadline_Exact(t *testing.T) {
+	b := tracked(deadline(2 * time.Hour))
+	at := epoch.Add(time.Hour)
+	for _, test := range (offsets{{-1, "Poll"}, {0, "Cancel"}, {1, "Cancel"}}) {
+		if r := run(b, lifecycle.State{}, at.Add(test.offset)); r.actionNames() != test.want {
+			t.Errorf("%s after the deadline: performed %q, want %q", test.offset, r.actionNames(), test.want)
+		}
+	}
+	stopping := withChange(b, cancelAcceptedAt(at))
+	for _, test := range (offsets{{-1, v1alpha1.ReasonCancelling}, {0, v1alpha1.ReasonDeadlineExceeded}}) {
+		r := run(stopping, lifecycle.State{}, at.Add(time.Minute+test.offset))
+		if r.reason() != test.want || r.actionNames() != "Poll" {
+			t.Errorf("%s after the grace period: performed %q: %s", test.offset, r.actionNames(), r.reason())
+		}
+	}
+	// A cancel that the API accepted before the deadline was not due to it.
+	for _, test := range (offsets{{-time.Second, v1alpha1.ReasonCancelled}, {0, v1alpha1.ReasonDeadlineExceeded}}) {
+		r := run(withChange(b, cancelAcceptedAt(at.Add(test.offset))), lifecycle.State{}, at.Add(10*time.Second), result{batch: answer(upstream.Cancelled)})
+		if r.reason() != test.want {
+			t.Errorf("accepted %s after the deadline: %s: %s", test.offset, r.reason(), r.message())
+		}
+	}
+}
+
+// TestVerifyCreate_ExactCost requires that the requests of VerifyCreate are the files that it reads.
+func TestVerifyCreate_ExactCost(t *testing.T) {
+	for files, want := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3, 2000: 3} {
+		for name, set := range map[string]change{
+			"fileIDs": func(b *object) { b.Spec.FileIDs = make([]string, files) },
+			"files":   func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, make([]v1alpha1.File, files) },
+		} {
+			d := config.Decide(newObject(pendingSince(epoch.Add(-time.Hour)), set), lifecycle.Observed{}, epoch)
+			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
+				t.Errorf("%d %s: %s costs %d requests, want %d", files, name, d.Action, d.Cost.Requests, want)
+			}
+		}
+	}
+}
+
+// TestPollInterval_Exact requires the interval after each poll without a change.
+func TestPollInterval_Exact(t *testing.T) {
+	for name, test := range map[string]struct {
+		b    *object
+		want []time.Duration
+	}{
+		"in progress": {tracked(), []time.Duration{2000, 3000, 4500, 6750, 10125, 15187, 22781, 34171, 51257, 60000, 60000}},
+		"cancelling":  {tracked(cancelWanted, cancelAccepted), []time.Duration{2000, 3000, 4500, 6750, 10000, 10000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(test.b, lifecycle.State{}, epoch)
+			at := epoch
+			for i, want := range test.want {
+				if got := r.next.Sub(at) / time.Millisecond; got != want {
+					t.Errorf("the interval after poll %d is %d ms, want %d ms", i+1, got, want)
+				}
+				at = r.next
+				r = r.again()
+			}
+		})
+	}
+}
+
+// TestNotFound_Exact requires that a 404 is believed the second time in a row, after the grace period
+// and not before.
+func TestNotFound_Exact(t *testing.T) {
+	missing := fails(upstream.NotFound)
+	for _, test := range (offsets{{-1, v1alpha1.ReasonInProgress}, {0, v1alpha1.ReasonBatchNotFound}}) {
+		b := tracked(func(b *object) { b.Status.CreatedAt.Time = epoch })
+		r := run(b, lifecycle.State{}, epoch.Add(10*time.Second), missing)
+		if r.reason() != v1alpha1.ReasonInProgress {
+			t.Fatalf("the first 404: %s", r.reason())
+		}
+		if r = run(r.object, r.state, epoch.Add(config.NotFoundGrace+test.offset), missing); r.reason() != test.want {
+			t.Errorf("the second 404, %s after the grace period: %s, want %s", test.offset, r.reason(), test.want)
+		}
+	}
+	r := run(tracked(), lifecycle.State{}, epoch.Add(time.Hour), missing)
+	if r.reason() != v1alpha1.ReasonInProgress || r.next.Sub(epoch.Add(time.Hour)) != config.PollMin {
+		t.Errorf("the first 404 after the grace period: %s, next in %s", r.reason(), r.next.Sub(epoch.Add(time.Hour)))
+	}
+}
+
+// TestCancel_ExactOverdue requires that the message names each age from that age on.
+func TestCancel_ExactOverdue(t *testing.T) {
+	for _, test := range (offsets{
+		{time.Minute - 1, "Cancellation requested"},
+		{time.Minute, "Cancellation requested more than a minute ago; the batch has not stopped and may be stuck"},
+		{10*time.Minute - 1, "Cancellation requested more than a minute ago; the batch has not stopped and may be stuck"},
+		{10 * time.Minute, "Cancellation requested more than 10 minutes ago; the batch has not stopped and may be stuck"},
+		{time.Hour, "Cancellation requested more than an hour ago; the batch has not stopped and may be stuck"},
+		{24 * time.Hour, "Cancellation requested more than a day ago; the batch has not stopped and may be stuck"},
+	}) {
+		if r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch.Add(test.offset)); r.message() != test.want {
+			t.Errorf("after %s: %q, want %q", test.offset, r.message(), test.want)
+		}
+	}
+}
+
+// TestCompleted_ExactFailures requires that the message counts failed files if there are any.
+func TestCompleted_ExactFailures(t *testing.T) {
+	for failed, want := range []string{"2 of 2 files are in the vector store", "1 of 2 files are in the vector store; 1 failed (allowed: 1)"} {
+		completed := answer(upstream.Completed)
+		completed.FileCounts.Failed, completed.FileCounts.Completed = int64(failed), int64(2-failed)
+		r := run(tracked(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: completed})
+		if r.message() != want || r.reason() != v1alpha1.ReasonCompleted {
+			t.Errorf("%d failed: %s: %q, want %q", failed, r.reason(), r.message(), want)
+		}
+	}
+	r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	if want := "2 of 2 files are in the vector store; the batch completed before it could be cancelled"; r.message() != want {
+		t.Errorf("completed despite the cancel: %q, want %q", r.message(), want)
+	}
+}
