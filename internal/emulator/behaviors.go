@@ -42,6 +42,9 @@ type Behaviors struct {
 	// NotFoundStatus is the HTTP status for a vector store, a batch or a file of a vector store that
 	// does not exist; 404 by default. An upload that does not exist is always a 404.
 	NotFoundStatus int `json:"not_found_status"`
+	// ClosesAfterErrors closes the connection after a 400 that is neither about the form of the request
+	// nor one of DetailErrors, without the header Connection: close.
+	ClosesAfterErrors bool `json:"closes_after_errors"`
 	// Messages replace the messages of errors, by the kind of error: store, batch, store_file, file,
 	// late_cancel. {id}, {store} and {status} are replaced.
 	Messages map[string]string `json:"messages"`
@@ -149,7 +152,7 @@ type Behaviors struct {
 
 	// FileNames is what becomes of the name of an upload: base (the last element of the path; the
 	// default), path (the name as it was sent) or ascii (every character other than ASCII letters,
-	// digits, dots, hyphens and underscores becomes an underscore).
+	// digits, dots, hyphens and underscores becomes an underscore, and so do two dots and a leading one).
 	FileNames string `json:"file_names"`
 	// FileLifetime is the time after which an upload without expires_after expires; zero for never.
 	FileLifetime Duration `json:"file_lifetime"`

@@ -115,15 +115,17 @@ func (s *Server) errorResponse(x *exchange, e *apiError) response {
 	sent.Message = s.errorMessage(e)
 	var body any = map[string]any{"error": &sent}
 	detail := missing || e.kind == kindPath || e.kind == kindMethod
+	closes := s.settings.ClosesAfterErrors && (missing || e.kind == kindLateCancel)
 	switch {
 	case detail && slices.Contains(s.settings.DetailErrors, x.route.operation):
-		body = map[string]string{"detail": sent.Message}
+		body, closes = map[string]string{"detail": sent.Message}, false
 	case s.settings.ErrorBody == errorBodyMessage:
 		body = map[string]any{"error": map[string]string{"message": sent.Message}}
 	case s.settings.ErrorBody == errorBodyAzure:
 		body = map[string]any{"error": map[string]string{"code": sent.code(status), "message": sent.Message}}
 	}
 	res := s.jsonResponse(status, body)
+	res.closes = closes
 	s.addRetryAfter(res.header, e.retryAfter)
 	if e.allow != "" {
 		res.header.Set("Allow", e.allow)

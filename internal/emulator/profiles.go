@@ -131,7 +131,8 @@ func ogxProfile() Profile {
 		always("strict_path", true, Measured, "Paths without /v1 are not found (404)."),
 		always("headers", []string{"Server: uvicorn"}, Measured, "Responses have no request ID and no organization."),
 		always("error_body", errorBodyMessage, Measured, `Errors are {"error":{"message"}}.`),
-		always("detail_errors", []Operation{Create, Retrieve, ListFiles, UnknownOperation}, Measured, `Create, retrieve and list of files report a missing batch or vector store as {"detail"}, and so does an unknown path. Cancel does not.`),
+		always("detail_errors", []Operation{Create, Retrieve, UnknownOperation}, Measured, `A create and a retrieve report a missing batch or vector store as {"detail"}, and so does an unknown path. A cancel and the list of a batch's files do not.`),
+		always("closes_after_errors", true, Measured, "After an error that is not a {\"detail\"}, the server closes the connection without announcing it: the next call on it can fail."),
 		always("not_found_status", 400, Measured, "A batch, a vector store or a file of a vector store that does not exist is a 400."),
 		always("messages", map[string]string{
 			"store": "Vector_store '{id}' not found", "batch": "File batch {id} not found",
@@ -166,7 +167,7 @@ func ogxProfile() Profile {
 		always("reject_late_cancel", true, Measured, "Cancelling a completed batch is a 400. Cancelling a cancelled one is a 200."),
 		always("batch_retention", "168h", Measured, "A batch is forgotten after 7 days."),
 		always("loose_queries", true, Measured, "An unknown cursor starts from the beginning, an unknown order is ascending, an unknown filter matches no file."),
-		always("file_names", fileNamesASCII, Measured, "Every character of a file name other than some ASCII becomes an underscore, also spaces and slashes."),
+		always("file_names", fileNamesASCII, Measured, "Every character of a file name other than some ASCII becomes an underscore, also spaces, slashes, a leading dot and \"..\"."),
 		always("file_lifetime", "8760h", Measured, "An upload expires after 365 days."),
 		always("max_upload_bytes", 100<<20, Measured, "An upload has at most 100 MiB."),
 		always("deleted_files_stay", true, Measured, "Deleting an upload leaves it in the vector stores."),

@@ -85,6 +85,8 @@ type response struct {
 	status int
 	header http.Header
 	body   []byte
+	// closes closes the connection after the response.
+	closes bool
 }
 
 // rawBody is the body of a response that is not JSON.
@@ -267,9 +269,16 @@ func withExtraField(body []byte) ([]byte, error) {
 }
 
 func (s *Server) send(w http.ResponseWriter, x *exchange, res response, fault string) {
+	if res.closes {
+		res.header.Set("Content-Length", strconv.Itoa(len(res.body)))
+	}
 	s.writeHeader(w, x, res, fault)
 	// The client may have disconnected.
 	_, _ = w.Write(res.body)
+	if res.closes {
+		flush(w)
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // writeHeader records the response before it sends the header, so that a client that has the

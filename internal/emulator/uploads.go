@@ -185,6 +185,10 @@ func (s *Server) fileName(sent string) string {
 	case fileNamesPath:
 		return sent
 	case fileNamesASCII:
+		sent = strings.ReplaceAll(sent, "..", "_")
+		if rest, hidden := strings.CutPrefix(sent, "."); hidden {
+			sent = "_" + rest
+		}
 		return strings.Map(func(r rune) rune {
 			if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r)) {
 				return r
