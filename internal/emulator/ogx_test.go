@@ -54,7 +54,7 @@ func TestProfile_OGXCancelMatchesServer(t *testing.T) {
 	want := []string{
 		`200 "cancelled" {"cancelled":0,"completed":10,"failed":0,"in_progress":4,"total":14}`,
 		`200 "cancelled" {"cancelled":0,"completed":10,"failed":0,"in_progress":4,"total":14}`,
-		`200 10 files`,
+		`200, fewer files than the counts have: false`,
 	}
 	equal(t, "emulator", observeOGXCancel(t, emulated.URL+"/v1"), want)
 	url, slowURL := os.Getenv("OGX_URL"), os.Getenv("OGX_SLOW_URL")
@@ -95,16 +95,16 @@ func observeOGXCancel(t *testing.T, base string) []string {
 	var observed []string
 	for _, call := range [][2]string{{"POST", path + "/cancel"}, {"GET", path}} {
 		status, body := o.call(call[0], call[1], "")
-		var b struct{ Status, FileCounts json.RawMessage }
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(body), &fields); err != nil {
 			t.Fatal(err)
 		}
-		b.Status, b.FileCounts = fields["status"], fields["file_counts"]
-		observed = append(observed, fmt.Sprintf("%d %s %s", status, b.Status, normalized(string(b.FileCounts))))
+		observed = append(observed, fmt.Sprintf("%d %s %s", status, fields["status"], normalized(string(fields["file_counts"]))))
 	}
+	// The list has each file that was processed, also those after the last step of the counts.
 	status, body := o.call("GET", path+"/files?limit=100", "")
-	return append(observed, fmt.Sprintf("%d %d files", status, strings.Count(body, `"vector_store.file"`)))
+	fewer := strings.Count(body, `"vector_store.file"`) < 10
+	return append(observed, fmt.Sprintf("%d, fewer files than the counts have: %t", status, fewer))
 }
 
 // observer makes calls and records the normalized responses.
