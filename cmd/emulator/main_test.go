@@ -59,8 +59,7 @@ func TestParse_ValidatesFlags(t *testing.T) {
 func TestParse_SetsOptions(t *testing.T) {
 	c, err := parse([]string{
 		"--store", "vs_1", "--store", "vs_2", "--api-key", "sk-1", "--pace", "2s", "--parallel", "3", "--cancel-delay", "4s",
-		"--enforce-limits", "--minute", "5s", "--profile", "ogx", "--strict", "--behavior", "strict_files=true",
-		"--behavior", "batch_id_prefix=b_", "--fault", `{"operation":"create","preset":"gzip_bomb"}`, "--seed", "s",
+		"--enforce-limits", "--minute", "5s", "--profile", "ogx", "--strict", "--seed", "s",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +69,16 @@ func TestParse_SetsOptions(t *testing.T) {
 		o.Parallel != 3 || o.CancelDelay != 4*time.Second || !o.EnforceLimits || o.Minute != 5*time.Second ||
 		o.Profile != emulator.ProfileOGX || !o.Strict || o.Seed != "s" {
 		t.Errorf("unexpected options: %+v", o)
+	}
+}
+
+func TestNewServer_AppliesBehaviorsAndFaults(t *testing.T) {
+	c, err := parse([]string{
+		"--profile", "ogx", "--strict", "--behavior", "strict_files=true", "--behavior", "batch_id_prefix=b_", "--enforce-limits",
+		"--fault", `{"operation":"create","preset":"gzip_bomb"}`,
+	}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
 	}
 	server, err := c.newServer()
 	if err != nil {

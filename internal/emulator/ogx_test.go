@@ -83,7 +83,9 @@ func observeOGXCancel(t *testing.T, base string) []string {
 	}
 	path := "/vector_stores/" + store + "/file_batches"
 	path += "/" + o.id("POST", path, `{"file_ids":["`+strings.Join(ids, `","`)+`"]}`)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-poll.C {
 		status, body := o.call("GET", path, "")
 		if strings.Contains(body, `"completed":10`) {
 			break
@@ -197,7 +199,7 @@ func (o observer) uploadResponse(name, content string) (int, string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	request, err := http.NewRequest("POST", o.base+"/files", &body)
+	request, err := http.NewRequest(http.MethodPost, o.base+"/files", &body)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -214,7 +216,9 @@ func (o observer) upload(name, content string) string {
 // finished waits until a batch is not in progress.
 func (o observer) finished(path string) {
 	o.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-poll.C {
 		status, body := o.call("GET", path, "")
 		if status != http.StatusOK || !strings.Contains(body, `"status":"in_progress"`) {
 			return

@@ -8,16 +8,12 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
@@ -70,7 +66,7 @@ type profileTest struct {
 	run               func(s *testServer, store string)
 }
 
-// extensionTests attaches one file of each name in a batch.
+// wantAttach attaches an upload of the name, and a good file, in a batch.
 func wantAttach(s *testServer, store, name string, status int) response {
 	s.t.Helper()
 	id := s.upload(name, "text", "purpose", "assistants").text("id")
@@ -498,38 +494,6 @@ func TestProfile_AdminListsActiveBehaviors(t *testing.T) {
 	other, _ := newProfileServer(t, emulator.ProfileOGX, false, emulator.Settings{})
 	equal(t, "another server", other.do(http.MethodGet, "/v1/vector_stores/vs_none", nil).message(), "Vector_store 'vs_none' not found")
 	equal(t, "profiles", len(admin[[]emulator.Profile](s, "GET", "/profiles", nil)), 4)
-}
-
-// TestProfile_SDK calls each profile with OpenAI's SDK for Go.
-func TestProfile_SDK(t *testing.T) {
-	for _, profile := range []string{"openai", "azure", "ogx", "gateway"} {
-		t.Run(profile, func(t *testing.T) {
-			s, _ := newProfileServer(t, profile, false, emulator.Settings{})
-			options := []option.RequestOption{
-				option.WithBaseURL(s.url + "/v1/"), option.WithAPIKey(testKey), option.WithMaxRetries(0), option.WithHTTPClient(s.http),
-			}
-			batches := openai.NewVectorStoreFileBatchService(options...)
-			created, err := batches.New(t.Context(), testStore, openai.VectorStoreFileBatchNewParams{FileIDs: []string{"file-a", "file-b"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			read, err := batches.Get(t.Context(), testStore, created.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, "batch", [3]any{read.ID, read.Status, read.FileCounts.Completed},
-				[3]any{created.ID, openai.VectorStoreFileBatchStatusCompleted, int64(2)})
-			_, err = batches.Get(t.Context(), testStore, strings.Replace(created.ID, "_", "_0", 1))
-			var apiErr *openai.Error
-			want := map[string]int{"openai": 404, "azure": 404, "ogx": 400, "gateway": 404}[profile]
-			if !errors.As(err, &apiErr) && profile != "ogx" {
-				t.Errorf("got error %v, want an API error", err)
-			}
-			if apiErr != nil {
-				equal(t, "status", apiErr.StatusCode, want)
-			}
-		})
-	}
 }
 
 func TestBehaviors_NotInAProfile(t *testing.T) {

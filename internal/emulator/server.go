@@ -85,7 +85,7 @@ type response struct {
 	status int
 	header http.Header
 	body   []byte
-	// closes closes the connection after the response.
+	// closes makes the server close the connection after the response.
 	closes bool
 }
 
