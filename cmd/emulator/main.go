@@ -38,10 +38,12 @@ and injects faults:
   curl -s http://127.0.0.1:8787/_emulator/faults -d '{"operation":"create","times":1,"status":500}'
 
 A file fails if its ID begins with file-fail-unsupported, file-fail-invalid or file-fail-, and
-never finishes if its ID begins with file-stuck-. Every other file completes, except an upload that
-is empty or has an extension that vector stores do not support.
+never finishes if its ID begins with file-stuck-. Every other file completes, except an upload whose
+content cannot be read.
 
-Flags:
+A profile selects the server whose behaviors the emulator shows. Behaviors marked with * are shown
+with --strict only, because the server shows them rarely or by a single report. --behavior changes
+one of them. http://127.0.0.1:8787/_emulator/behaviors lists those that are active.
 `
 
 func main() {
@@ -64,6 +66,9 @@ type config struct {
 	// keyGenerated is set if the key has to be printed, because no flag specifies it.
 	keyGenerated bool
 	options      emulator.Options
+	// behaviors are the names and values of --behavior, and faults those of --fault.
+	behaviors [][2]string
+	faults    []emulator.Fault
 }
 
 // list is the value of a repeatable flag.
@@ -80,13 +85,13 @@ func (l *list) Set(value string) error {
 
 func parse(args []string, output io.Writer) (config, error) {
 	var c config
-	var keys, stores list
+	var keys, stores, behaviors, faults list
 	o := &c.options
 	f := flag.NewFlagSet("emulator", flag.ContinueOnError)
 	f.SetOutput(output)
 	f.Usage = func() {
 		// An error on the output has no other place to go.
-		_, _ = io.WriteString(output, usage)
+		_, _ = io.WriteString(output, usage+profilesHelp()+"\nFlags:\n")
 		f.PrintDefaults()
 	}
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8787", "address to listen on; port 0 selects a free port")
@@ -96,14 +101,12 @@ func parse(args []string, output io.Writer) (config, error) {
 	f.DurationVar(&o.Pace, "pace", time.Second, "time to process one file")
 	f.IntVar(&o.Parallel, "parallel", 1, "number of files of a batch that are processed at a time")
 	f.DurationVar(&o.CancelDelay, "cancel-delay", time.Second, "time until a cancel takes effect")
-	f.StringVar(&o.CancellingStatus, "cancelling-status", "in_progress", "status of a batch until its cancel takes effect")
-	f.BoolVar(&o.RejectLateCancel, "reject-late-cancel", false, "respond with 400 to the cancel of a finished batch, as some compatible servers do")
-	f.BoolVar(&o.StrictFiles, "strict-files", false, "respond with 404 if a file to attach was never uploaded; otherwise attaching creates it")
+	f.StringVar(&o.Profile, "profile", emulator.ProfileOpenAI, "profile of the server: "+strings.Join(profileNames(), ", "))
+	f.BoolVar(&o.Strict, "strict", false, "show the behaviors of the profile that are marked with *, too")
+	f.Var(&behaviors, "behavior", "`name=value` of a behavior, such as max_batch_files=10; the value is JSON or a string; repeatable")
+	f.Var(&faults, "fault", "fault in `JSON` to inject from the start, as in the admin API; it applies to every matching call unless it has times; repeatable")
 	f.BoolVar(&o.EnforceLimits, "enforce-limits", false, "enforce the rate limits: per minute, 300 attach requests for each vector store and 2000 files across all stores")
 	f.DurationVar(&o.Minute, "minute", time.Minute, "window of the rate limits that --enforce-limits enables")
-	f.StringVar(&o.BatchIDPrefix, "batch-id-prefix", "vsfb_", "prefix of the IDs of batches")
-	f.StringVar(&o.BatchObject, "batch-object", "vector_store.file_batch", "value of the object field of a batch")
-	f.BoolVar(&o.ExtraFields, "extra-fields", false, "add an undocumented field to every object")
 	f.StringVar(&o.Organization, "organization", "", "value of the openai-organization response header")
 	f.StringVar(&o.Seed, "seed", "", "seed of the generated IDs; the same seed generates the same IDs in every run (default: random)")
 	if err := f.Parse(args); err != nil {
@@ -117,7 +120,75 @@ func parse(args []string, output io.Writer) (config, error) {
 		keys = list{"sk-emulator-" + strings.ToLower(rand.Text())}
 	}
 	o.APIKeys, o.VectorStores = keys, stores
+	if err := c.setBehaviors(behaviors); err != nil {
+		return config{}, err
+	}
+	for _, text := range faults {
+		fault, err := emulator.ParseFault(text)
+		if err != nil {
+			return config{}, fmt.Errorf("--fault %s: %w", text, err)
+		}
+		c.faults = append(c.faults, fault)
+	}
 	return c, c.validate()
+}
+
+// setBehaviors verifies the profile and the changes to its behaviors.
+func (c *config) setBehaviors(changes list) error {
+	if _, err := emulator.LookupProfile(c.options.Profile); err != nil {
+		return fmt.Errorf("--profile: %w, want one of %s", err, strings.Join(profileNames(), ", "))
+	}
+	for _, change := range changes {
+		name, value, found := strings.Cut(change, "=")
+		if !found {
+			return fmt.Errorf("--behavior %q is not name=value", change)
+		}
+		var b emulator.Behaviors
+		if err := b.Set(name, value); err != nil {
+			return fmt.Errorf("--behavior %s: %w", change, err)
+		}
+		c.behaviors = append(c.behaviors, [2]string{name, value})
+	}
+	return nil
+}
+
+// newServer returns the emulator with the changes to its profile.
+func (c *config) newServer() (*emulator.Server, error) {
+	server := emulator.New(c.options)
+	var err error
+	server.Configure(func(s *emulator.Settings) {
+		for _, change := range c.behaviors {
+			err = errors.Join(err, s.Set(change[0], change[1]))
+		}
+	})
+	for _, fault := range c.faults {
+		server.AddFault(fault)
+	}
+	return server, err
+}
+
+func profileNames() []string {
+	var names []string
+	for _, p := range emulator.Profiles() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// profilesHelp lists what each profile shows.
+func profilesHelp() string {
+	var help strings.Builder
+	for _, p := range emulator.Profiles() {
+		fmt.Fprintf(&help, "\nProfile %s: %s\n", p.Name, p.Server)
+		for _, line := range p.Behaviors {
+			mark := " "
+			if line.Strict {
+				mark = "*"
+			}
+			fmt.Fprintf(&help, "%s %-23s %s (%s)\n", mark, line.Name, line.Shows, line.Evidence)
+		}
+	}
+	return help.String()
 }
 
 func (c config) validate() error {
@@ -143,17 +214,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	c.options.Log = stdout
+	handler, err := c.newServer()
+	if err != nil {
+		return err
+	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", c.addr)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	if err := c.printUsage(stdout, "http://"+listener.Addr().String()); err != nil {
+	if err := c.printUsage(stdout, "http://"+listener.Addr().String(), handler.Settings().BasePath); err != nil {
 		return errors.Join(fmt.Errorf("writing to the standard output: %w", err), listener.Close())
 	}
 	// BaseContext cancels the requests at the shutdown, which a delayed call would block otherwise.
 	server := &http.Server{
-		Handler:           emulator.New(c.options),
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
@@ -183,7 +258,7 @@ func shutDown(ctx context.Context, server *http.Server) error {
 }
 
 // printUsage prints the URL and examples. Programs parse the URL from the first line.
-func (c config) printUsage(w io.Writer, url string) error {
+func (c config) printUsage(w io.Writer, url, basePath string) error {
 	store := "vs_demo"
 	if len(c.options.VectorStores) > 0 {
 		store = c.options.VectorStores[0]
@@ -196,7 +271,7 @@ func (c config) printUsage(w io.Writer, url string) error {
 
 OpenAI's SDKs read these variables:
 
-  export OPENAI_BASE_URL=%[1]s/v1
+  export OPENAI_BASE_URL=%[1]s%[5]s
   export OPENAI_API_KEY=%[2]s
 
 Python:  from openai import OpenAI
@@ -209,7 +284,7 @@ Watch:   curl -s %[1]s/_emulator/batches
 
 Vector stores: %[4]s
 
-`, url, key, store, storesNote(c.options.VectorStores))
+`, url, key, store, storesNote(c.options.VectorStores), basePath)
 	return err
 }
 

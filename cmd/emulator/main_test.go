@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 )
 
 func TestParse_ValidatesFlags(t *testing.T) {
@@ -31,6 +33,14 @@ func TestParse_ValidatesFlags(t *testing.T) {
 		"no port":              {[]string{"--addr", "127.0.0.1"}, "parsing --addr"},
 		"stores":               {[]string{"--store", "vs_1", "--store", "vs_2"}, ""},
 		"store without prefix": {[]string{"--store", "demo"}, "does not begin with vs_"},
+		"profile":              {[]string{"--profile", "azure"}, ""},
+		"unknown profile":      {[]string{"--profile", "acme"}, "want one of openai, azure, ogx, gateway"},
+		"behavior":             {[]string{"--behavior", `headers=["Server: x"]`}, ""},
+		"unknown behavior":     {[]string{"--behavior", "kind=true"}, "unknown field"},
+		"no value":             {[]string{"--behavior", "strict_path"}, "is not name=value"},
+		"wrong type":           {[]string{"--behavior", "strict_path=maybe"}, "--behavior strict_path=maybe"},
+		"unknown preset":       {[]string{"--fault", `{"preset":"nice"}`}, "unknown preset"},
+		"fault without JSON":   {[]string{"--fault", "create"}, "decoding the fault"},
 		"argument":             {[]string{"start"}, "unexpected argument"},
 		"unknown flag":         {[]string{"--fast"}, "not defined"},
 	} {
@@ -49,7 +59,7 @@ func TestParse_ValidatesFlags(t *testing.T) {
 func TestParse_SetsOptions(t *testing.T) {
 	c, err := parse([]string{
 		"--store", "vs_1", "--store", "vs_2", "--api-key", "sk-1", "--pace", "2s", "--parallel", "3", "--cancel-delay", "4s",
-		"--enforce-limits", "--minute", "5s", "--strict-files", "--batch-id-prefix", "batch_", "--seed", "s",
+		"--enforce-limits", "--minute", "5s", "--profile", "ogx", "--strict", "--seed", "s",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -57,8 +67,28 @@ func TestParse_SetsOptions(t *testing.T) {
 	o := c.options
 	if strings.Join(o.VectorStores, " ") != "vs_1 vs_2" || strings.Join(o.APIKeys, " ") != "sk-1" || o.Pace != 2*time.Second ||
 		o.Parallel != 3 || o.CancelDelay != 4*time.Second || !o.EnforceLimits || o.Minute != 5*time.Second ||
-		!o.StrictFiles || o.BatchIDPrefix != "batch_" || o.Seed != "s" {
+		o.Profile != emulator.ProfileOGX || !o.Strict || o.Seed != "s" {
 		t.Errorf("unexpected options: %+v", o)
+	}
+}
+
+func TestNewServer_AppliesBehaviorsAndFaults(t *testing.T) {
+	c, err := parse([]string{
+		"--profile", "ogx", "--strict", "--behavior", "strict_files=true", "--behavior", "batch_id_prefix=b_", "--enforce-limits",
+		"--fault", `{"operation":"create","preset":"gzip_bomb"}`,
+	}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := c.newServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := server.Settings().Behaviors; !b.StrictFiles || b.BatchIDPrefix != "b_" || !b.MissingFilesFail || !b.EnforceLimits {
+		t.Errorf("unexpected behaviors: %+v", b)
+	}
+	if f := server.Faults(); len(f) != 1 || !f[0].Gzip || f[0].Times != 0 {
+		t.Errorf("unexpected faults: %+v", f)
 	}
 }
 
@@ -67,7 +97,7 @@ func TestParse_PrintsHelp(t *testing.T) {
 	if _, err := parse([]string{"--help"}, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("got error %v, want flag.ErrHelp", err)
 	}
-	for _, want := range []string{"/_emulator/", "file-fail-", "-allow-remote", "-pace"} {
+	for _, want := range []string{"/_emulator/", "file-fail-", "-allow-remote", "-pace", "Profile ogx: OGX 1.5", "files_ignored", "* missing_files_fail"} {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("the help does not contain %s", want)
 		}

@@ -19,29 +19,16 @@ import (
 // adminPath is the root of the admin API. No path of the OpenAI API begins with it.
 const adminPath = "/_emulator"
 
-// duration is a time.Duration that JSON spells as 1m30s.
-type duration time.Duration
-
-// MarshalText formats d as time.Duration.String does.
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText parses what time.ParseDuration accepts.
-func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = duration(parsed)
-	return err
-}
-
 // settingsBody is the JSON form of Settings.
 type settingsBody struct {
 	Settings
-	Pace        duration `json:"pace"`
-	CancelDelay duration `json:"cancel_delay"`
-	Minute      duration `json:"minute"`
+	Pace        Duration `json:"pace"`
+	CancelDelay Duration `json:"cancel_delay"`
+	Minute      Duration `json:"minute"`
 }
 
 func newSettingsBody(s Settings) settingsBody {
-	return settingsBody{Settings: s, Pace: duration(s.Pace), CancelDelay: duration(s.CancelDelay), Minute: duration(s.Minute)}
+	return settingsBody{Settings: s, Pace: Duration(s.Pace), CancelDelay: Duration(s.CancelDelay), Minute: Duration(s.Minute)}
 }
 
 func (b settingsBody) settings() Settings {
@@ -53,13 +40,13 @@ func (b settingsBody) settings() Settings {
 // faultBody is the JSON form of Fault.
 type faultBody struct {
 	Fault
-	Delay    duration `json:"delay,omitempty"`
-	RetryAt  duration `json:"retry_at,omitempty"`
-	Interval duration `json:"interval,omitempty"`
+	Delay    Duration `json:"delay,omitempty"`
+	RetryAt  Duration `json:"retry_at,omitempty"`
+	Interval Duration `json:"interval,omitempty"`
 }
 
 func newFaultBody(f Fault) faultBody {
-	return faultBody{Fault: f, Delay: duration(f.Delay), RetryAt: duration(f.RetryAt), Interval: duration(f.Interval)}
+	return faultBody{Fault: f, Delay: Duration(f.Delay), RetryAt: Duration(f.RetryAt), Interval: Duration(f.Interval)}
 }
 
 func (b faultBody) fault() Fault {
@@ -74,6 +61,9 @@ func (f Fault) validate() error {
 	case "", Answer, Drop, Truncate, WrongObject, WrongStatus, Drip, Endless:
 	default:
 		return adminErrorf(http.StatusBadRequest, "unknown action %q", f.Action)
+	}
+	if _, ok := hostile[f.Preset]; f.Preset != "" && !ok {
+		return adminErrorf(http.StatusBadRequest, "unknown preset %q", f.Preset)
 	}
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
 		return adminErrorf(http.StatusBadRequest, "status %d is not between 200 and 599", f.Status)
@@ -118,9 +108,12 @@ func (s *Server) adminRoutes() http.Handler {
 		"POST /vector_stores/{id}/expire": func(r *http.Request) (any, error) { return okIf(s.ExpireStore(r.PathValue("id"))) },
 		"GET /vector_stores/{id}/files":   s.adminStoreFiles,
 		"POST /files":                     s.adminAddFile,
+		"GET /behaviors":                  func(*http.Request) (any, error) { return s.ActiveBehaviors(), nil },
+		"GET /profiles":                   func(*http.Request) (any, error) { return Profiles(), nil },
 		"GET /settings":                   func(*http.Request) (any, error) { return newSettingsBody(s.Settings()), nil },
 		"PATCH /settings":                 s.adminConfigure,
 		"POST /clock":                     s.adminClock,
+		"GET /presets":                    func(*http.Request) (any, error) { return Presets(), nil },
 		"GET /faults":                     s.adminFaults,
 		"POST /faults":                    s.adminAddFault,
 		"DELETE /faults":                  func(*http.Request) (any, error) { s.ClearFaults(); return ok() },
@@ -273,6 +266,7 @@ func (s *Server) newFileID() string {
 // adminConfigure keeps the settings that the body omits.
 func (s *Server) adminConfigure(r *http.Request) (any, error) {
 	body := newSettingsBody(s.Settings())
+	body.Behaviors = body.clone()
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
@@ -282,7 +276,7 @@ func (s *Server) adminConfigure(r *http.Request) (any, error) {
 
 func (s *Server) adminClock(r *http.Request) (any, error) {
 	var body struct {
-		Advance duration `json:"advance"`
+		Advance Duration `json:"advance"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -308,6 +302,7 @@ func (s *Server) adminAddFault(r *http.Request) (any, error) {
 	if err := f.validate(); err != nil {
 		return nil, err
 	}
+	f = f.withPreset()
 	f.ID = s.AddFault(f)
 	return newFaultBody(f), nil
 }

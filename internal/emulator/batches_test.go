@@ -117,7 +117,7 @@ func TestCancel(t *testing.T) {
 			processed: time.Hour, response: "completed 0/3/0/0/3", final: "completed 0/3/0/0/3",
 		},
 		"cancelling status": {
-			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: time.Second, CancellingStatus: "cancelling"},
+			settings:  emulator.Settings{Pace: 10 * time.Second, CancelDelay: time.Second, Behaviors: emulator.Behaviors{CancellingStatus: "cancelling"}},
 			processed: 0, response: "cancelling 3/0/0/0/3", final: "cancelling 3/0/0/0/3",
 		},
 	}
@@ -146,7 +146,7 @@ func TestCancel_RepeatedDoesNotExtendDelay(t *testing.T) {
 }
 
 func TestCancel_FinishedBatchIsRejected(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{RejectLateCancel: true})
+	s := newTestServer(t, emulator.Settings{Behaviors: emulator.Behaviors{RejectLateCancel: true}})
 	path, _ := s.create("file-a")
 	r := s.want(http.StatusBadRequest, http.MethodPost, path+"/cancel", nil)
 	if !strings.Contains(r.message(), "completed") {
@@ -225,9 +225,9 @@ func TestCreateBatch_FileSettings(t *testing.T) {
 }
 
 func TestSettings_CompatibleServers(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{
+	s := newTestServer(t, emulator.Settings{Behaviors: emulator.Behaviors{
 		BatchIDPrefix: "batch_", BatchObject: "vector_store.files_batch", ExtraFields: true, DriftingCreation: true,
-	})
+	}})
 	created := s.want(http.StatusOK, http.MethodPost, batchesPath, map[string]any{"file_ids": []string{"file-a"}})
 	id := created.text("id")
 	if !strings.HasPrefix(id, "batch_") {
@@ -246,7 +246,7 @@ func TestSettings_CompatibleServers(t *testing.T) {
 	}
 	s.want(http.StatusBadRequest, http.MethodGet, batchesPath+"/vsfb_1", nil)
 
-	s = newTestServer(t, emulator.Settings{BatchIDPrefix: "vsfb_ibj_"})
+	s = newTestServer(t, emulator.Settings{Behaviors: emulator.Behaviors{BatchIDPrefix: "vsfb_ibj_"}})
 	path, id := s.create("file-a")
 	if !strings.HasPrefix(id, "vsfb_ibj_") {
 		t.Errorf("ID %q does not begin with vsfb_ibj_", id)
@@ -336,6 +336,8 @@ func TestDeleteStore_DeletesBatches(t *testing.T) {
 func TestRoutes_WithoutBasePath(t *testing.T) {
 	s := newTestServer(t, emulator.Settings{})
 	path, _ := s.create("file-a")
+	s.want(http.StatusNotFound, http.MethodGet, strings.TrimPrefix(path, "/v1"), nil)
+	s.emu.Configure(func(s *emulator.Settings) { s.StrictPath = false })
 	s.want(http.StatusOK, http.MethodGet, strings.TrimPrefix(path, "/v1"), nil)
 	s.want(http.StatusNotFound, http.MethodGet, "/v2"+strings.TrimPrefix(path, "/v1"), nil)
 }

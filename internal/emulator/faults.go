@@ -4,9 +4,12 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,10 +46,18 @@ type Fault struct {
 	VectorStoreID string `json:"vector_store_id,omitempty"`
 	BatchID       string `json:"batch_id,omitempty"`
 	Key           string `json:"key,omitempty"`
+	// FileID narrows the selection to calls about a file and to those whose body names it, such as
+	// every create of one batch.
+	FileID string `json:"file_id,omitempty"`
 	// Skip is the number of matching calls to let through first.
 	Skip int `json:"skip,omitempty"`
-	// Times is the number of calls that the fault then applies to; 0 for no limit.
+	// Every applies the fault to every n-th of the remaining calls only; 0 and 1 for each.
+	Every int `json:"every,omitempty"`
+	// Times is the number of calls that the fault then applies to; 0 for no limit, until it is removed.
 	Times int `json:"times,omitempty"`
+
+	// Preset names a fault of Presets, whose fields apply where this one has none.
+	Preset string `json:"preset,omitempty"`
 
 	// Action is Answer by default.
 	Action Action `json:"action,omitempty"`
@@ -59,10 +70,19 @@ type Fault struct {
 	// Until delays the call like Delay, until the channel is closed. In-process only.
 	Until <-chan struct{} `json:"-"`
 
-	// Status, Header and Body are those of the response.
+	// Status, Header and Body are those of the response. {{key}}, {{vector_store}}, {{batch}} and
+	// {{file}} in a header or the body are those of the call.
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   string            `json:"body,omitempty"`
+	// Repeat follows Body RepeatTimes, or without an end if that is negative. {{n}} in it is the number
+	// of the repetition. Close follows as often, and Tail once.
+	Repeat      string `json:"repeat,omitempty"`
+	RepeatTimes int64  `json:"repeat_times,omitempty"`
+	Close       string `json:"close,omitempty"`
+	Tail        string `json:"tail,omitempty"`
+	// Gzip compresses the body.
+	Gzip bool `json:"gzip,omitempty"`
 	// RetryAt adds a Retry-After header with the date after this duration, rounded up to a second.
 	// For a Retry-After in seconds, use Header.
 	RetryAt time.Duration `json:"-"`
@@ -78,6 +98,8 @@ type Fault struct {
 type activeFault struct {
 	Fault
 	skipped int
+	// matched counts the calls after Skip.
+	matched int
 }
 
 const (
@@ -92,11 +114,24 @@ func OpenAIError(kind, code, message string) string {
 	return string(body)
 }
 
+// ParseFault parses a fault in the JSON form of the admin API.
+func ParseFault(text string) (Fault, error) {
+	var body faultBody
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&body); err != nil {
+		return Fault{}, fmt.Errorf("decoding the fault: %w", err)
+	}
+	f := body.fault()
+	return f, f.validate()
+}
+
 // AddFault adds a fault and returns its ID. If several faults match a call, the first one added
 // applies.
 func (s *Server) AddFault(f Fault) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f = f.withPreset()
 	if f.Action == "" {
 		f.Action = Answer
 	}
@@ -134,9 +169,9 @@ func (s *Server) Faults() []Fault {
 }
 
 // matchFault returns the fault to inject into a call, or nil.
-func (s *Server) matchFault(c *Call) *Fault {
+func (s *Server) matchFault(x *exchange) *Fault {
 	for _, f := range s.faults {
-		if !f.matches(c) {
+		if !f.matches(x) {
 			continue
 		}
 		if f.skipped < f.Skip {
@@ -146,6 +181,10 @@ func (s *Server) matchFault(c *Call) *Fault {
 		if f.Times > 0 && f.Met >= f.Times {
 			continue
 		}
+		f.matched++
+		if f.Every > 1 && f.matched%f.Every != 0 {
+			continue
+		}
 		f.Met++
 		fault := f.Fault
 		return &fault
@@ -153,11 +192,13 @@ func (s *Server) matchFault(c *Call) *Fault {
 	return nil
 }
 
-func (f *Fault) matches(c *Call) bool {
+func (f *Fault) matches(x *exchange) bool {
+	c := x.call
 	return (f.Operation == "" || f.Operation == AnyOperation || f.Operation == c.Operation) &&
 		(f.VectorStoreID == "" || f.VectorStoreID == c.VectorStoreID) &&
 		(f.BatchID == "" || f.BatchID == c.BatchID) &&
-		(f.Key == "" || f.Key == c.Key)
+		(f.Key == "" || f.Key == c.Key) &&
+		(f.FileID == "" || f.FileID == c.FileID || bytes.Contains(x.body, []byte(`"`+f.FileID+`"`)))
 }
 
 // injectFault handles a call that a fault matched.
@@ -189,6 +230,11 @@ func (s *Server) injectFault(w http.ResponseWriter, x *exchange, apiErr *apiErro
 		normal.body = withStatus(normal.body, f.BatchStatus)
 		s.send(w, x, normal, string(f.Action))
 	case Answer:
+		f = s.expanded(x, f)
+		if f.streams() {
+			s.stream(w, x, f)
+			return
+		}
 		s.send(w, x, f.response(normal, s.clock()), string(f.Action))
 	default:
 		s.send(w, x, normal, string(f.Action))
@@ -258,10 +304,10 @@ func (s *Server) wrongObject(x *exchange, res response) response {
 	defer s.mu.Unlock()
 	v, apiErr := s.lookupStore(x)
 	if apiErr != nil {
-		return s.errorResponse(apiErr)
+		return s.errorResponse(x, apiErr)
 	}
 	v.advance(s.now(), s.settings)
-	wrong := s.jsonResponse(http.StatusOK, v.object(s.now()))
+	wrong := s.jsonResponse(http.StatusOK, s.storeObject(v))
 	if res.status >= http.StatusBadRequest {
 		return res
 	}

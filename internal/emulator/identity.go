@@ -6,6 +6,7 @@ package emulator
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"sort"
@@ -37,6 +38,28 @@ func (i *idGenerator) next(prefix string) string {
 	i.n[prefix]++
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", i.seed, prefix, i.n[prefix]))
 	return prefix + hex.EncodeToString(sum[:16])
+}
+
+// newID returns the ID of a batch or a vector store.
+func (s *Server) newID(prefix string) string {
+	id := s.ids.next(prefix)
+	if !s.settings.UUIDs {
+		return id
+	}
+	hexadecimal := strings.TrimPrefix(id, prefix)
+	return prefix + strings.Join([]string{
+		hexadecimal[:8], hexadecimal[8:12], hexadecimal[12:16], hexadecimal[16:20], hexadecimal[20:],
+	}, "-")
+}
+
+// newUploadID returns the ID of an upload.
+func (s *Server) newUploadID() string {
+	id := s.ids.next(filePrefix)
+	if s.settings.FileIDLength <= 0 {
+		return id
+	}
+	long := base64.RawURLEncoding.EncodeToString([]byte("gateway:" + strings.Repeat(id+";", s.settings.FileIDLength/len(id)+1)))
+	return long[len(long)-s.settings.FileIDLength:]
 }
 
 // fingerprint returns a short hash that distinguishes keys and reveals none.

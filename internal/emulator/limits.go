@@ -57,10 +57,10 @@ func (s *Server) admit(v *store, n int) *apiError {
 	}
 	now, length := s.now(), s.settings.Minute
 	if wait := v.requests.delay(now, length, 1, s.settings.AttachRequests); wait > 0 {
-		return rateLimited("requests", "Too many requests attach files to this vector store.", wholeSeconds(wait))
+		return rateLimited("requests", "Too many requests attach files to this vector store.", wait)
 	}
 	if wait := s.attached.delay(now, length, n, s.settings.AttachedFiles); wait > 0 {
-		return rateLimited("files", "Too many files are being attached.", wholeSeconds(wait))
+		return rateLimited("files", "Too many files are being attached.", wait)
 	}
 	v.requests.add(now, 1)
 	s.attached.add(now, n)

@@ -196,7 +196,7 @@ func TestAuthorization_MultipleKeys(t *testing.T) {
 }
 
 func TestRateLimits_RequestsPerStore(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{EnforceLimits: true, AttachedFiles: 1000})
+	s := newTestServer(t, emulator.Settings{AttachedFiles: 1000, Behaviors: emulator.Behaviors{EnforceLimits: true}})
 	s.emu.AddStore("vs_other")
 	for range 150 {
 		s.create("file-a")
@@ -216,7 +216,7 @@ func TestRateLimits_RequestsPerStore(t *testing.T) {
 }
 
 func TestRateLimits_FilesAcrossStores(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{EnforceLimits: true, Minute: 10 * time.Second})
+	s := newTestServer(t, emulator.Settings{Minute: 10 * time.Second, Behaviors: emulator.Behaviors{EnforceLimits: true}})
 	s.emu.AddStore("vs_other")
 	other := "/v1/vector_stores/vs_other/file_batches"
 	s.create(numbered(1500)...)

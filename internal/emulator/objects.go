@@ -3,7 +3,13 @@
 
 package emulator
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
 
 // The objects of the API in their JSON form.
 
@@ -63,10 +69,11 @@ type fileError struct {
 	Message string `json:"message"`
 }
 
-// chunking reads back as static even if the request had auto.
+// chunking reads back as static even if the request had auto, unless Behaviors.AutoReadBack is set.
 type chunking struct {
-	Type   string         `json:"type"`
-	Static staticChunking `json:"static"`
+	Type   string          `json:"type"`
+	Static *staticChunking `json:"static,omitempty"`
+	auto   bool
 }
 
 type staticChunking struct {
@@ -115,11 +122,15 @@ func (f *file) object() fileObject {
 	}
 }
 
-func (v *store) object(now time.Time) storeObject {
+func (s *Server) storeObject(v *store) storeObject {
 	o := storeObject{
-		ID: v.id, Object: "vector_store", CreatedAt: v.createdAt.Unix(), Name: v.name,
-		UsageBytes: v.usage, FileCounts: v.counts, Status: v.status(now),
-		ExpiresAt: unixOrNil(v.expiresAt()), LastActiveAt: v.lastActiveAt.Unix(), Metadata: v.metadata,
+		ID: v.id, Object: "vector_store", CreatedAt: s.unix(v.createdAt), Name: v.name,
+		UsageBytes: v.usage, FileCounts: v.counts, Status: v.status(s.now()),
+		ExpiresAt: unixOrNil(v.expiresAt()), LastActiveAt: s.unix(v.lastActiveAt), Metadata: v.metadata,
+	}
+	if s.settings.AttachedWhenProcessed {
+		o.FileCounts.Total -= o.FileCounts.InProgress + o.FileCounts.Cancelled
+		o.FileCounts.InProgress, o.FileCounts.Cancelled = 0, 0
 	}
 	if v.expiryDays > 0 {
 		o.ExpiresAfter = &expiry{Anchor: "last_active_at", Days: v.expiryDays}
@@ -127,17 +138,53 @@ func (v *store) object(now time.Time) storeObject {
 	return o
 }
 
-func (b *batch) object(s Settings) batchObject {
+func (s *Server) batchObject(b *batch) batchObject {
 	return batchObject{
-		ID: b.id, Object: s.BatchObject, CreatedAt: b.createdAt.Unix(),
-		VectorStoreID: b.store.id, Status: b.status(s), FileCounts: b.counts,
+		ID: b.id, Object: s.settings.BatchObject, CreatedAt: s.unix(b.createdAt),
+		VectorStoreID: s.storeIDInResponse(b.store), Status: b.status(s.settings), FileCounts: b.reportedCounts(s.settings),
 	}
 }
 
-func (a *attachment) object() storeFileObject {
-	return storeFileObject{
-		ID: a.file.id, Object: "vector_store.file", UsageBytes: a.usage(), CreatedAt: a.createdAt.Unix(),
-		VectorStoreID: a.batch.store.id, Status: a.status, LastError: a.lastError,
+func (s *Server) storeFileObject(a *attachment) storeFileObject {
+	o := storeFileObject{
+		ID: a.file.id, Object: "vector_store.file", UsageBytes: a.usage(), CreatedAt: s.unix(a.createdAt),
+		VectorStoreID: s.storeIDInResponse(a.batch.store), Status: a.status, LastError: a.lastError,
 		Chunking: a.chunking, Attributes: a.attributes,
 	}
+	if o.LastError != nil && s.settings.FailureCode != "" {
+		o.LastError = &fileError{Code: s.settings.FailureCode, Message: o.LastError.Message}
+	}
+	if o.Chunking.auto && s.settings.AutoReadBack {
+		o.Chunking = chunking{Type: "auto"}
+	}
+	if s.settings.FloatNumbers {
+		o.Attributes = withFloats(o.Attributes)
+	}
+	return o
+}
+
+// storeIDInResponse returns the ID of a vector store as responses have it.
+func (s *Server) storeIDInResponse(v *store) string {
+	if !s.settings.OriginStoreIDs {
+		return v.id
+	}
+	sum := sha256.Sum256([]byte("origin " + v.id))
+	return storePrefix + hex.EncodeToString(sum[:16])
+}
+
+// unix returns a time of the emulator in the server's clock.
+func (s *Server) unix(t time.Time) int64 {
+	return t.Add(time.Duration(s.settings.CreatedAtSkew)).Unix()
+}
+
+// withFloats returns the attributes with a decimal point in every number.
+func withFloats(attributes map[string]any) map[string]any {
+	changed := make(map[string]any, len(attributes))
+	for name, value := range attributes {
+		if n, ok := value.(json.Number); ok && !strings.ContainsAny(n.String(), ".eE") {
+			value = json.Number(n.String() + ".0")
+		}
+		changed[name] = value
+	}
+	return changed
 }

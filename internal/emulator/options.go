@@ -31,6 +31,8 @@ const (
 	defaultMaxCalls     = 100_000
 	// maxAdminBodyBytes limits the body of a request to the admin API.
 	maxAdminBodyBytes = 1 << 20
+	// maxFormBytes is the room for the fields of a form around an upload.
+	maxFormBytes = 1 << 20
 )
 
 // Options configure a Server. The zero value accepts any key, processes files immediately, and
@@ -40,8 +42,11 @@ type Options struct {
 	APIKeys []string
 	// Organization is the value of the openai-organization response header; empty omits it.
 	Organization string
-	// BasePath is the prefix of the API's paths; /v1 by default. Paths without it work too.
-	BasePath string
+	// Profile is the name of the Profile to show; ProfileOpenAI by default. New panics if there is no
+	// such profile.
+	Profile string
+	// Strict adds the lines of the profile that are marked as strict.
+	Strict bool
 	// VectorStores are the IDs of the stores that exist at the start.
 	VectorStores []string
 	// Clock returns the current time; time.Now by default. Processing depends on nothing else, so
@@ -55,7 +60,8 @@ type Options struct {
 	MaxBodyBytes int64
 	// MaxCalls is the number of recorded calls; 100 000 by default. The oldest are dropped first.
 	MaxCalls int
-	// Settings can also be changed while the Server runs.
+	// Settings can also be changed while the Server runs. Behaviors that are not zero replace those
+	// of the profile.
 	Settings
 }
 
@@ -70,18 +76,6 @@ type Settings struct {
 	// CancelDelay is the time until a cancel takes effect. Processing continues until then, so a
 	// batch can still complete.
 	CancelDelay time.Duration `json:"-"`
-	// CancellingStatus is the status of a batch until its cancel takes effect; in_progress by
-	// default. Older versions of the API documentation have cancelling.
-	CancellingStatus string `json:"cancelling_status"`
-	// RejectLateCancel responds with 400 to the cancel of a finished batch, as some compatible
-	// servers do. OpenAI responds with 200 and changes nothing.
-	RejectLateCancel bool `json:"reject_late_cancel"`
-	// StrictFiles responds with 404 if a file to attach was never uploaded. Otherwise attaching
-	// creates the file, so that example manifests work unchanged.
-	StrictFiles bool `json:"strict_files"`
-	// EnforceLimits enables the rate limits: AttachRequests per vector store and AttachedFiles
-	// across all stores, per Minute.
-	EnforceLimits bool `json:"enforce_limits"`
 	// Minute is the window of the rate limits; a minute by default.
 	Minute time.Duration `json:"-"`
 	// AttachRequests is the number of requests per Minute that attach files to one vector store;
@@ -90,23 +84,11 @@ type Settings struct {
 	// AttachedFiles is the number of files attached per Minute, across all stores; 2000 by
 	// default.
 	AttachedFiles int `json:"attached_files"`
-	// BatchIDPrefix is the prefix of the IDs of new batches; vsfb_ by default. The IDs in requests
-	// must begin with it too, up to its first underscore.
-	BatchIDPrefix string `json:"batch_id_prefix"`
-	// BatchObject is the object field of a batch; vector_store.file_batch by default, which is
-	// what OpenAI sends in contradiction to its schema.
-	BatchObject string `json:"batch_object"`
-	// ExtraFields adds an undocumented field to every object.
-	ExtraFields bool `json:"extra_fields"`
-	// DriftingCreation adds a second to the created_at of a retrieved batch, as observed on
-	// OpenAI's API.
-	DriftingCreation bool `json:"drifting_creation"`
+	// Behaviors are those of the profile, and the changes to them.
+	Behaviors
 }
 
-func (o Options) withDefaults() Options {
-	if o.BasePath == "" {
-		o.BasePath = "/v1"
-	}
+func (o Options) withDefaults(p Profile) (Options, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -116,8 +98,14 @@ func (o Options) withDefaults() Options {
 	if o.MaxCalls <= 0 {
 		o.MaxCalls = defaultMaxCalls
 	}
+	selected, err := p.Select(o.Strict)
+	if err != nil {
+		return Options{}, err
+	}
+	overlay(&selected, o.Behaviors)
+	o.Behaviors = selected.clone()
 	o.Settings = o.Settings.withDefaults()
-	return o
+	return o, nil
 }
 
 func (s Settings) withDefaults() Settings {
@@ -125,9 +113,6 @@ func (s Settings) withDefaults() Settings {
 	s.CancelDelay = max(s.CancelDelay, 0)
 	if s.Parallel <= 0 {
 		s.Parallel = 1
-	}
-	if s.CancellingStatus == "" {
-		s.CancellingStatus = statusInProgress
 	}
 	if s.Minute <= 0 {
 		s.Minute = time.Minute
@@ -138,11 +123,6 @@ func (s Settings) withDefaults() Settings {
 	if s.AttachedFiles <= 0 {
 		s.AttachedFiles = defaultFilesMinute
 	}
-	if s.BatchIDPrefix == "" {
-		s.BatchIDPrefix = "vsfb_"
-	}
-	if s.BatchObject == "" {
-		s.BatchObject = "vector_store.file_batch"
-	}
+	s.Behaviors = s.Behaviors.withDefaults()
 	return s
 }

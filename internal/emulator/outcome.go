@@ -4,7 +4,9 @@
 package emulator
 
 import (
+	"bytes"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -25,14 +27,6 @@ type Outcome struct {
 	Stuck bool `json:"stuck,omitempty"`
 }
 
-// indexable has the file extensions that OpenAI's vector stores support.
-var indexable = map[string]bool{
-	".c": true, ".cpp": true, ".cs": true, ".css": true, ".doc": true, ".docx": true,
-	".go": true, ".html": true, ".java": true, ".js": true, ".json": true, ".md": true,
-	".pdf": true, ".php": true, ".pptx": true, ".py": true, ".rb": true, ".sh": true,
-	".tex": true, ".ts": true, ".txt": true,
-}
-
 // idOutcome returns the outcome that the prefix of a file ID selects.
 func idOutcome(id string) Outcome {
 	switch {
@@ -48,14 +42,37 @@ func idOutcome(id string) Outcome {
 	return Outcome{}
 }
 
-// uploadOutcome returns the outcome of an uploaded file, which depends on its extension and on
-// whether it is empty, as with OpenAI.
-func uploadOutcome(name string, size int) Outcome {
-	if !indexable[strings.ToLower(path.Ext(name))] {
-		return failedOutcome(UnsupportedFile)
-	}
-	if size == 0 {
-		return failedOutcome(InvalidFile)
+// failingContent are the kinds of content that Behaviors.FailingContent can name, in the order in
+// which they are checked.
+var failingContent = []struct {
+	kind, code string
+	matches    func(extension string, content []byte) bool
+}{
+	{"no_extension", UnsupportedFile, func(extension string, _ []byte) bool { return extension == "" }},
+	{"unsupported", UnsupportedFile, func(extension string, _ []byte) bool { return !slices.Contains(attachable, extension) }},
+	{"image", UnsupportedFile, func(extension string, _ []byte) bool { return slices.Contains(images, extension) }},
+	{"empty", InvalidFile, func(_ string, content []byte) bool { return len(content) == 0 }},
+	{"blank", InvalidFile, func(_ string, content []byte) bool { return len(bytes.TrimSpace(content)) == 0 }},
+	{"broken_pdf", InvalidFile, func(extension string, content []byte) bool {
+		return extension == ".pdf" && !bytes.HasPrefix(content, []byte("%PDF-"))
+	}},
+}
+
+// images are the extensions of images.
+var images = []string{".gif", ".jpeg", ".jpg", ".png", ".webp"}
+
+// uploadOutcome returns the outcome of an uploaded file, which depends on its extension and on its
+// content.
+func (s *Server) uploadOutcome(name string, content []byte) Outcome {
+	extension := strings.ToLower(path.Ext(name))
+	for _, f := range failingContent {
+		if slices.Contains(s.settings.FailingContent, f.kind) && f.matches(extension, content) {
+			o := failedOutcome(f.code)
+			if message, ok := s.settings.Messages[f.kind]; ok {
+				o.Message = message
+			}
+			return o
+		}
 	}
 	return Outcome{}
 }

@@ -15,9 +15,11 @@ type page struct {
 	descending    bool
 	after, before string
 	filter        string
+	// loose ignores cursors that are not in the list.
+	loose bool
 }
 
-func parsePage(query url.Values, size, maxSize int) (page, *apiError) {
+func (s *Server) parsePage(query url.Values, size, maxSize int) (page, *apiError) {
 	p := page{limit: size, after: query.Get("after"), before: query.Get("before"), filter: query.Get("filter")}
 	if limit := query.Get("limit"); limit != "" {
 		n, apiErr := parseInteger("limit", limit, 1, maxSize)
@@ -27,6 +29,10 @@ func parsePage(query url.Values, size, maxSize int) (page, *apiError) {
 		p.limit = n
 	}
 	order := query.Get("order")
+	if s.settings.LooseQueries {
+		p.loose, p.descending = true, order == "desc" || order == ""
+		return p, nil
+	}
 	if apiErr := oneOf("order", order, "asc", "desc"); apiErr != nil {
 		return page{}, apiErr
 	}
@@ -54,17 +60,19 @@ func (p page) compare(a, b int) int {
 func list[T any](p page, items []T, id func(T) string, object func(T) any) (any, *apiError) {
 	if p.after != "" {
 		i := slices.IndexFunc(items, func(t T) bool { return id(t) == p.after })
-		if i < 0 {
+		if i < 0 && !p.loose {
 			return nil, badRequest("after", "invalid_value", "Invalid 'after': '%s' is not in the list.", p.after)
 		}
 		items = items[i+1:]
 	}
 	if p.before != "" {
 		i := slices.IndexFunc(items, func(t T) bool { return id(t) == p.before })
-		if i < 0 {
+		if i < 0 && !p.loose {
 			return nil, badRequest("before", "invalid_value", "Invalid 'before': '%s' is not in the list.", p.before)
 		}
-		items = items[:i]
+		if i >= 0 {
+			items = items[:i]
+		}
 	}
 	o := listObject{Object: "list", Data: []any{}, HasMore: len(items) > p.limit}
 	items = items[:min(p.limit, len(items))]

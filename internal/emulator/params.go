@@ -19,10 +19,12 @@ import (
 type object struct {
 	path   string
 	fields map[string]any
+	// rules are the server's.
+	rules *Behaviors
 }
 
-// parseObject parses a body, which must be one JSON object with no fields except the known ones.
-func parseObject(body []byte, known ...string) (object, *apiError) {
+// parseObject parses a body, which must be one JSON object with no fields except the known ones, unless the rules ignore them.
+func parseObject(rules *Behaviors, body []byte, known ...string) (object, *apiError) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var v any
@@ -36,14 +38,14 @@ func parseObject(body []byte, known ...string) (object, *apiError) {
 	if !ok {
 		return object{}, badRequest("", "invalid_type", "The body of the request has to be a JSON object.")
 	}
-	o := object{fields: fields}
+	o := object{fields: fields, rules: rules}
 	return o, o.only(known...)
 }
 
 // only rejects unknown fields.
 func (o object) only(known ...string) *apiError {
 	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
-		if !slices.Contains(known, name) {
+		if !o.rules.UnknownFields && !slices.Contains(known, name) {
 			return badRequest(o.at(name), "unknown_parameter", "Unknown parameter: '%s'.", o.at(name))
 		}
 	}
@@ -66,7 +68,13 @@ func (o object) object(name string) (object, *apiError) {
 	if !ok {
 		return object{}, wrongType(o.at(name), "an object", o.fields[name])
 	}
-	return object{path: o.at(name), fields: fields}, nil
+	return object{path: o.at(name), fields: fields, rules: o.rules}, nil
+}
+
+// empty reports whether a field is absent or an empty list.
+func (o object) empty(name string) bool {
+	items, isList := o.fields[name].([]any)
+	return !o.has(name) || isList && len(items) == 0
 }
 
 // array returns a list of 1 to limit items.
@@ -79,7 +87,7 @@ func (o object) array(name string, limit int) ([]any, *apiError) {
 		return nil, badRequest(o.at(name), "empty_array",
 			"Invalid '%s': empty array. Expected an array with minimum length 1, but got an empty array instead.", o.at(name))
 	}
-	if len(items) > limit {
+	if limit >= 0 && len(items) > limit {
 		return nil, tooLong(o.at(name), "array", "array_above_max_length", limit, len(items))
 	}
 	return items, nil
@@ -121,9 +129,13 @@ func parseInteger[T ~string](param string, value T, low, high int) (int, *apiErr
 	return n, nil
 }
 
+func autoChunking() chunking {
+	return chunking{Type: "static", Static: &staticChunking{MaxTokens: autoChunkTokens, OverlapTokens: autoOverlapTokens}, auto: true}
+}
+
 // chunking parses chunking_strategy; auto is the default.
 func (o object) chunking() (chunking, *apiError) {
-	auto := chunking{Type: "static", Static: staticChunking{MaxTokens: autoChunkTokens, OverlapTokens: autoOverlapTokens}}
+	auto := autoChunking()
 	if !o.has("chunking_strategy") {
 		return auto, nil
 	}
@@ -167,12 +179,12 @@ func (o object) static() (chunking, *apiError) {
 	if apiErr != nil {
 		return chunking{}, apiErr
 	}
-	if 2*overlap > size {
+	if 2*overlap > size && !o.rules.UnknownFields {
 		return chunking{}, badRequest(static.at("chunk_overlap_tokens"), "invalid_value",
 			"Invalid '%s': %d is more than half of max_chunk_size_tokens, which is %d.",
 			static.at("chunk_overlap_tokens"), overlap, size)
 	}
-	return chunking{Type: "static", Static: staticChunking{MaxTokens: size, OverlapTokens: overlap}}, nil
+	return chunking{Type: "static", Static: &staticChunking{MaxTokens: size, OverlapTokens: overlap}}, nil
 }
 
 // attributes parses the attributes of a file: strings, numbers and booleans.

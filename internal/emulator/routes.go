@@ -45,6 +45,9 @@ const (
 	UnknownOperation Operation = "unknown"
 )
 
+// batchOperations act on file batches.
+var batchOperations = []Operation{Create, Retrieve, Cancel, ListFiles}
+
 type route struct {
 	operation Operation
 	method    string
@@ -130,19 +133,24 @@ func (s *Server) matchRoute(request *http.Request) (route, map[string]string, *a
 	slices.Sort(allowed)
 	apiErr := badRequest("", "", "Not allowed to %s on %s.", request.Method, request.URL.EscapedPath())
 	apiErr.status, apiErr.allow = http.StatusMethodNotAllowed, strings.Join(allowed, ", ")
-	return route{}, nil, apiErr
+	return route{}, nil, apiErr.as(kindMethod)
 }
 
 func invalidURL(request *http.Request) *apiError {
-	return notFound("", "Invalid URL (%s %s)", request.Method, request.URL.EscapedPath())
+	return notFound("", "Invalid URL (%s %s)", request.Method, request.URL.EscapedPath()).as(kindPath)
 }
 
 // segments splits the path below the base path. It splits before it unescapes, so that an
 // escaped slash in an ID cannot select another route.
 func (s *Server) segments(u *url.URL) ([]string, bool) {
 	path := u.EscapedPath()
-	if below, ok := strings.CutPrefix(path, s.options.BasePath+"/"); ok {
+	settings := s.Settings()
+	below, ok := strings.CutPrefix(path, settings.BasePath+"/")
+	switch {
+	case ok:
 		path = "/" + below
+	case settings.StrictPath:
+		return nil, false
 	}
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i, raw := range segments {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // concurrent use.
 type Server struct {
 	options Options
+	profile Profile
 	admin   http.Handler
 
 	logMu sync.Mutex
@@ -45,11 +47,18 @@ type Server struct {
 	faultID int
 }
 
-// New returns a Server.
+// New returns a Server. It panics if the profile does not exist: a program that takes the name from
+// a user checks it with LookupProfile.
 func New(options Options) *Server {
-	options = options.withDefaults()
+	profile, err := LookupProfile(options.Profile)
+	if err == nil {
+		options, err = options.withDefaults(profile)
+	}
+	if err != nil {
+		panic(err)
+	}
 	s := &Server{
-		options: options, settings: options.Settings, ids: newIDGenerator(options.Seed),
+		options: options, profile: profile, settings: options.Settings, ids: newIDGenerator(options.Seed),
 		stores: map[string]*store{}, files: map[string]*file{}, batches: map[string]*batch{},
 		fileSets: map[string]*FileSet{}, counts: make(map[Operation]map[int]int),
 	}
@@ -76,6 +85,8 @@ type response struct {
 	status int
 	header http.Header
 	body   []byte
+	// closes makes the server close the connection after the response.
+	closes bool
 }
 
 // rawBody is the body of a response that is not JSON.
@@ -95,7 +106,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		matched.operation = UnknownOperation
 	}
 	x := &exchange{request: r, route: matched, variables: variables, started: time.Now()}
-	body, tooLarge := readBody(w, r, s.options.MaxBodyBytes)
+	body, tooLarge := readBody(w, r, s.maxBodyBytes())
 	x.body = body
 	if apiErr == nil {
 		apiErr = tooLarge
@@ -129,10 +140,10 @@ func (s *Server) recordRequest(x *exchange) *Fault {
 		Time: s.now(), Method: x.request.Method, Path: x.request.URL.EscapedPath(),
 		Query: x.request.URL.RawQuery, Operation: x.route.operation,
 		VectorStoreID: x.variables["store"], BatchID: x.variables["batch"], FileID: x.variables["file"],
-		RequestID: x.requestID, Key: fingerprint(bearer(x.request)),
+		RequestID: x.requestID, Key: fingerprint(s.key(x.request)),
 	}
 	s.recordCall(x.call)
-	return s.matchFault(x.call)
+	return s.matchFault(x)
 }
 
 // handle performs the request, unless apiErr already rejects it.
@@ -142,23 +153,54 @@ func (s *Server) handle(x *exchange, apiErr *apiError) response {
 	if apiErr == nil {
 		apiErr = s.authorize(x.request)
 	}
+	if apiErr == nil && s.settings.NoFileBatches && slices.Contains(batchOperations, x.route.operation) {
+		apiErr = invalidURL(x.request)
+	}
 	if apiErr != nil {
-		return s.errorResponse(apiErr)
+		return s.errorResponse(x, apiErr)
 	}
 	object, apiErr := x.route.handle(s, x)
 	if apiErr != nil {
-		return s.errorResponse(apiErr)
+		return s.errorResponse(x, apiErr)
 	}
 	if r, ok := object.(rawBody); ok {
 		return response{status: http.StatusOK, body: r.body, header: http.Header{"Content-Type": {r.contentType}}}
 	}
-	return s.jsonResponse(http.StatusOK, object)
+	if slices.Contains(s.settings.AnswersStore, x.route.operation) {
+		object = s.storeOf(x)
+	}
+	return s.pollAfter(s.jsonResponse(http.StatusOK, object), object)
+}
+
+// storeOf returns the vector store of a successful request.
+func (s *Server) storeOf(x *exchange) any {
+	v := s.stores[x.variables["store"]]
+	v.advance(s.now(), s.settings)
+	return s.storeObject(v)
+}
+
+// pollAfter adds Behaviors.PollAfter to the response with an unfinished batch.
+func (s *Server) pollAfter(res response, object any) response {
+	if b, ok := object.(batchObject); ok && s.settings.PollAfter > 0 && b.Status == statusInProgress {
+		res.header.Set("Openai-Poll-After-Ms", strconv.FormatInt(time.Duration(s.settings.PollAfter).Milliseconds(), 10))
+	}
+	return res
+}
+
+// maxBodyBytes leaves room for the form around an upload of the largest size.
+func (s *Server) maxBodyBytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settings.MaxUploadBytes == 0 {
+		return s.options.MaxBodyBytes
+	}
+	return max(s.options.MaxBodyBytes, s.settings.MaxUploadBytes+maxFormBytes)
 }
 
 func (s *Server) authorize(r *http.Request) *apiError {
-	key := bearer(r)
+	key := s.key(r)
 	if key == "" {
-		return unauthorized("", "You didn't provide an API key. Send it in the Authorization header, as a bearer token.")
+		return unauthorized(kindNoKey, "", "You didn't provide an API key. Send it in the Authorization header, as a bearer token.")
 	}
 	if len(s.options.APIKeys) == 0 {
 		return nil
@@ -168,7 +210,15 @@ func (s *Server) authorize(r *http.Request) *apiError {
 			return nil
 		}
 	}
-	return unauthorized("invalid_api_key", "Incorrect API key provided.")
+	return unauthorized(kindKey, "invalid_api_key", "Incorrect API key provided.")
+}
+
+// key returns the API key of a request.
+func (s *Server) key(r *http.Request) string {
+	if key := bearer(r); key != "" || !s.settings.APIKeyHeader {
+		return key
+	}
+	return r.Header.Get("Api-Key")
 }
 
 func bearer(r *http.Request) string {
@@ -177,17 +227,6 @@ func bearer(r *http.Request) string {
 		return ""
 	}
 	return strings.TrimSpace(key)
-}
-
-func (s *Server) errorResponse(e *apiError) response {
-	res := s.jsonResponse(e.status, map[string]any{"error": e})
-	if e.retryAfter > 0 {
-		res.header.Set("Retry-After", strconv.Itoa(e.retryAfter))
-	}
-	if e.allow != "" {
-		res.header.Set("Allow", e.allow)
-	}
-	return res
 }
 
 // jsonResponse requires the lock, because objects share maps with the state.
@@ -230,9 +269,16 @@ func withExtraField(body []byte) ([]byte, error) {
 }
 
 func (s *Server) send(w http.ResponseWriter, x *exchange, res response, fault string) {
+	if res.closes {
+		res.header.Set("Content-Length", strconv.Itoa(len(res.body)))
+	}
 	s.writeHeader(w, x, res, fault)
 	// The client may have disconnected.
 	_, _ = w.Write(res.body)
+	if res.closes {
+		flush(w)
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // writeHeader records the response before it sends the header, so that a client that has the
@@ -240,16 +286,24 @@ func (s *Server) send(w http.ResponseWriter, x *exchange, res response, fault st
 func (s *Server) writeHeader(w http.ResponseWriter, x *exchange, res response, fault string) {
 	s.recordResponse(x, res.status, fault)
 	header := w.Header()
-	header.Set("X-Request-Id", x.requestID)
-	header.Set("Openai-Version", "2020-10-01")
-	header.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(x.started).Milliseconds(), 10))
-	if s.options.Organization != "" {
-		header.Set("Openai-Organization", s.options.Organization)
-	}
+	s.addHeaders(header, x)
 	for name, values := range res.header {
 		header[name] = values
 	}
 	w.WriteHeader(res.status)
+}
+
+// addHeaders adds Behaviors.Headers.
+func (s *Server) addHeaders(header http.Header, x *exchange) {
+	replacer := strings.NewReplacer(
+		"{request_id}", x.requestID, "{organization}", s.options.Organization,
+		"{processing_ms}", strconv.FormatInt(time.Since(x.started).Milliseconds(), 10))
+	for _, line := range s.Settings().Headers {
+		name, value, _ := strings.Cut(line, ":")
+		if value = strings.TrimSpace(replacer.Replace(value)); value != "" {
+			header.Set(name, value)
+		}
+	}
 }
 
 // log writes a line, with the fingerprint of the key instead of the key.

@@ -27,6 +27,9 @@ type file struct {
 	createdAt time.Time
 	expiresAt time.Time
 	outcome   Outcome
+	// uploaded is false for a file that was synthesized, and missing is true for one that attaching
+	// must not create.
+	uploaded, missing bool
 }
 
 // store is a vector store.
@@ -43,9 +46,17 @@ type store struct {
 	files  map[string]*attachment
 	counts FileCounts
 	usage  int
+	// lingering are the detached files that are still shown, by ID.
+	lingering map[string]lingering
 	// running are the batches with files in progress, the only ones that advance has to visit.
 	running  map[*batch]struct{}
 	requests window
+}
+
+// lingering is a detached file until the detach is visible.
+type lingering struct {
+	*attachment
+	until time.Time
 }
 
 // attachment is one file within one batch.
@@ -59,6 +70,10 @@ type attachment struct {
 	chunking   chunking
 	attributes map[string]any
 	attaches   int
+	// kept is the attachment whose state this one takes, because the file was in the store already.
+	kept *attachment
+	// ineffectiveDetaches counts for Behaviors.IneffectiveDetaches.
+	ineffectiveDetaches int
 }
 
 // batch is a set of files attached together. A file attached individually is a batch without an ID.
@@ -110,7 +125,7 @@ func (c *FileCounts) add(status string, n int) {
 func newStore(id string, now time.Time) *store {
 	return &store{
 		id: id, createdAt: now, lastActiveAt: now, metadata: map[string]any{},
-		files: map[string]*attachment{}, running: map[*batch]struct{}{},
+		files: map[string]*attachment{}, running: map[*batch]struct{}{}, lingering: map[string]lingering{},
 	}
 }
 
@@ -142,6 +157,12 @@ func (v *store) attach(a *attachment) {
 	v.files[a.file.id] = a
 	v.counts.add(a.status, 1)
 	v.usage += a.usage()
+}
+
+// keeps makes the attachment take the state of an earlier one of the same file.
+func (a *attachment) keeps(old *attachment) {
+	a.kept, a.chunking, a.attributes = old, old.chunking, old.attributes
+	old.attaches++
 }
 
 func (v *store) detach(a *attachment) {
@@ -227,6 +248,9 @@ func (b *batch) processUntil(until time.Time, s Settings) {
 	for _, a := range candidates {
 		switch {
 		case a.status != statusInProgress:
+		case a.kept != nil:
+			a.lastError = a.kept.lastError
+			a.setStatus(a.kept.status)
 		case a.file.outcome.Stuck:
 			b.stuck = append(b.stuck, a)
 		default:
@@ -249,6 +273,28 @@ func (b *batch) finishRemaining(finish func(*attachment)) {
 	}
 	b.stuck = nil
 	delete(b.store.running, b)
+}
+
+// reportedCounts returns the counts as the server reports them.
+func (b *batch) reportedCounts(s Settings) FileCounts {
+	counts := b.counts
+	if s.CountsStep > 0 && (!b.finished() || b.cancelled) {
+		counts = FileCounts{InProgress: b.counts.Total, Total: b.counts.Total}
+		processed := slices.IndexFunc(b.files, func(a *attachment) bool {
+			return a.status != statusCompleted && a.status != statusFailed
+		})
+		if processed < 0 {
+			processed = len(b.files)
+		}
+		for _, a := range b.files[:processed-processed%s.CountsStep] {
+			counts.add(a.status, 1)
+			counts.add(statusInProgress, -1)
+		}
+	}
+	if s.CancelledUncounted {
+		counts.InProgress, counts.Cancelled = counts.InProgress+counts.Cancelled, 0
+	}
+	return counts
 }
 
 func (b *batch) finished() bool { return b.counts.InProgress == 0 }

@@ -13,7 +13,7 @@ func (s *Server) createStore(x *exchange) (any, *apiError) {
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	o, apiErr := parseObject(body, "file_ids", "name", "description", "expires_after", "chunking_strategy", "metadata")
+	o, apiErr := parseObject(&s.settings.Behaviors, body, "file_ids", "name", "description", "expires_after", "chunking_strategy", "metadata")
 	if apiErr != nil {
 		return nil, apiErr
 	}
@@ -32,13 +32,13 @@ func (s *Server) createStore(x *exchange) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	v.id = s.ids.next(storePrefix)
+	v.id = s.newID(storePrefix)
 	s.insertStore(v)
 	x.call.VectorStoreID = v.id
 	if len(params) > 0 {
 		s.startBatch(v, params, files)
 	}
-	return v.object(s.now()), nil
+	return s.storeObject(v), nil
 }
 
 // set sets the fields that create and update share.
@@ -78,7 +78,7 @@ func (s *Server) retrieveStore(x *exchange) (any, *apiError) {
 		return nil, apiErr
 	}
 	v.advance(s.now(), s.settings)
-	return v.object(s.now()), nil
+	return s.storeObject(v), nil
 }
 
 func (s *Server) updateStore(x *exchange) (any, *apiError) {
@@ -86,7 +86,7 @@ func (s *Server) updateStore(x *exchange) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	o, apiErr := parseObject(x.body, "name", "expires_after", "metadata")
+	o, apiErr := parseObject(&s.settings.Behaviors, x.body, "name", "expires_after", "metadata")
 	if apiErr != nil {
 		return nil, apiErr
 	}
@@ -96,7 +96,7 @@ func (s *Server) updateStore(x *exchange) (any, *apiError) {
 	}
 	v.name, v.metadata, v.expiryDays = changed.name, changed.metadata, changed.expiryDays
 	v.advance(s.now(), s.settings)
-	return v.object(s.now()), nil
+	return s.storeObject(v), nil
 }
 
 func (s *Server) deleteStore(x *exchange) (any, *apiError) {
@@ -109,7 +109,7 @@ func (s *Server) deleteStore(x *exchange) (any, *apiError) {
 }
 
 func (s *Server) listStores(x *exchange) (any, *apiError) {
-	p, apiErr := parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
+	p, apiErr := s.parsePage(x.request.URL.Query(), defaultPageSize, maxPageSize)
 	if apiErr != nil {
 		return nil, apiErr
 	}
@@ -117,6 +117,6 @@ func (s *Server) listStores(x *exchange) (any, *apiError) {
 	now := s.now()
 	return list(p, stores, func(v *store) string { return v.id }, func(v *store) any {
 		v.advance(now, s.settings)
-		return v.object(now)
+		return s.storeObject(v)
 	})
 }

@@ -170,6 +170,9 @@ func TestUpload_Lifecycle(t *testing.T) {
 	up := s.upload("Notes.MD", "# Notes", "purpose", "assistants")
 	equal(t, "upload", [4]any{up.status, up.json["filename"], up.json["bytes"], up.json["purpose"]}, [4]any{200, "Notes.MD", 7.0, "assistants"})
 	id := up.text("id")
+	refused := s.want(http.StatusBadRequest, http.MethodGet, "/v1/files/"+id+"/content", nil)
+	equal(t, "download", refused.message(), "Not allowed to download files of purpose: assistants")
+	s.emu.Configure(func(s *emulator.Settings) { s.NoAssistantsDownload, s.AttachExtensions = false, nil })
 	equal(t, "content", s.want(http.StatusOK, http.MethodGet, "/v1/files/"+id+"/content", nil).raw, "# Notes")
 	equal(t, "read", s.want(http.StatusOK, http.MethodGet, "/v1/files/"+id, nil).raw, up.raw)
 	other := s.upload("a.jsonl", "{}", "purpose", "batch").text("id")
@@ -185,7 +188,8 @@ func TestUpload_Lifecycle(t *testing.T) {
 }
 
 func TestUpload_Outcome(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{StrictFiles: true})
+	s := newTestServer(t, emulator.Settings{Behaviors: emulator.Behaviors{StrictFiles: true}})
+	s.emu.Configure(func(s *emulator.Settings) { s.AttachExtensions = nil })
 	ids := []string{
 		s.upload("good.txt", "text", "purpose", "assistants").text("id"),
 		s.upload("photo.jpeg", "text", "purpose", "assistants").text("id"),
@@ -200,7 +204,7 @@ func TestUpload_Outcome(t *testing.T) {
 }
 
 func TestSettings_StrictFiles(t *testing.T) {
-	s := newTestServer(t, emulator.Settings{StrictFiles: true})
+	s := newTestServer(t, emulator.Settings{Behaviors: emulator.Behaviors{StrictFiles: true}})
 	s.emu.SetOutcome("file-known", emulator.Outcome{})
 	s.create("file-known")
 	r := s.want(http.StatusNotFound, http.MethodPost, batchesPath, fields{"file_ids": []string{"file-known", "file-unknown"}})

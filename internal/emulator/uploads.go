@@ -11,8 +11,12 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // purposes are the purposes that the API supports for an upload.
@@ -28,17 +32,50 @@ const (
 // but does not add them, because the request can still be rejected; startBatch does.
 func (s *Server) resolveFiles(params []fileParams) ([]*file, *apiError) {
 	files := make([]*file, 0, len(params))
+	var refused []string
 	for _, p := range params {
 		f := s.liveFile(p.fileID)
-		if f == nil && s.settings.StrictFiles {
-			return nil, noFile(p.fileID)
-		}
 		if f == nil {
-			f = s.synthesizeFile(p.fileID)
+			missing, apiErr := s.missingFile(p.fileID)
+			if apiErr != nil {
+				return nil, apiErr
+			}
+			f = missing
+		}
+		if extension := s.extension(f.name); !s.attachable(extension) && !slices.Contains(refused, extension) {
+			refused = append(refused, extension)
 		}
 		files = append(files, f)
 	}
+	if len(refused) > 0 {
+		return nil, refusedExtensions(refused)
+	}
 	return files, nil
+}
+
+// missingFile returns the file to attach for an ID that no upload has.
+func (s *Server) missingFile(id string) (*file, *apiError) {
+	if s.settings.StrictFiles || s.files[id] != nil {
+		return nil, noFile(id)
+	}
+	f := s.synthesizeFile(id)
+	if s.settings.MissingFilesFail {
+		f.missing, f.outcome = true, Outcome{Code: ServerError, Message: s.errorMessage(noFile(id))}
+	}
+	return f, nil
+}
+
+// extension returns the extension of a file name.
+func (s *Server) extension(name string) string {
+	extension := path.Ext(name)
+	if s.settings.AnyExtensionCase {
+		return strings.ToLower(extension)
+	}
+	return extension
+}
+
+func (s *Server) attachable(extension string) bool {
+	return len(s.settings.AttachExtensions) == 0 || slices.Contains(s.settings.AttachExtensions, extension)
 }
 
 // synthesizeFile returns a file with generated content, so that its size is not 0.
@@ -52,7 +89,7 @@ func (s *Server) synthesizeFile(id string) *file {
 
 func (s *Server) addFiles(files []*file) {
 	for _, f := range files {
-		if s.files[f.id] == nil {
+		if s.files[f.id] == nil && !f.missing {
 			f.seq = s.nextSeq()
 			s.files[f.id] = f
 		}
@@ -86,16 +123,80 @@ func (s *Server) upload(x *exchange) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
+	if lifetime == 0 {
+		lifetime = time.Duration(s.settings.FileLifetime)
+	}
 	f := &file{
-		id: s.ids.next(filePrefix), name: sent.filename, purpose: purpose, size: len(sent.content),
-		content: sent.content, createdAt: s.now(), outcome: uploadOutcome(sent.filename, len(sent.content)),
+		name: s.fileName(sent.filename), purpose: purpose, size: len(sent.content), uploaded: true,
+		content: sent.content, createdAt: s.now(), outcome: s.uploadOutcome(sent.filename, sent.content),
 	}
 	if lifetime > 0 {
 		f.expiresAt = f.createdAt.Add(lifetime)
 	}
+	if apiErr := s.checkUpload(f); apiErr != nil {
+		return nil, apiErr
+	}
+	f.id = s.newUploadID()
 	s.addFiles([]*file{f})
 	x.call.FileID = f.id
 	return f.object(), nil
+}
+
+// checkUpload rejects an upload that is too large, over the quota, or has an unsupported extension.
+func (s *Server) checkUpload(f *file) *apiError {
+	if limit := s.settings.MaxUploadBytes; limit > 0 && int64(f.size) > limit {
+		return bodyTooLarge(limit)
+	}
+	extension, supported := strings.ToLower(path.Ext(f.name)), s.settings.UploadExtensions
+	if f.purpose == "assistants" && extension != "" && len(supported) > 0 && !slices.Contains(supported, extension) {
+		return refusedUpload(extension, supported)
+	}
+	quota, what := s.settings.FileQuota, "without"
+	if !f.expiresAt.IsZero() {
+		quota, what = s.settings.ExpiringFileQuota, "with"
+	}
+	if quota > 0 && s.uploads(!f.expiresAt.IsZero()) >= quota {
+		return quotaExceeded(what, quota)
+	}
+	return nil
+}
+
+// uploads counts the uploads that expire, or those that do not.
+func (s *Server) uploads(expire bool) int {
+	n := 0
+	for id, f := range s.files {
+		if f.uploaded && f.expiresAt.IsZero() != expire && (!expire || s.now().Before(f.expiresAt)) && s.files[id] != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// The values of Behaviors.FileNames.
+const (
+	fileNamesBase  = "base"
+	fileNamesPath  = "path"
+	fileNamesASCII = "ascii"
+)
+
+// fileName returns the name that the server keeps of the one that was sent.
+func (s *Server) fileName(sent string) string {
+	switch s.settings.FileNames {
+	case fileNamesPath:
+		return sent
+	case fileNamesASCII:
+		sent = strings.ReplaceAll(sent, "..", "_")
+		if rest, hidden := strings.CutPrefix(sent, "."); hidden {
+			sent = "_" + rest
+		}
+		return strings.Map(func(r rune) rune {
+			if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r)) {
+				return r
+			}
+			return '_'
+		}, sent)
+	}
+	return filepath.Base(sent)
 }
 
 func parseForm(contentType string, body []byte) (form, *apiError) {
@@ -118,11 +219,20 @@ func parseForm(contentType string, body []byte) (form, *apiError) {
 			return form{}, badRequest("", "", "The body of the request is not valid multipart/form-data.")
 		}
 		if part.FormName() == "file" {
-			sent.filename, sent.content, sent.hasFile = part.FileName(), content, true
+			sent.filename, sent.content, sent.hasFile = sentName(part), content, true
 			continue
 		}
 		sent.values[part.FormName()] = string(content)
 	}
+}
+
+// sentName returns the file name as it was sent. Part.FileName removes its path.
+func sentName(part *multipart.Part) string {
+	_, parameters, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return part.FileName()
+	}
+	return parameters["filename"]
 }
 
 // lifetime returns the time until the file expires; zero means never.
@@ -148,9 +258,12 @@ func (s *Server) lookupFile(x *exchange) (*file, *apiError) {
 	return f, nil
 }
 
-// liveFile returns an uploaded file, or nil if it does not exist or is expired.
+// liveFile returns an uploaded file, or nil if it does not exist, is expired, or is not visible yet.
 func (s *Server) liveFile(id string) *file {
 	f := s.files[id]
+	if f != nil && f.uploaded && s.invisible(f.id, f.createdAt, s.settings.UploadVisibleAfter) {
+		return nil
+	}
 	if f == nil || f.expiresAt.IsZero() || s.now().Before(f.expiresAt) {
 		return f
 	}
@@ -158,9 +271,13 @@ func (s *Server) liveFile(id string) *file {
 	return nil
 }
 
-// deleteFile also detaches the file from every vector store, as the API documents.
+// deleteFile also detaches the file from every vector store, as the API documents, unless
+// Behaviors.DeletedFilesStay is set.
 func (s *Server) deleteFile(f *file) {
 	delete(s.files, f.id)
+	if s.settings.DeletedFilesStay {
+		return
+	}
 	for _, v := range s.stores {
 		if a := v.files[f.id]; a != nil {
 			v.detach(a)
@@ -170,13 +287,13 @@ func (s *Server) deleteFile(f *file) {
 
 func (s *Server) listUploads(x *exchange) (any, *apiError) {
 	query := x.request.URL.Query()
-	p, apiErr := parsePage(query, maxUploadPageSize, maxUploadPageSize)
+	p, apiErr := s.parsePage(query, maxUploadPageSize, maxUploadPageSize)
 	if apiErr != nil {
 		return nil, apiErr
 	}
 	purpose := query.Get("purpose")
 	for id := range s.files {
-		s.liveFile(id)
+		s.liveFile(id) // deletes it if it is expired
 	}
 	files := slices.SortedFunc(maps.Values(s.files), func(a, b *file) int { return p.compare(a.seq, b.seq) })
 	files = slices.DeleteFunc(files, func(f *file) bool { return purpose != "" && f.purpose != purpose })
@@ -204,6 +321,9 @@ func (s *Server) downloadContent(x *exchange) (any, *apiError) {
 	f, apiErr := s.lookupFile(x)
 	if apiErr != nil {
 		return nil, apiErr
+	}
+	if s.settings.NoAssistantsDownload && f.purpose == "assistants" && f.uploaded {
+		return nil, badRequest("", "", "Not allowed to download files of purpose: assistants")
 	}
 	return rawBody{contentType: http.DetectContentType(f.content), body: f.content}, nil
 }

@@ -33,7 +33,7 @@ type load struct {
 }
 
 func newLoad(t *testing.T, requests []flowcontrol.Request) *load {
-	l := &load{T: t, requests: requests, server: emulator.New(emulator.Options{Settings: emulator.Settings{EnforceLimits: true}})}
+	l := &load{T: t, requests: requests, server: emulator.New(emulator.Options{Settings: emulator.Settings{Behaviors: emulator.Behaviors{EnforceLimits: true}}})}
 	for _, request := range requests {
 		l.server.AddStore(request.VectorStoreID)
 		l.woken = append(l.woken, make(chan struct{}, 1))

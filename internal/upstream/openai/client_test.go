@@ -32,7 +32,7 @@ func emulate(t *testing.T, settings emulator.Settings) (*Client, *emulator.Serve
 
 func TestClient_CreateRetrieveCancel(t *testing.T) {
 	ctx := t.Context()
-	client, server := emulate(t, emulator.Settings{Pace: time.Hour, ExtraFields: true})
+	client, server := emulate(t, emulator.Settings{Pace: time.Hour, Behaviors: emulator.Behaviors{ExtraFields: true}})
 
 	created, err := client.Create(ctx, upstream.CreateRequest{VectorStoreID: testStore, FileIDs: []string{"file-a", "file-b"}})
 	if err != nil {
