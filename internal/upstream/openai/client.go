@@ -114,19 +114,26 @@ func (c *Client) Create(ctx context.Context, request upstream.CreateRequest) (up
 	if err := validateStoreID(request.VectorStoreID); err != nil {
 		return upstream.Batch{}, c.rejected(err)
 	}
-	params, err := createParams(request)
+	body, err := createBody(request)
 	if err != nil {
 		return upstream.Batch{}, c.rejected(err)
 	}
+	return c.create(ctx, request.VectorStoreID, body)
+}
+
+// create sends a create request. It does not have what the body was encoded from, which takes many
+// times as much memory, and a server can take long to answer.
+func (c *Client) create(ctx context.Context, storeID string, body []byte) (upstream.Batch, error) {
 	x := &exchange{operation: upstream.OperationCreate, notIdempotent: true}
-	err = c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.batches.New(ctx, request.VectorStoreID, params, options...)
+	err := c.do(ctx, x, func(ctx context.Context, options ...option.RequestOption) error {
+		options = append(options, option.WithRequestBody("application/json", body))
+		_, err := c.batches.New(ctx, storeID, sdk.VectorStoreFileBatchNewParams{}, options...)
 		return err
 	})
 	if err != nil {
 		return upstream.Batch{}, err
 	}
-	return c.decodeBatch(x, upstream.BatchRef{VectorStoreID: request.VectorStoreID})
+	return c.decodeBatch(x, upstream.BatchRef{VectorStoreID: storeID})
 }
 
 // Retrieve implements upstream.Client.

@@ -43,6 +43,19 @@ func validateRef(ref upstream.BatchRef) error {
 	return validateObjectID("batch", ref.BatchID)
 }
 
+// createBody returns the body of a create request.
+func createBody(request upstream.CreateRequest) ([]byte, error) {
+	params, err := createParams(request)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(params)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	return body, nil
+}
+
 func createParams(request upstream.CreateRequest) (sdk.VectorStoreFileBatchNewParams, error) {
 	if (len(request.FileIDs) == 0) == (len(request.Files) == 0) {
 		return sdk.VectorStoreFileBatchNewParams{}, errors.New("a batch requires either file IDs or files")
