@@ -131,7 +131,7 @@ func (f *fixture) start(environment ...string) *framework.Manager {
 	m, err := env.StartManager(framework.ManagerOptions{
 		Log: filepath.Join(f.TempDir(), "manager.log"), Env: append([]string{fmt.Sprintf("MEMORY_LIMIT=%d", limit)}, environment...),
 		Flags: []string{
-			"--watch-namespaces=" + f.namespace, "--metrics-secure=false", "--zap-log-level=info", "--request-timeout=10s",
+			"--watch-namespaces=" + f.namespace, "--metrics-secure=false", "--zap-log-level=info", "--request-timeout=60s",
 			"--requests-per-second=10000", "--creates-per-minute=1000000", "--files-per-minute=1000000000",
 		},
 	})
@@ -284,12 +284,13 @@ func TestMemory_HangingCreates(t *testing.T) {
 	received := make(map[string]bool)
 	ended := make(chan struct{})
 	f := newFixture(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := readFiles(r)
-		if err != nil {
+		files, err := readFiles(r)
+		if err != nil || len(files) == 0 {
+			http.NotFound(w, r) // it checks whether files are attached
 			return
 		}
 		mu.Lock()
-		received[body[0]] = true
+		received[files[0]] = true
 		mu.Unlock()
 		select {
 		case <-ended:
