@@ -59,7 +59,7 @@ func (s scope) cancelledByDeadline(status v1alpha1.VectorStoreFileBatchStatus) b
 // beforeDeadline requeues the object no later than the deadline, or the end of the grace period after
 // it.
 func (s scope) beforeDeadline(d Decision) Decision {
-	if d.Action != Requeue || d.RequeueAfter <= 0 || d.Status.FinishedAt != nil {
+	if d.Action != Requeue || d.Status.FinishedAt != nil {
 		return d
 	}
 	by, set := s.deadline()

@@ -248,3 +248,22 @@ func TestCompleted_ExactFailures(t *testing.T) {
 		t.Errorf("completed despite the cancel: %q, want %q", r.message(), want)
 	}
 }
+
+// TestDeadline_FinishedObjectIgnoresIt requires that a finished object is requeued for its expiry only.
+func TestDeadline_FinishedObjectIgnoresIt(t *testing.T) {
+	r := run(tracked(deadline(2*time.Hour), ttl(10*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	if got := r.next.Sub(epoch); r.reason() != v1alpha1.ReasonCompleted || got != 10*time.Hour {
+		t.Errorf("%s, requeued after %s", r.reason(), got)
+	}
+	r = run(tracked(deadline(2*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	if !r.next.IsZero() {
+		t.Errorf("an object without a TTL is requeued at %s", r.next)
+	}
+}
+
+func TestDefaultConfig(t *testing.T) {
+	want := lifecycle.Config{PollMin: 2 * time.Second, PollMax: 60 * time.Second, RequestTimeout: 30 * time.Second, NotFoundGrace: 30 * time.Second, FinalizeTimeout: 600 * time.Second}
+	if got := lifecycle.DefaultConfig(); got != want {
+		t.Errorf("DefaultConfig is %+v, want %+v", got, want)
+	}
+}
