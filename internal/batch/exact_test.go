@@ -17,33 +17,6 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-func withFinalizer(b *object) { b.Finalizers = []string{"other", v1alpha1.Finalizer} }
-
-func policy(p v1alpha1.DeletionPolicy) func(*object) {
-	return func(b *object) { b.Spec.DeletionPolicy = p }
-}
-
-func TestCancelPending(t *testing.T) {
-	for name, test := range map[string]struct {
-		b    *object
-		want bool
-	}{
-		"new":                               {newObject(withFinalizer), false},
-		"to be cancelled":                   {newObject(cancelWanted), true},
-		"cancel accepted":                   {newObject(cancelWanted, cancelAccepted), false},
-		"finished, to be cancelled":         {newObject(cancelWanted, finished), false},
-		"deleted":                           {newObject(withFinalizer, deleted), true},
-		"deleted, to be cancelled":          {newObject(withFinalizer, deleted, cancelWanted), true},
-		"deleted, cancel accepted":          {newObject(withFinalizer, deleted, cancelAccepted), false},
-		"deleted, without the finalizer":    {newObject(deleted), false},
-		"deleted, with another's finalizer": {newObject(deleted, func(b *object) { b.Finalizers = []string{"other"} }), false},
-	} {
-		if got := batch.CancelPending(test.b); got != test.want {
-			t.Errorf("%s: CancelPending is %t", name, got)
-		}
-	}
-}
-
 func TestSpec_OptionalFields(t *testing.T) {
 	for name, test := range map[string]struct {
 		b                    *object

@@ -169,7 +169,7 @@ func TestTransform_BoundsEveryObject(t *testing.T) {
 		}
 		b.Annotations[v1alpha1.AnnotationBatchID] = strings.Repeat("x", many)
 		b.Annotations[v1alpha1.AnnotationCreateStartedAt] = strings.Repeat("x", many)
-		b.GenerateName, b.SelfLink = strings.Repeat("x", many), strings.Repeat("x", many)
+		b.GenerateName = strings.Repeat("x", many)
 		return b
 	}
 	inProgress := func() *v1alpha1.VectorStoreFileBatch {

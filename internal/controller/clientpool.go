@@ -359,7 +359,8 @@ func (p *ClientPool) oldestBeyondLimit() *credentials {
 	if p.bytes <= maxPoolBytes || p.recent.Len() == 0 {
 		return nil
 	}
-	return p.recent.Back().Value.(*credentials)
+	oldest, _ := p.recent.Back().Value.(*credentials) // the list holds nothing else
+	return oldest
 }
 
 // detach releases the client of a Secret, and closes it if no other Secret uses it.

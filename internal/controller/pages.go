@@ -64,7 +64,7 @@ type trimmedObjects []v1alpha1.VectorStoreFileBatch
 // DeepCopyObject implements runtime.Object.
 func (l *trimmedList) DeepCopyObject() runtime.Object {
 	out := &trimmedList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items)}
-	l.ListMeta.DeepCopyInto(&out.ListMeta)
+	l.DeepCopyInto(&out.ListMeta)
 	for i := range l.Items {
 		l.Items[i].DeepCopyInto(&out.Items[i])
 	}

@@ -82,19 +82,7 @@ func TestCache_ListsInSmallPages(t *testing.T) {
 	if !cached.WaitForCacheSync(ctx) {
 		t.Fatal("the cache has not started")
 	}
-	get := func(name string) *v1alpha1.VectorStoreFileBatch {
-		var b v1alpha1.VectorStoreFileBatch
-		if err := cached.Get(t.Context(), client.ObjectKey{Namespace: f.namespace, Name: name}, &b); err != nil {
-			t.Fatal(err)
-		}
-		return &b
-	}
-	for i := range objects {
-		b := get(fmt.Sprintf("b-%02d", i))
-		if files, err := batch.Files(b); files != 3 || err != nil || b.Spec.FileIDs != nil || b.Spec.VectorStoreID != store {
-			t.Errorf("%s has %d files (error: %v) and the spec %+v", b.Name, files, err, b.Spec)
-		}
-	}
+	f.checkCached(cached, objects)
 	lists := recorder.lists()
 	if len(lists) != (objects+perPage-1)/perPage {
 		t.Errorf("%d pages were requested: %v", len(lists), lists)
@@ -104,6 +92,23 @@ func TestCache_ListsInSmallPages(t *testing.T) {
 			t.Errorf("a page was requested with %v", query)
 		}
 	}
+}
+
+// checkCached checks that a cache has all objects, without their files, and that it is updated.
+func (f *fixture) checkCached(cached cache.Cache, objects int) {
+	get := func(name string) *v1alpha1.VectorStoreFileBatch {
+		var b v1alpha1.VectorStoreFileBatch
+		if err := cached.Get(f.Context(), client.ObjectKey{Namespace: f.namespace, Name: name}, &b); err != nil {
+			f.Fatal(err)
+		}
+		return &b
+	}
+	for i := range objects {
+		b := get(fmt.Sprintf("b-%02d", i))
+		if files, err := batch.Files(b); files != 3 || err != nil || b.Spec.FileIDs != nil || b.Spec.VectorStoreID != store {
+			f.Errorf("%s has %d files (error: %v) and the spec %+v", b.Name, files, err, b.Spec)
+		}
+	}
 	f.patch(get("b-00"), `{"spec":{"maxFailedFiles":7}}`)
-	framework.Eventually(t, "the watch to report a change", func() bool { return batch.MaxFailedFiles(get("b-00")) == 7 })
+	framework.Eventually(f.T, "the watch to report a change", func() bool { return batch.MaxFailedFiles(get("b-00")) == 7 })
 }

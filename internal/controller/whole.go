@@ -23,9 +23,13 @@ const maxDecoded = 8 << 20
 // reserve waits until a whole object fits into memory, beside the others that are there. An object that
 // is not large does not wait. The function that it returns ends the reservation; it can be called twice.
 func (r *Reconciler) reserve(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (func(), error) {
-	size, err := strconv.ParseInt(b.Annotations[annotationSize], 10, 64)
-	if err != nil {
+	text, large := b.Annotations[annotationSize]
+	if !large {
 		return func() {}, nil
+	}
+	size, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("reading the size of the object: %w", err)
 	}
 	size = min(size, maxDecoded)
 	if err := r.decoded.Acquire(ctx, size); err != nil {

@@ -337,35 +337,32 @@ func (f *fixture) drain() {
 func TestLimiter_RatesAreShared(t *testing.T) {
 	for name, test := range map[string]struct {
 		requests []flowcontrol.Request
-		want     map[flowcontrol.Class]int // in 100 s, at 10 requests per second
+		want     []int // requests in 100 s, of 1000
 	}{
-		"reads alone":                  {[]flowcontrol.Request{read}, map[flowcontrol.Class]int{flowcontrol.Read: 1000}},
-		"detaches alone":               {[]flowcontrol.Request{detach}, map[flowcontrol.Class]int{flowcontrol.Detach: 1000}},
-		"reads and detaches":           {[]flowcontrol.Request{read, detach}, map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 800}},
-		"reads, creates, and detaches": {[]flowcontrol.Request{read, detach, create("vs_1", 1)}, map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 400, flowcontrol.Create: 400}},
-		"25 requests in each detach": {
-			[]flowcontrol.Request{read, {Class: flowcontrol.Detach, Requests: 25}, create("vs_1", 1)},
-			map[flowcontrol.Class]int{flowcontrol.Read: 200, flowcontrol.Detach: 400, flowcontrol.Create: 400},
-		},
+		"reads alone":                  {[]flowcontrol.Request{read}, []int{1000}},
+		"detaches alone":               {[]flowcontrol.Request{detach}, []int{1000}},
+		"reads and detaches":           {[]flowcontrol.Request{read, detach}, []int{200, 800}},
+		"reads, creates, and detaches": {[]flowcontrol.Request{read, detach, create("vs_1", 1)}, []int{200, 400, 400}},
+		"25 requests in each detach":   {[]flowcontrol.Request{read, {Class: flowcontrol.Detach, Requests: 25}, create("vs_1", 1)}, []int{200, 400, 400}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change := func(l *flowcontrol.Limits) { l.RequestsPerSecond, l.CreatesPerWindow, l.FilesPerWindow = 10, 1e6, 1e6 }
 			withLimiter(t, change, func(f *fixture) {
 				f.drain()
-				got := make(map[flowcontrol.Class]int)
+				got := make([]int, len(test.requests))
 				for range 10_000 {
-					for _, request := range test.requests {
+					for i, request := range test.requests {
 						key := fmt.Sprint("waits-", request.Class)
 						for f.acquire(key, request) == flowcontrol.Admitted {
-							got[request.Class] += request.Requests
+							got[i] += request.Requests
 							f.end(key, flowcontrol.Outcome{})
 						}
 					}
 					advance(10 * time.Millisecond)
 				}
-				for class, want := range test.want {
-					if got[class] < want*9/10 || got[class] > want*11/10+25 {
-						t.Errorf("class %d made %d requests in 100 s, want about %d", class, got[class], want)
+				for i, want := range test.want {
+					if got[i] < want*9/10 || got[i] > want*11/10+25 {
+						t.Errorf("class %d made %d requests in 100 s, want about %d", test.requests[i].Class, got[i], want)
 					}
 				}
 			})

@@ -66,7 +66,7 @@ func (t *table) add(what string, bytes int64) {
 func (t *table) print() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Printf("peak resident memory of the manager (limit: %d MiB)\n%s\n", limit>>20, strings.Join(t.rows, "\n"))
+	_, _ = fmt.Fprintf(os.Stdout, "peak resident memory of the manager (limit: %d MiB)\n%s\n", limit>>20, strings.Join(t.rows, "\n"))
 }
 
 // fixture is a namespace, and a server for its objects.
