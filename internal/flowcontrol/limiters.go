@@ -101,6 +101,7 @@ func (l *Limiters) Acquire(id Caller, connection upstream.Connection, request Re
 	if w == nil {
 		w = l.enqueue(c, lim, request)
 	}
+	l.wakeUpFlow(w.flow, request.Class)
 	l.asking = w
 	l.dispatch(now)
 	l.asking = nil
@@ -324,7 +325,6 @@ func (l *Limiters) enqueue(c *caller, lim *limiter, request Request) *waiter {
 		lim.account.clock.join(&w.flow.files)
 	}
 	w.flow.add(w)
-	l.wakeUpFlow(w.flow, class)
 	return w
 }
 

@@ -27,6 +27,9 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 	switch err.Kind {
 	case upstream.RateLimited:
 		c = condition{v1alpha1.ReasonRateLimited, "Rate limited by the API; retrying: " + err.Error()}
+		if err.RetryAfter >= longBackoff {
+			c.message = rateLimitedUntil(s.now.Add(err.RetryAfter))
+		}
 		if err.Code == "insufficient_quota" {
 			c.message = "Quota exhausted. Add credits or raise the limit: " + err.Error()
 		}
@@ -42,8 +45,12 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 	case upstream.Transient, upstream.UnknownOutcome:
 		c = condition{v1alpha1.ReasonUpstreamUnavailable, "The API is unavailable; retrying: " + err.Error()}
 	}
-	return s.requeue(c, state, backoff(first, longest, state.Failures), err.RetryAfter)
+	return s.requeue(c, state, backoff(first, longest, state.Failures), notBefore(err))
 }
+
+// notBefore returns how long the server asked to wait, but at most maxBackoff: a server that asks for a
+// day is asked earlier whether that is still so.
+func notBefore(err *upstream.Error) time.Duration { return min(err.RetryAfter, maxBackoff) }
 
 // withFailure returns the state after one more failure of an action.
 func (s scope) withFailure(action Action) State {

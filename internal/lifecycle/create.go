@@ -55,7 +55,7 @@ func (s scope) createFailed() Decision {
 	state := s.withFailure(Create)
 	state.CreateAnswered = err.StatusCode != 0
 	c := condition{v1alpha1.ReasonCreateOutcomeUnknown, "The response to the create request was lost, so the batch may exist. Before creating it again, the operator checks the vector store for its files: " + err.Error()}
-	return s.requeue(c, state, s.waitAfterUnknownOutcome(state), err.RetryAfter)
+	return s.requeue(c, state, s.waitAfterUnknownOutcome(state), notBefore(err))
 }
 
 // recoverCreate decides for an object whose create was started and whose outcome is unknown: wait

@@ -65,7 +65,7 @@ func (s scope) detach() Decision {
 	case batch.DeletionPolicy(s.b) != v1alpha1.DeletionPolicyDetachFiles:
 		return s.removeFinalizer()
 	case s.observed.performed(Detach) && s.observed.Err != nil:
-		return s.retryDelete(Detach, s.observed.Err.Error(), s.observed.Err.RetryAfter)
+		return s.retryDelete(Detach, s.observed.Err.Error(), notBefore(s.observed.Err))
 	case s.observed.performed(Detach) && detached.Remaining == 0:
 		return s.removeFinalizer()
 	case s.observed.performed(Detach):
@@ -123,7 +123,7 @@ func (s scope) deleteFailed(err *upstream.Error) Decision {
 	case err.Kind == upstream.NotFound && s.now.Sub(s.knownSince()) >= s.NotFoundGrace:
 		return s.detach()
 	default:
-		return s.retryDelete(Cancel, err.Error(), err.RetryAfter)
+		return s.retryDelete(Cancel, err.Error(), notBefore(err))
 	}
 }
 

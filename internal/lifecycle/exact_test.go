@@ -166,7 +166,7 @@ func TestVerifyCreate_ExactCost(t *testing.T) {
 			"fileIDs": func(b *object) { b.Spec.FileIDs = make([]string, files) },
 			"files":   func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, make([]v1alpha1.File, files) },
 		} {
-			d := config.Decide(newObject(pendingSince(epoch.Add(-time.Hour)), set), lifecycle.Observed{}, epoch)
+			d := config.Decide(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour)), set), lifecycle.Observed{}, epoch)
 			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
 				t.Errorf("%d %s: %s costs %d requests, want %d", files, name, d.Action, d.Cost.Requests, want)
 			}
@@ -251,11 +251,12 @@ func TestCompleted_ExactFailures(t *testing.T) {
 
 // TestDeadline_FinishedObjectIgnoresIt requires that a finished object is requeued for its expiry only.
 func TestDeadline_FinishedObjectIgnoresIt(t *testing.T) {
-	r := run(tracked(deadline(2*time.Hour), ttl(10*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	orphan := deletionPolicy(v1alpha1.DeletionPolicyOrphan) // needs no finalizer
+	r := run(tracked(withoutFinalizers, orphan, deadline(2*time.Hour), ttl(10*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
 	if got := r.next.Sub(epoch); r.reason() != v1alpha1.ReasonCompleted || got != 10*time.Hour {
 		t.Errorf("%s, requeued after %s", r.reason(), got)
 	}
-	r = run(tracked(deadline(2*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
+	r = run(tracked(withoutFinalizers, orphan, deadline(2*time.Hour)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)})
 	if !r.next.IsZero() {
 		t.Errorf("an object without a TTL is requeued at %s", r.next)
 	}

@@ -504,7 +504,7 @@ func checkTimeToLive(in input, d lifecycle.Decision) error {
 // the next poll, and a deletion waits no longer than its timeout.
 func leastWait(in input) time.Duration {
 	if in.observed.Err != nil {
-		least := in.observed.Err.RetryAfter
+		least := min(in.observed.Err.RetryAfter, 5*time.Minute) // then one call finds out
 		if !in.b.DeletionTimestamp.IsZero() {
 			least = min(least, finalizeDeadline(in).Sub(in.now))
 		}

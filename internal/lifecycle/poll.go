@@ -123,10 +123,10 @@ func (s scope) notFound() Decision {
 	known := s.currentCondition().reason == v1alpha1.ReasonBatchNotFound
 	age := s.now.Sub(s.knownSince())
 	if !known && (state.NotFound < 2 || age < s.NotFoundGrace) {
-		return s.requeue(s.currentCondition(), state, s.PollMin, s.observed.Err.RetryAfter)
+		return s.requeue(s.currentCondition(), state, s.PollMin, notBefore(s.observed.Err))
 	}
 	c := condition{v1alpha1.ReasonBatchNotFound, fmt.Sprintf("Batch %s not found in vector store %s. The batch or the store was deleted or has expired, or the key belongs to another project", batch.ID(s.b), s.b.Spec.VectorStoreID)}
-	return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), s.observed.Err.RetryAfter)
+	return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), notBefore(s.observed.Err))
 }
 
 // knownSince returns when the batch was created, or a time by which it was, if its status is lost
@@ -170,14 +170,14 @@ func (s scope) settle(answer upstream.Batch) Decision {
 		return s.cancelRefused()
 	}
 	state := State{Backoff: Backoff{PollInterval: s.pollInterval(answer)}}
-	after, notBefore := state.PollInterval, answer.PollAfter
+	after, earliest := state.PollInterval, answer.PollAfter
 	if s.observed.Err != nil { // the failed files could not be listed
-		notBefore = max(notBefore, s.observed.Err.RetryAfter)
+		earliest = max(earliest, notBefore(s.observed.Err))
 	}
 	if s.cancelPending() {
-		after, notBefore = cancelNow, 0
+		after, earliest = cancelNow, 0
 	}
-	d := s.requeue(s.undisturbed(), state, after, notBefore)
+	d := s.requeue(s.undisturbed(), state, after, earliest)
 	d.Events = append(d.Events, s.cancelIrrevocable()...)
 	return d
 }

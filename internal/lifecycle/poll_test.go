@@ -159,26 +159,31 @@ func testBackoff(t *testing.T, b *object, kind upstream.ErrorKind, reason string
 	}
 }
 
+// A Retry-After is honored. A long one, such as a day, is shown, and probed after five minutes.
 func TestBackoff_HonorsRetryAfter(t *testing.T) {
-	slowDown := func(kind upstream.ErrorKind) result {
-		return result{err: &upstream.Error{Kind: kind, StatusCode: 503, Message: "slow down", RetryAfter: 42 * time.Minute}}
-	}
-	for name, r := range map[string]reconciliation{
-		"poll":                    run(created(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
-		"poll, not found":         run(created(), lifecycle.State{}, epoch, slowDown(upstream.NotFound)),
-		"create":                  run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
-		"create, unknown outcome": run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.UnknownOutcome)),
-		"verify":                  run(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, epoch, slowDown(upstream.Transient)),
-		"cancel":                  run(created(cancelWanted), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
-		"failed files":            run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, slowDown(upstream.Transient)),
+	for retryAfter, want := range map[time.Duration]time.Duration{
+		42 * time.Second: 42 * time.Second, 5 * time.Minute: 5 * time.Minute, 24 * time.Hour: 5 * time.Minute,
 	} {
-		if r.final.RequeueAfter < 42*time.Minute {
-			t.Errorf("%s: requeued after %s", name, r.final.RequeueAfter)
+		slowDown := func(kind upstream.ErrorKind) result {
+			return result{err: &upstream.Error{Kind: kind, StatusCode: 503, Message: "slow down", RetryAfter: retryAfter}}
 		}
-	}
-	r := run(created(deletedAt(epoch)), lifecycle.State{}, epoch, slowDown(upstream.RateLimited))
-	if r.final.RequeueAfter != config.FinalizeTimeout {
-		t.Errorf("a deletion is requeued after %s, want at its timeout", r.final.RequeueAfter)
+		for name, r := range map[string]reconciliation{
+			"poll":                    run(created(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+			"poll, not found":         run(created(), lifecycle.State{}, epoch, slowDown(upstream.NotFound)),
+			"create":                  run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+			"create, unknown outcome": run(newObject(), lifecycle.State{}, epoch, slowDown(upstream.UnknownOutcome)),
+			"verify":                  run(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour))), lifecycle.State{}, epoch, slowDown(upstream.Transient)),
+			"cancel":                  run(created(cancelWanted), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+			"delete":                  run(created(deletedAt(epoch)), lifecycle.State{}, epoch, slowDown(upstream.RateLimited)),
+			"failed files":            run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}, slowDown(upstream.Transient)),
+		} {
+			if r.final.RequeueAfter < want || r.final.RequeueAfter > want*5/4 {
+				t.Errorf("%s: requeued after %s, the server asked for %s", name, r.final.RequeueAfter, retryAfter)
+			}
+			if end := "until 2026-"; strings.HasPrefix(name, "poll") && retryAfter > time.Hour && r.reason() == v1alpha1.ReasonRateLimited && !strings.Contains(r.message(), end) {
+				t.Errorf("%s: the message does not name the end: %s", name, r.message())
+			}
+		}
 	}
 }
 

@@ -52,10 +52,16 @@ func (s scope) throttledCondition() condition {
 	if s.observed.Admission != BackedOff {
 		return condition{v1alpha1.ReasonWaiting, "Waiting for the rate limits, which all objects with these credentials share"}
 	}
-	message := "The API rate limited these credentials (HTTP 429), or their quota is exhausted. "
 	if until := s.observed.BackedOffUntil; until.Sub(s.now) >= longBackoff {
-		return condition{v1alpha1.ReasonRateLimited, message + "It asked to wait until " +
-			until.Add(time.Minute).Truncate(time.Minute).UTC().Format(time.RFC3339) + "; one call every few minutes finds out whether that is still so"}
+		return condition{v1alpha1.ReasonRateLimited, rateLimitedUntil(until)}
 	}
-	return condition{v1alpha1.ReasonRateLimited, message + "The call is repeated after the back-off, at least every 5 minutes"}
+	return condition{v1alpha1.ReasonRateLimited, rateLimited + "The call is repeated after the back-off, at least every 5 minutes"}
+}
+
+const rateLimited = "The API rate limited these credentials (HTTP 429), or their quota is exhausted. "
+
+// rateLimitedUntil returns the message of a long back-off.
+func rateLimitedUntil(until time.Time) string {
+	end := until.Add(time.Minute).Truncate(time.Minute).UTC().Format(time.RFC3339)
+	return rateLimited + "It asked to wait until " + end + "; one call every few minutes finds out whether that is still so"
 }

@@ -16,8 +16,9 @@ import (
 
 const (
 	minBackoff = 500 * time.Millisecond
-	// maxBackoff does not bound a Retry-After.
-	maxBackoff = 30 * time.Second
+	// maxBackoff does not bound a Retry-After, and maxRetryAfter does.
+	maxBackoff    = 30 * time.Second
+	maxRetryAfter = time.Hour
 	// insufficientQuota is the code of a 429 that a retry does not resolve.
 	insufficientQuota = "insufficient_quota"
 )
@@ -96,7 +97,7 @@ func (b *backoff) after(failure *upstream.Error, attempt int) time.Duration {
 	if failure.Kind != upstream.RateLimited {
 		return delay
 	}
-	delay = max(delay, failure.RetryAfter)
+	delay = max(delay, min(failure.RetryAfter, maxRetryAfter))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if until := time.Now().Add(delay); until.After(b.until) {

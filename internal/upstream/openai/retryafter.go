@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// maxDelay is the maximum delay that a server can request.
-const maxDelay = time.Hour
+// The maximum delays that a server can request: before a request is repeated, and before a poll.
+const (
+	maxDelay     = 7 * 24 * time.Hour
+	maxPollDelay = time.Hour
+)
 
 // retryAfter returns the delay that a response requests, or 0 if it requests none. It supports both
 // forms of Retry-After, and Retry-After-Ms.
@@ -34,7 +37,7 @@ func retryAfter(header http.Header) time.Duration {
 // pollAfter returns the poll interval that a response requests, or 0 if it requests none.
 func pollAfter(header http.Header) time.Duration {
 	delay, _ := parseDelay(header.Get("Openai-Poll-After-Ms"), time.Millisecond)
-	return delay
+	return min(delay, maxPollDelay)
 }
 
 func parseDelay(value string, unit time.Duration) (time.Duration, bool) {
