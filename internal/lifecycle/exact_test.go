@@ -4,6 +4,7 @@
 package lifecycle_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -162,9 +163,15 @@ func TestDeadline_Exact(t *testing.T) {
 // TestVerifyCreate_ExactCost requires that the requests of VerifyCreate are the files that it reads.
 func TestVerifyCreate_ExactCost(t *testing.T) {
 	for files, want := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3, 2000: 3} {
+		var ids []string
+		var settings []v1alpha1.File
+		for i := range files {
+			ids = append(ids, fmt.Sprint("file-", i))
+			settings = append(settings, v1alpha1.File{FileID: ids[i]})
+		}
 		for name, set := range map[string]change{
-			"fileIDs": func(b *object) { b.Spec.FileIDs = make([]string, files) },
-			"files":   func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, make([]v1alpha1.File, files) },
+			"fileIDs": func(b *object) { b.Spec.FileIDs = ids },
+			"files":   func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, settings },
 		} {
 			d := config.Decide(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour)), set), lifecycle.Observed{}, epoch)
 			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
