@@ -90,6 +90,9 @@ type ClientPool struct {
 	// recent are the credentials that have a session, the most recently used first.
 	recent *list.List
 	bytes  int
+
+	// Rotated is called when the key in a Secret is replaced, and nothing else. It can be nil.
+	Rotated func(from, to upstream.Connection)
 }
 
 // contentKey identifies the content of a Secret.
@@ -285,9 +288,20 @@ func (p *ClientPool) connect(s *credentials, connection upstream.Connection) err
 	if err != nil {
 		return err
 	}
+	next := &Session{shared, connection.Identity()}
+	if s.session != nil && p.Rotated != nil && isRotated(s.session.Connection, next.Connection) {
+		p.Rotated(s.session.Connection, next.Connection)
+	}
 	p.detach(s)
-	s.session, s.pooledAs = &Session{shared, connection.Identity()}, key
+	s.session, s.pooledAs = next, key
 	return nil
+}
+
+// isRotated reports whether a connection differs from an earlier one by its key only.
+func isRotated(earlier, later upstream.Connection) bool {
+	changed := earlier.APIKey != later.APIKey
+	earlier.APIKey = later.APIKey
+	return changed && earlier == later
 }
 
 // acquire returns the client of a connection for one more Secret. Parsing certificates takes long, so

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -358,5 +359,21 @@ func TestClientPool_ReadsFewSecretsAtATime(t *testing.T) {
 	group.Wait()
 	if most := reader.most.Load(); most != 4 {
 		t.Errorf("%d Secrets were read at a time, want 4", most)
+	}
+}
+
+func TestClientPool_ReportsRotatedKeys(t *testing.T) {
+	f := newPoolFixture(t)
+	var rotated []string
+	f.Rotated = func(from, to upstream.Connection) { rotated = append(rotated, from.APIKey+" to "+to.APIKey) }
+	for _, key := range []string{"first", "second", "second"} {
+		f.setKey("rotated", key)
+		if _, err := f.Session(t.Context(), f.object("rotated")); err != nil {
+			t.Fatal(err)
+		}
+		f.clock.Step(time.Minute)
+	}
+	if want := []string{"first to second"}; !slices.Equal(rotated, want) {
+		t.Errorf("reported %v, want %v", rotated, want)
 	}
 }

@@ -18,7 +18,8 @@ import (
 )
 
 // Priorities in the work queue: cancels come before creates, creates before what else deletions have
-// to do, that before polls, and finished objects last.
+// to do, that before polls, and finished objects last. Within each, a namespace with a long backlog
+// comes later.
 const (
 	priorityUrgent   = 100
 	priorityCreate   = 0
@@ -65,6 +66,7 @@ type eventHandler struct {
 	inflight  *inflightPolls
 	throttler *throttler
 	collector *stateCollector
+	backlog   *backlog
 }
 
 var _ handler.EventHandler = eventHandler{}
@@ -81,7 +83,8 @@ func (h eventHandler) Update(_ context.Context, e event.UpdateEvent, q queue) {
 	if before != nil && before.UID != after.UID {
 		h.forget(before) // it was replaced while the watch was interrupted
 	}
-	add(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(after)}, priorityOf(after))
+	name := client.ObjectKeyFromObject(after)
+	add(q, reconcile.Request{NamespacedName: name}, priorityOf(after)-h.backlog.add(name))
 	deletionStarted := before != nil && before.DeletionTimestamp.IsZero() && !after.DeletionTimestamp.IsZero()
 	if before != nil && batch.Urgent(after) || deletionStarted {
 		h.inflight.preempt(after.UID)

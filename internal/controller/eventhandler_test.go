@@ -22,7 +22,7 @@ import (
 
 // newHandler returns the event handler of a reconciler.
 func newHandler(r *Reconciler) eventHandler {
-	return eventHandler{r.state, r.inflight, r.throttler, r.collector}
+	return eventHandler{r.state, r.inflight, r.throttler, r.collector, r.backlog}
 }
 
 // named returns an object of newBatch with a name and changes.
@@ -98,5 +98,41 @@ func TestQueue_PriorityOf(t *testing.T) {
 	finalizer := named("b", "completed", v1alpha1.ReasonCompleted)
 	if priorityOf(finalizer) != priorityPoll {
 		t.Errorf("a finished object with a finalizer to remove has priority %d", priorityOf(finalizer))
+	}
+}
+
+// TestQueue_FewBeforeMany floods the queue with the objects of one namespace. Those of another one come
+// first, whatever else the flood is changed to; the order of priorities stays.
+func TestQueue_FewBeforeMany(t *testing.T) {
+	const flood = 2_000
+	r := New(Options{Clock: clocktesting.NewFakeClock(time.Unix(1000, 0)), Limits: flowcontrol.DefaultLimits(), Concurrency: 1})
+	h := newHandler(r)
+	q := priorityqueue.New[reconcile.Request]("test")
+	defer q.ShutDown()
+	add := func(b *v1alpha1.VectorStoreFileBatch, namespace string) {
+		b.Namespace = namespace
+		h.Create(t.Context(), event.CreateEvent{Object: b}, q)
+	}
+	for range 2 { // the second event of an object changes nothing
+		for i := range flood {
+			add(named(fmt.Sprint("new-", i), "", ""), "flood")
+			add(named(fmt.Sprint("polled-", i), inProgress, v1alpha1.ReasonInProgress), "flood")
+		}
+	}
+	add(named("polled", inProgress, v1alpha1.ReasonInProgress), "stranger")
+	add(named("new", "", ""), "stranger")
+	position := map[string]int{}
+	for i := range q.Len() {
+		request, _ := q.Get()
+		r.backlog.remove(request.NamespacedName)
+		if request.Namespace == "stranger" {
+			position[request.Name] = i
+		}
+	}
+	if position["new"] > 1 || position["polled"] < flood || position["polled"] > flood+2 {
+		t.Errorf("the positions of the stranger's objects are %v, after %d creates and %d polls", position, flood, flood)
+	}
+	if n := len(r.backlog.queued); n > 0 {
+		t.Errorf("%d namespaces are left in the backlog", n)
 	}
 }

@@ -67,21 +67,25 @@ type Reconciler struct {
 	inflight  *inflightPolls
 	throttler *throttler
 	collector *stateCollector
+	backlog   *backlog
 	// decoded bounds the memory for whole objects.
 	decoded *semaphore.Weighted
 }
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{
+	r := &Reconciler{
 		Options:   o,
 		clients:   NewClientPool(o.Reader, o.Dial, o.Clock),
 		state:     newStateStore(),
 		inflight:  newInflightPolls(),
 		throttler: newThrottler(o.Limits.WithWorkers(o.Concurrency), o.Clock),
 		collector: newStateCollector(o.Clock),
+		backlog:   newBacklog(),
 		decoded:   semaphore.NewWeighted(maxDecoded),
 	}
+	r.clients.Rotated = r.throttler.Rotate
+	return r
 }
 
 // SetupWithManager adds the Reconciler to a manager.
@@ -91,7 +95,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("vectorstorefilebatch").
-		Watches(&v1alpha1.VectorStoreFileBatch{}, eventHandler{r.state, r.inflight, r.throttler, r.collector}).
+		Watches(&v1alpha1.VectorStoreFileBatch{}, eventHandler{r.state, r.inflight, r.throttler, r.collector, r.backlog}).
 		WatchesRawSource(source.Func(r.throttler.start)).
 		WithOptions(r.controllerOptions()).
 		Complete(byName{r, traced{r}})
@@ -131,6 +135,7 @@ type byName struct {
 // Reconcile implements reconcile.Reconciler. An object that is gone is forgotten here, because it may
 // have been deleted during its last reconciliation, after which something was remembered of it.
 func (n byName) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	n.backlog.remove(request.NamespacedName)
 	b := &v1alpha1.VectorStoreFileBatch{}
 	err := n.Client.Get(ctx, request.NamespacedName, b)
 	switch {

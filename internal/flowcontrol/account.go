@@ -38,19 +38,11 @@ func (a *account) creates(limits Limits, id string) *window {
 	return w
 }
 
-// forget drops what no longer counts.
-func (a *account) forget(now time.Time) {
-	a.files.forget(now)
-	for _, creates := range a.stores {
-		creates.forget(now)
-	}
-}
-
 // next returns the create that is next, among those that can take a seat and are not held by the limits
 // of their connection: that of the flow which has attached the fewest files. Its files may not fit yet.
 // gated is called for each connection that is held, and saturated for each namespace without a seat.
 func (a *account) next(now time.Time, s *seats, gated func(*limiter, time.Time), saturated func(*namespace)) (best *waiter) {
-	a.forget(now)
+	a.files.forget(now)
 	for l := range a.limiters {
 		if l.waiting[Create] == 0 {
 			continue
@@ -67,7 +59,7 @@ func (a *account) next(now time.Time, s *seats, gated func(*limiter, time.Time),
 				saturated(f.namespace)
 				continue
 			}
-			if w := f.first(Create); w != nil && (best == nil || w.attachesBefore(best)) {
+			if w := f.first(Create, now); w != nil && (best == nil || w.attachesBefore(best)) {
 				best = w
 			}
 		}
@@ -107,14 +99,14 @@ func (a *account) settle(request Request, now time.Time, happened bool) {
 
 // nextChange returns when time alone allows a create that waits for its vector store, or the one that
 // is next; zero if it does not.
-func (a *account) nextChange(next *waiter) (at time.Time) {
+func (a *account) nextChange(now time.Time, next *waiter) (at time.Time) {
 	if next != nil {
 		at = a.files.fitsAt(next.request.Files)
 	}
 	for l := range a.limiters {
 		for _, f := range l.flows {
 			for id := range f.creates {
-				if t := a.stores[id].fitsAt(1); at.IsZero() || !t.IsZero() && t.Before(at) {
+				if t := a.stores[id].opensAt(now); at.IsZero() || !t.IsZero() && t.Before(at) {
 					at = t
 				}
 			}
@@ -142,8 +134,9 @@ func (a *account) merge(other *account) {
 
 // idle reports whether nothing counts. It drops the vector stores for which nothing does.
 func (a *account) idle(now time.Time) bool {
-	a.forget(now)
+	a.files.forget(now)
 	for id, creates := range a.stores {
+		creates.forget(now)
 		if creates.empty() {
 			delete(a.stores, id)
 		}

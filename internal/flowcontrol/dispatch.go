@@ -58,7 +58,8 @@ func (l *Limiters) nextOf(s source, level level, now time.Time) *waiter {
 		return l.nextCreate(s.account, now)
 	}
 	class, f := classOf(level), s.flow
-	if !f.waits(class) {
+	w := f.first(class, now)
+	if w == nil {
 		return nil
 	}
 	if admission, until := f.limiter.gate(class, now); admission != Admitted {
@@ -69,7 +70,7 @@ func (l *Limiters) nextOf(s source, level level, now time.Time) *waiter {
 		l.park(s, level, f.namespace)
 		return nil
 	}
-	return f.first(class)
+	return w
 }
 
 // classOf returns the class of a level, other than Create.
@@ -83,7 +84,7 @@ func (l *Limiters) nextCreate(a *account, now time.Time) *waiter {
 	if w != nil && a.files.fits(w.request.Files) {
 		return w
 	}
-	l.set(&a.alarm, a.nextChange(w), now, func(time.Time) { l.ready[writeLevel][source{account: a}] = struct{}{} })
+	l.set(&a.alarm, a.nextChange(now, w), now, func(time.Time) { l.ready[writeLevel][source{account: a}] = struct{}{} })
 	return nil
 }
 
@@ -170,30 +171,26 @@ func (c *caller) hasSeat() bool {
 	return false
 }
 
-// wakeUp makes the next dispatch consider the calls of a connection.
-func (l *Limiters) wakeUp(lim *limiter) {
+// wakeUp makes the next dispatch consider the calls of a level on a connection. A create can be one of
+// another connection.
+func (l *Limiters) wakeUp(lim *limiter, level level) {
 	for _, f := range lim.flows {
-		for class := range classes {
-			l.wakeUpFlow(f, class)
+		if f.waits(classOf(level)) {
+			l.ready[level][source{flow: f}] = struct{}{}
 		}
 	}
-	l.ready[writeLevel][source{account: lim.account}] = struct{}{} // it can have creates of other connections
-}
-
-// wakeUpFlow makes the next dispatch consider the calls of a class.
-func (l *Limiters) wakeUpFlow(f *flow, class Class) {
-	s := source{flow: f}
-	if class == Create {
-		s = source{account: f.limiter.account}
-	}
-	if f.waits(class) {
-		l.ready[class.level()][s] = struct{}{}
+	if level == writeLevel {
+		l.ready[level][source{account: lim.account}] = struct{}{}
 	}
 }
 
-// wakeUpAt does that at a time; zero for never.
+// wakeUpAt does that for all levels at a time; zero for never.
 func (l *Limiters) wakeUpAt(lim *limiter, at, now time.Time) {
-	l.set(&lim.alarm, at, now, func(time.Time) { l.wakeUp(lim) })
+	l.set(&lim.alarm, at, now, func(time.Time) {
+		for level := range levels {
+			l.wakeUp(lim, level)
+		}
+	})
 }
 
 // alarm is a timer that dispatches.

@@ -53,13 +53,15 @@ func (l *limiter) gate(class Class, now time.Time) (Admission, time.Time) {
 
 // first returns the first call of a class. For creates, it is that of a vector store whose limit allows
 // one.
-func (f *flow) first(class Class) *waiter {
+func (f *flow) first(class Class, now time.Time) *waiter {
 	if class != Create {
 		return f.queues[class].first()
 	}
 	var first *waiter
 	for id, q := range f.creates {
-		if w := q.first(); (first == nil || w.arrival < first.arrival) && f.limiter.account.stores[id].fits(1) {
+		creates := f.limiter.account.stores[id]
+		creates.forget(now)
+		if w := q.first(); (first == nil || w.arrival < first.arrival) && creates.fits(1) {
 			first = w
 		}
 	}

@@ -580,6 +580,27 @@ func TestLimiters_OrganizationSharesFiles(t *testing.T) {
 	})
 }
 
+// The server counts what was attached with the key that was replaced (fault 10).
+func TestLimiters_RotatedKeySharesFiles(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		rotated := upstream.Connection{APIKey: "rotated"}
+		f.call("a", create("vs_1", 1900))
+		f.Rotate(connection, rotated)
+		if a, _ := f.Acquire(caller("b"), rotated, create("vs_1", 101)); a != flowcontrol.RateLimited {
+			t.Errorf("admission is %d, and 100 files are left", a)
+		}
+		// What is known of a key stays.
+		other := upstream.Connection{APIKey: "other"}
+		f.Acquire(caller("c"), other, read)
+		f.Rotate(connection, other)
+		if a, _ := f.Acquire(caller("d"), other, create("vs_1", 2000)); a != flowcontrol.Admitted {
+			t.Errorf("admission is %d, and the other key has attached nothing", a)
+		}
+		advance(time.Minute)
+		f.wantWoken("b")
+	})
+}
+
 func TestLimiters_OnePerConnection(t *testing.T) {
 	first := upstream.Connection{APIKey: "key", BaseURL: "https://example.com/v1"}
 	for name, test := range map[string]struct {

@@ -101,7 +101,7 @@ func (l *Limiters) Acquire(id Caller, connection upstream.Connection, request Re
 	if w == nil {
 		w = l.enqueue(c, lim, request)
 	}
-	l.wakeUpFlow(w.flow, request.Class)
+	l.wakeUp(lim, request.Class.level())
 	l.asking = w
 	l.dispatch(now)
 	l.asking = nil
@@ -191,8 +191,9 @@ func (l *Limiters) report(w *waiter, now time.Time, outcome Outcome) {
 	lim.backoffs[class].report(now, w.sentAt, outcome)
 	if outcome.Organization != "" && lim.account.organization == "" {
 		l.join(lim, outcome.Organization)
+		l.wakeUp(lim, writeLevel)
 	}
-	l.wakeUp(lim)
+	l.wakeUp(lim, class.level())
 }
 
 // Release returns the caller's seat. A call without a report counts as unsent. Its calls that wait keep
@@ -280,6 +281,21 @@ func (l *Limiters) limiter(connection upstream.Connection, now time.Time) *limit
 	return lim
 }
 
+// Rotate is called when a key was replaced by another one of the same user. What the server counted for
+// the first one counts for the second, too.
+func (l *Limiters) Rotate(from, to upstream.Connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	earlier := l.limiters[from.Identity()]
+	if earlier == nil || l.limiters[to.Identity()] != nil {
+		return
+	}
+	now := l.clock.Now()
+	later := l.limiter(to, now)
+	later.account = earlier.account
+	later.account.limiters[later] = struct{}{}
+}
+
 // join counts a connection in the account of its organization.
 func (l *Limiters) join(lim *limiter, name string) {
 	key, own := organization{lim.baseURL, name}, lim.account
@@ -339,7 +355,7 @@ func (l *Limiters) drop(w *waiter, now time.Time) {
 	w.flow.remove(w)
 	lim.waiting[class]--
 	w.caller.waiters[class] = nil
-	l.wakeUp(lim)
+	l.wakeUp(lim, class.level())
 }
 
 // finish returns the seat of a call that has ended.

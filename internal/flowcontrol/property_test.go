@@ -51,7 +51,7 @@ func (h *history) checkWaiting(o *object, request Request, admission Admission) 
 	if admission == BackedOff && o.server.backoffs[request.Class].refusals == 0 {
 		h.failf("isolation of classes: class %d of %s is backed off without a refusal", request.Class, o.server.connection)
 	}
-	if request.Class == Create && head(h.limiters.limiters[o.server.connection].account) != h.waiter(o, Create) {
+	if request.Class == Create && head(h.limiters.limiters[o.server.connection].account, h.clock.now) != h.waiter(o, Create) {
 		return // it waits for others
 	}
 	others, own := 0, h.limiters.namespaces[o.caller.Namespace]
@@ -140,7 +140,7 @@ func (h *history) checkQuiescent() {
 		for _, class := range []Class{Read, Detach, Urgent} {
 			h.checkClass(lim, class)
 		}
-		w := head(lim.account)
+		w := head(lim.account, h.clock.now)
 		if w == nil || !lim.account.files.fits(w.request.Files) || !h.limiters.seats.permits(w.flow, writeLevel) {
 			continue
 		}
@@ -171,10 +171,10 @@ func (h *history) checkClass(lim *limiter, class Class) {
 }
 
 // head returns the create of an account that is next, if it is not held.
-func head(a *account) (first *waiter) {
+func head(a *account, now time.Time) (first *waiter) {
 	for lim := range a.limiters {
 		for _, f := range lim.flows {
-			if w := f.first(Create); w != nil && (first == nil || w.attachesBefore(first)) {
+			if w := f.first(Create, now); w != nil && (first == nil || w.attachesBefore(first)) {
 				first = w
 			}
 		}

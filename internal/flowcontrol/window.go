@@ -63,6 +63,16 @@ func (w *window) fitsAt(n int) time.Time {
 	return time.Time{}
 }
 
+// opensAt returns when one more is allowed that is not allowed now; zero if one is, or if that depends on
+// what is not settled yet.
+func (w *window) opensAt(now time.Time) time.Time {
+	w.forget(now)
+	if w.fits(1) {
+		return time.Time{}
+	}
+	return w.fitsAt(1)
+}
+
 // empty reports whether nothing counts.
 func (w *window) empty() bool { return w.used == 0 }
 
