@@ -68,6 +68,8 @@ func newTestServerWithOptions(t *testing.T, options emulator.Options) *testServe
 	emu := emulator.New(options)
 	server := httptest.NewServer(emu)
 	t.Cleanup(server.Close)
+	// A profile can close a connection without announcing it, which the next request on it would meet.
+	server.Client().Transport.(*http.Transport).DisableKeepAlives = true
 	return &testServer{t: t, emu: emu, clock: c, url: server.URL, key: testKey, http: server.Client()}
 }
 
