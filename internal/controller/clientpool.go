@@ -91,6 +91,9 @@ type ClientPool struct {
 	recent *list.List
 	bytes  int
 
+	// GoneLifetime is how long the credentials of a Secret that was deleted can still be used, by the
+	// deleted objects that used them before.
+	GoneLifetime time.Duration
 	// Rotated is called when the key in a Secret is replaced, and nothing else. It can be nil.
 	Rotated func(from, to upstream.Connection)
 }
@@ -112,6 +115,9 @@ func keyOf(connection upstream.Connection) contentKey {
 type credentials struct {
 	mu     sync.Mutex
 	readAt time.Time
+	// usableAt is when the Secret was read and usable last, and goneSince since when it does not exist.
+	usableAt  time.Time
+	goneSince time.Time
 	// err is why the Secret cannot be used now, and failures how often in a row its content could not.
 	err      error
 	failures int
@@ -136,7 +142,7 @@ type pooledClient struct {
 // one: the operator can get Secrets, but neither list nor watch them.
 func NewClientPool(reader client.Reader, dial func(upstream.Connection) (DialedClient, error), c clock.WithDelayedExecution) *ClientPool {
 	p := &ClientPool{
-		reader: reader, dial: dial, clock: c,
+		reader: reader, dial: dial, clock: c, GoneLifetime: idleLifetime,
 		reading: make(chan struct{}, maxSecretReads), dialed: make(map[contentKey]*pooledClient), recent: list.New(),
 	}
 	p.secrets = expiring.New[types.NamespacedName](c, idleLifetime, expiring.Hooks[*credentials]{
@@ -158,9 +164,9 @@ func (p *ClientPool) Session(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := p.clock.Now()
-	if !s.readAt.IsZero() && now.Sub(s.readAt) < s.lifetime() {
+	if s.isCurrent(b, now) {
 		p.used(s)
-		return s.sessionFor(b)
+		return p.sessionFor(s, b, now)
 	}
 	connection, err := p.read(ctx, name)
 	if unusable := (*upstream.Error)(nil); err != nil && !errors.As(err, &unusable) {
@@ -169,7 +175,15 @@ func (p *ClientPool) Session(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	s.readAt = now
 	p.update(s, connection, err)
 	p.evict(s)
-	return s.sessionFor(b)
+	return p.sessionFor(s, b, now)
+}
+
+// isCurrent reports whether what is known of the Secret is recent enough for an object. It is not for an
+// object that is newer: the Secret may have been deleted before it was created.
+func (s *credentials) isCurrent(b *v1alpha1.VectorStoreFileBatch, now time.Time) bool {
+	age := now.Sub(s.readAt)
+	older := b.CreationTimestamp.Time.Before(s.readAt)
+	return !s.readAt.IsZero() && age < s.lifetime() && (older || age < unusableSecretLifetime)
 }
 
 // lifetime returns how long what is known of the Secret counts as current.
@@ -196,10 +210,13 @@ func (p *ClientPool) read(ctx context.Context, name types.NamespacedName) (*upst
 	return connectionFrom(name, secret, err)
 }
 
-// sessionFor returns the session for an object. A deleted object can use credentials that are gone:
-// when a namespace is deleted, its Secrets can go before the objects that need them.
-func (s *credentials) sessionFor(b *v1alpha1.VectorStoreFileBatch) (*Session, error) {
-	if s.err == nil || upstream.IsNoCredentials(s.err) && s.session != nil && !b.DeletionTimestamp.IsZero() {
+// sessionFor returns the session for an object. When a namespace is deleted, its Secrets can go before
+// the objects that need them. So a deleted object can use, for a while, the credentials of a Secret that
+// does not exist any more, if the object is older than its last use: the next owner of the namespace has
+// newer ones. A Secret that exists and has no key is a decision of its owner.
+func (p *ClientPool) sessionFor(s *credentials, b *v1alpha1.VectorStoreFileBatch, now time.Time) (*Session, error) {
+	gone := apierrors.IsNotFound(s.err) && now.Sub(s.goneSince) < p.GoneLifetime
+	if s.err == nil || gone && s.session != nil && !b.DeletionTimestamp.IsZero() && b.CreationTimestamp.Time.Before(s.usableAt) {
 		return s.session, nil
 	}
 	return nil, s.err
@@ -240,7 +257,7 @@ var valueLimits = []struct {
 // connectionFrom parses a Secret. Its errors name the remedy, and never quote the content.
 func connectionFrom(name types.NamespacedName, secret corev1.Secret, err error) (*upstream.Connection, error) {
 	missing := func(format string, args ...any) (*upstream.Connection, error) {
-		return nil, &upstream.Error{Kind: upstream.NoCredentials, Message: fmt.Sprintf(format, args...)}
+		return nil, &upstream.Error{Kind: upstream.NoCredentials, Message: fmt.Sprintf(format, args...), Err: err}
 	}
 	value := func(key string) string { return string(bytes.TrimSpace(secret.Data[key])) }
 	switch {
@@ -270,7 +287,14 @@ func (p *ClientPool) update(s *credentials, connection *upstream.Connection, err
 	if err == nil {
 		err = p.connect(s, *connection)
 	}
+	wasGone := apierrors.IsNotFound(s.err)
 	s.err = err
+	switch {
+	case err == nil:
+		s.usableAt = s.readAt
+	case apierrors.IsNotFound(err) && !wasGone:
+		s.goneSince = s.readAt
+	}
 	if s.failures++; err == nil || upstream.IsNoCredentials(err) {
 		s.failures = 0 // reading a Secret that does not exist costs little
 	}

@@ -231,20 +231,66 @@ func TestClientPool_MissingSecretIsRetried(t *testing.T) {
 	f.mustAcquire(b)
 }
 
+// The credentials of a Secret that is gone serve only what they served before: not the next owner of the
+// namespace, not for long, and not if the key was removed from a Secret that is still there (fault 31).
 func TestClientPool_OnlyDeletionUsesDeletedSecret(t *testing.T) {
+	for name, test := range map[string]struct {
+		created time.Duration // after the last use of the Secret
+		deleted bool
+		age     time.Duration // since the Secret was found to be gone
+		emptied bool
+		want    bool
+	}{
+		"older, deleted":                       {created: -time.Hour, deleted: true, want: true},
+		"older, deleted, just before the end":  {created: -time.Hour, deleted: true, age: 10*time.Minute - time.Second, want: true},
+		"older, deleted, too late":             {created: -time.Hour, deleted: true, age: 10 * time.Minute},
+		"older":                                {created: -time.Hour},
+		"created after the last use, deleted":  {created: time.Minute, deleted: true},
+		"older, deleted, Secret without a key": {created: -time.Hour, deleted: true, emptied: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newPoolFixture(t)
+			f.setKey("one", "key-1")
+			f.mustAcquire(f.object("one"))
+			b := f.object("one")
+			b.CreationTimestamp = metav1.Time{Time: f.clock.Now().Add(test.created)}
+			if test.deleted {
+				b.DeletionTimestamp = &metav1.Time{Time: f.clock.Now().Add(time.Hour)}
+			}
+			if test.emptied {
+				f.setKey("one", "")
+			} else if err := env.Client.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "one"}}); err != nil {
+				t.Fatal(err)
+			}
+			f.clock.Step(time.Minute)
+			err := f.acquire(b)
+			for left := test.age; left > 0; left -= time.Minute { // it is asked for all the time
+				f.clock.Step(min(left, time.Minute))
+				err = f.acquire(b)
+			}
+			if usable := err == nil; usable != test.want || err != nil && upstream.AsError(err).Kind != upstream.NoCredentials {
+				t.Errorf("usable: %t, want %t: %v", usable, test.want, err)
+			}
+		})
+	}
+}
+
+// A Secret that was deleted before an object was created is not used for it.
+func TestClientPool_NewObjectReadsTheSecretAgain(t *testing.T) {
 	f := newPoolFixture(t)
 	f.setKey("one", "key-1")
-	f.mustAcquire(f.object("one"))
+	older := f.object("one")
+	f.mustAcquire(older)
 	if err := env.Client.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "one"}}); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.SetTime(f.clock.Now().Add(time.Minute))
-	if err := f.acquire(f.object("one")); upstream.AsError(err).Kind != upstream.NoCredentials {
+	f.clock.Step(2 * time.Second)
+	f.mustAcquire(older)
+	newer := f.object("one")
+	newer.CreationTimestamp = metav1.Time{Time: f.clock.Now()}
+	if err := f.acquire(newer); !upstream.IsNoCredentials(err) {
 		t.Errorf("got %v", err)
 	}
-	deleted := f.object("one")
-	deleted.DeletionTimestamp = &metav1.Time{Time: f.clock.Now()}
-	f.mustAcquire(deleted)
 }
 
 func TestClientPool_RefusesLongValues(t *testing.T) {

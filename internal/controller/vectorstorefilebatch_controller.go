@@ -84,7 +84,7 @@ func New(o Options) *Reconciler {
 		backlog:   newBacklog(),
 		decoded:   semaphore.NewWeighted(maxDecoded),
 	}
-	r.clients.Rotated = r.throttler.Rotate
+	r.clients.Rotated, r.clients.GoneLifetime = r.throttler.Rotate, o.Lifecycle.FinalizeTimeout
 	return r
 }
 
