@@ -49,8 +49,8 @@ var mutations = []mutation{
 	{
 		name: "no-id-check", description: "a response about another object is accepted as the batch",
 		file:   "internal/upstream/openai/decode.go",
-		before: "if err := validateIdentity(response, ref); err != nil {",
-		after:  "if err := validateIdentity(response, ref); err != nil && len(body) == 0 {",
+		before: "if err := c.validateIdentity(response, ref); err != nil {",
+		after:  "if err := c.validateIdentity(response, ref); err != nil && response.id.value == \"\" {",
 		runs:   "(cancel|delete)/.*/foreign-body",
 	},
 	{
