@@ -128,7 +128,9 @@ func TestLeaderElection_StandbyQueuesNothing(t *testing.T) {
 	}
 }
 
-// wantNoStaleWrites requires that the old leader changed nothing after the new one started.
+// wantNoStaleWrites requires that the old leader changed nothing after the new one started, except that
+// it can remove the finalizer of the finished object before it notices that it has lost its lease, which
+// is correct from any process.
 func wantNoStaleWrites(t *testing.T, f *framework.Fixture, op proxy.Operation, refused bool) {
 	t.Helper()
 	superseded := false
@@ -136,7 +138,7 @@ func wantNoStaleWrites(t *testing.T, f *framework.Fixture, op proxy.Operation, r
 		superseded = superseded || r.Manager == "new" && r.Object == "a"
 		switch {
 		case !superseded || r.Manager != "old" || r.Object != "a" || r.Operation == proxy.Other || r.Refused():
-		case r.Operation == op && !refused:
+		case r.Operation == op && !refused, r.Operation == proxy.RemoveFinalizer:
 		default:
 			t.Errorf("the old leader wrote after the new one started: %s: HTTP %d: %s", r.Operation, r.Status, r.Body)
 		}
