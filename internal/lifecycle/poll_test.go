@@ -161,9 +161,10 @@ func testBackoff(t *testing.T, b *object, kind upstream.ErrorKind, reason string
 
 // A Retry-After is honored. A long one, such as a day, is shown, and probed after five minutes.
 func TestBackoff_HonorsRetryAfter(t *testing.T) {
-	for retryAfter, want := range map[time.Duration]time.Duration{
-		42 * time.Second: 42 * time.Second, 5 * time.Minute: 5 * time.Minute, 24 * time.Hour: 5 * time.Minute,
+	for _, test := range []struct{ retryAfter, want time.Duration }{
+		{42 * time.Second, 42 * time.Second}, {5 * time.Minute, 5 * time.Minute}, {24 * time.Hour, 5 * time.Minute},
 	} {
+		retryAfter, want := test.retryAfter, test.want
 		slowDown := func(kind upstream.ErrorKind) result {
 			return result{err: &upstream.Error{Kind: kind, StatusCode: 503, Message: "slow down", RetryAfter: retryAfter}}
 		}
