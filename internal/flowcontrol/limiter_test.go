@@ -323,6 +323,38 @@ func TestLimiter_RefusedCreateIsRefunded(t *testing.T) {
 	})
 }
 
+// Creates that wait for the limit of files delay neither detaches nor reads (fault 7).
+func TestLimiter_LargeCreatesDelayNoOtherClass(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.call("first", create("vs_1", 2000))
+		for i := range 30 {
+			f.rateLimit(fmt.Sprint("large", i), create("vs_1", 2000))
+		}
+		for i := range 10 {
+			f.call(fmt.Sprint("detach", i), flowcontrol.Request{Class: flowcontrol.Detach, Requests: 2})
+			f.call(fmt.Sprint("read", i), read)
+		}
+	})
+}
+
+// An admission that the caller cannot claim yet is kept while it makes another call, and no longer.
+func TestLimiter_AdmissionIsKeptDuringACall(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		f.call("first", create("vs_1", 1))
+		f.rateLimit("a", create("vs_1", 1))
+		f.rateLimit("b", create("vs_1", 1))
+		advance(55 * time.Second)
+		f.admit("a", read)
+		advance(25 * time.Second) // admitted after 5 s, and not claimed for 20 s
+		f.wantWoken("a")
+		f.Report(caller("a"), flowcontrol.Outcome{})
+		f.admit("a", create("vs_1", 1))
+		f.end("a", flowcontrol.Outcome{})
+		advance(time.Minute)
+		f.wantWoken("b")
+	})
+}
+
 // drain uses up the tokens of all classes.
 func (f *fixture) drain() {
 	for _, request := range []flowcontrol.Request{read, detach} {
