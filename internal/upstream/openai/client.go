@@ -3,8 +3,7 @@
 
 // Package openai implements the port in package upstream over HTTP. It sends every request at most once,
 // decodes responses as a stream within limits, classifies errors, and removes keys from everything that
-// it returns. Uploads, which only the kubectl plugin makes, use the OpenAI SDK for Go. No other package
-// imports the SDK.
+// it returns. Uploads are for the kubectl plugin.
 package openai
 
 import (
@@ -15,8 +14,6 @@ import (
 	"net/url"
 	"strconv"
 	"time"
-
-	sdk "github.com/openai/openai-go/v3"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -69,7 +66,6 @@ type Options struct {
 // Client is an upstream.Client and an upstream.Uploader with one pool of HTTP connections.
 type Client struct {
 	http     *http.Client
-	uploads  sdk.FileService
 	baseURL  *url.URL
 	header   http.Header
 	timeout  time.Duration
@@ -103,10 +99,7 @@ func Dial(connection upstream.Connection, options Options) (*Client, error) {
 	}
 	client := &http.Client{Transport: newTransport(settings.rootCAs, options.Addresses), CheckRedirect: checkRedirect}
 	return &Client{
-		http: client,
-		// Unlike sdk.NewClient, the service does not read the environment, which does not belong to
-		// the tenant.
-		uploads:  sdk.NewFileService(settings.uploadOptions(client, options.UserAgent)...),
+		http:     client,
 		baseURL:  settings.baseURL,
 		header:   settings.header(options.UserAgent),
 		timeout:  options.RequestTimeout,

@@ -48,23 +48,18 @@ type exchange struct {
 	failure apiError
 }
 
-type sendFunc func(request *http.Request) (*http.Response, error)
-
-// call sends a request of the operator.
+// call sends a request with JSON, or without a body.
 func (c *Client) call(ctx context.Context, x *exchange, to target, content []byte) error {
-	return c.do(ctx, x, func(ctx context.Context) error {
-		_, err := x.roundTrip(c.newRequest(ctx, to, content), c.http.Do) //nolint:bodyclose // roundTrip closes it
-		return err
-	})
+	return c.do(ctx, x, c.newRequest(ctx, to, content))
 }
 
 // do sends a request. If it returns nil, the response has a status code of 2xx, and x.decode has decoded
 // it. Every error is an *upstream.Error.
-func (c *Client) do(ctx context.Context, x *exchange, send func(context.Context) error) error {
+func (c *Client) do(ctx context.Context, x *exchange, request *http.Request) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, done := c.observer(ctx, x.operation)
-	err := send(httptrace.WithClientTrace(ctx, x.clientTrace()))
+	err := x.roundTrip(c.http, request.WithContext(httptrace.WithClientTrace(ctx, x.clientTrace())))
 	if err == nil {
 		done(upstream.Outcome{StatusCode: x.status, RequestID: c.requestID(x)})
 		return nil
@@ -110,36 +105,34 @@ func (x *exchange) clientTrace() *httptrace.ClientTrace {
 
 // roundTrip sends a request, and decodes and closes the body of its response. It returns errStatus for
 // a response that is not a success.
-func (x *exchange) roundTrip(request *http.Request, send sendFunc) (*http.Response, error) {
+func (x *exchange) roundTrip(client *http.Client, request *http.Request) error {
 	if x.notIdempotent {
 		x.sendOnce(request)
 	}
 	request.Header.Set("Accept-Encoding", "gzip")
-	response, err := send(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	wire := response.Body
-	defer func() { _ = wire.Close() }()
+	defer func() { _ = response.Body.Close() }()
 	x.status, x.header = response.StatusCode, response.Header
-	x.body = body{wire: wire, encoding: response.Header.Get("Content-Encoding")}
-	response.Body = http.NoBody
+	x.body = body{wire: response.Body, encoding: response.Header.Get("Content-Encoding")}
 	switch {
 	case !x.succeeded():
 		x.readFailure()
-		return nil, errStatus
+		return errStatus
 	case x.decode == nil:
-		return response, x.ignoreBody()
+		return x.ignoreBody()
 	}
 	x.body.limit = x.limits.bytes
 	if err := x.decode(newScanner(&x.body, x.limits.tokens)); err != nil {
 		if x.body.lost != nil {
-			return nil, x.body.lost
+			return x.body.lost
 		}
 		x.invalid = err
-		return nil, err
+		return err
 	}
-	return response, nil
+	return nil
 }
 
 // readFailure reads the body of an error response, and reads it to its end, so that the connection can

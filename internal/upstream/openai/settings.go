@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/openai/openai-go/v3/option"
-
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -98,27 +96,6 @@ func (s settings) header(userAgent string) http.Header {
 		}
 	}
 	return header
-}
-
-// uploadOptions returns the options of the SDK for the requests of the plugin.
-func (s settings) uploadOptions(client *http.Client, userAgent string) []option.RequestOption {
-	options := []option.RequestOption{
-		option.WithBaseURL(s.baseURL.String()),
-		option.WithAPIKey(s.key),
-		option.WithHTTPClient(client),
-		// The SDK would retry even an upload.
-		option.WithMaxRetries(0),
-	}
-	if s.organization != "" {
-		options = append(options, option.WithOrganization(s.organization))
-	}
-	if s.project != "" {
-		options = append(options, option.WithProject(s.project))
-	}
-	if userAgent != "" {
-		options = append(options, option.WithHeader("User-Agent", userAgent))
-	}
-	return options
 }
 
 func unauthorized(message string) *upstream.Error {

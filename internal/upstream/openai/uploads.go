@@ -12,18 +12,16 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
-
-	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/param"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 const (
 	// purpose is the purpose of files for vector stores.
-	purpose = sdk.FilePurposeAssistants
+	purpose = "assistants"
 	// uploadsPerPage is a tenth of the API's maximum, so that a page stays far below
 	// Options.MaxResponseBytes.
 	uploadsPerPage = 1000
@@ -44,44 +42,29 @@ func (c *Client) Upload(ctx context.Context, request upstream.UploadRequest) (up
 	if err != nil {
 		return upstream.UploadedFile{}, c.rejected(err)
 	}
-	x := &exchange{notIdempotent: true}
-	return c.callUpload(ctx, x, "", func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.uploads.New(ctx, sdk.FileNewParams{}, append(options,
-			option.WithRequestBody(body.contentType, body.content),
-			option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-				// Many servers reject a body of unknown length.
-				request.ContentLength = body.length
-				return next(request)
-			}))...)
-		return err
-	})
+	return c.callUpload(ctx, &exchange{notIdempotent: true}, target{method: http.MethodPost, path: "files"}, &body, "")
 }
 
 // callUpload sends a request whose response is an uploaded file: the one with the given ID, or a new
-// one. The options that it passes to send decode the response.
-func (c *Client) callUpload(ctx context.Context, x *exchange, fileID string, send func(context.Context, ...option.RequestOption) error) (upstream.UploadedFile, error) {
+// one.
+func (c *Client) callUpload(ctx context.Context, x *exchange, to target, body *form, fileID string) (upstream.UploadedFile, error) {
 	var file upstream.UploadedFile
 	x.limits = c.objectLimits()
 	x.decode = func(s *scanner) (err error) {
 		file, err = c.decodeUpload(s, fileID)
 		return err
 	}
-	err := c.do(ctx, x, func(ctx context.Context) error { return send(ctx, x.options()...) })
+	request := c.newRequest(ctx, to, nil)
+	if body != nil {
+		request.Header.Set("Content-Type", body.contentType)
+		// Many servers reject a body of unknown length.
+		request.Body, request.ContentLength = io.NopCloser(body.content), body.length
+	}
+	err := c.do(ctx, x, request)
 	if err != nil {
 		return upstream.UploadedFile{}, err
 	}
 	return file, nil
-}
-
-// options returns options of the SDK that decode the response in its place. The SDK gets a response
-// without a body.
-func (x *exchange) options() []option.RequestOption {
-	return []option.RequestOption{
-		option.WithMiddleware(func(request *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-			return x.roundTrip(request, sendFunc(next))
-		}),
-		option.WithResponseBodyInto(new([]byte)),
-	}
 }
 
 // form is the multipart body of an upload.
@@ -98,7 +81,7 @@ func newForm(request upstream.UploadRequest) (form, error) {
 	var frame bytes.Buffer
 	writer := multipart.NewWriter(&frame)
 	// Writes to a buffer never fail.
-	_ = writer.WriteField("purpose", string(purpose))
+	_ = writer.WriteField("purpose", purpose)
 	_, _ = writer.CreateFormFile("file", request.Name)
 	head := bytes.Clone(frame.Bytes())
 	_ = writer.Close()
@@ -114,11 +97,7 @@ func newForm(request upstream.UploadRequest) (form, error) {
 func (c *Client) Uploads(ctx context.Context, since time.Time) ([]upstream.UploadedFile, error) {
 	var files []upstream.UploadedFile
 	seen := map[string]bool{}
-	query := sdk.FileListParams{
-		Purpose: param.NewOpt(string(purpose)),
-		Order:   sdk.FileListParamsOrderDesc,
-		Limit:   param.NewOpt[int64](uploadsPerPage),
-	}
+	query := url.Values{"purpose": {purpose}, "order": {"desc"}, "limit": {strconv.Itoa(uploadsPerPage)}}
 	for range maxUploadPages {
 		page, err := c.uploadPage(ctx, query)
 		if err != nil {
@@ -135,7 +114,7 @@ func (c *Client) Uploads(ctx context.Context, since time.Time) ([]upstream.Uploa
 		if page.last || len(files) == before || olderThan(page.items, since) {
 			return files, nil
 		}
-		query.After = param.NewOpt(page.items[len(page.items)-1].ID)
+		query.Set("after", page.items[len(page.items)-1].ID)
 	}
 	return nil, c.rejected(fmt.Errorf("the list of uploaded files has more than %d pages", maxUploadPages))
 }
@@ -147,7 +126,7 @@ func olderThan(page []upstream.UploadedFile, since time.Time) bool {
 	return newest.After(oldest) && oldest.Before(since)
 }
 
-func (c *Client) uploadPage(ctx context.Context, query sdk.FileListParams) (pageOf[upstream.UploadedFile], error) {
+func (c *Client) uploadPage(ctx context.Context, query url.Values) (pageOf[upstream.UploadedFile], error) {
 	var result pageOf[upstream.UploadedFile]
 	x := &exchange{limits: c.listLimits(uploadsPerPage)}
 	x.decode = func(s *scanner) (err error) {
@@ -156,10 +135,7 @@ func (c *Client) uploadPage(ctx context.Context, query sdk.FileListParams) (page
 		})
 		return err
 	}
-	err := c.do(ctx, x, func(ctx context.Context) error {
-		_, err := c.uploads.List(ctx, query, x.options()...)
-		return err
-	})
+	err := c.call(ctx, x, target{method: http.MethodGet, path: "files", query: query}, nil)
 	return result, err
 }
 
@@ -168,10 +144,7 @@ func (c *Client) UploadedFile(ctx context.Context, fileID string) (upstream.Uplo
 	if err := validateObjectID("file", fileID); err != nil {
 		return upstream.UploadedFile{}, c.rejected(err)
 	}
-	return c.callUpload(ctx, &exchange{}, fileID, func(ctx context.Context, options ...option.RequestOption) error {
-		_, err := c.uploads.Get(ctx, fileID, options...)
-		return err
-	})
+	return c.callUpload(ctx, &exchange{}, target{method: http.MethodGet, path: "files/" + fileID}, nil, fileID)
 }
 
 // uploadResponse is an uploaded file in a response.
