@@ -132,14 +132,14 @@ func (a *account) merge(other *account) {
 	clear(other.limiters)
 }
 
-// idle reports whether nothing counts. It drops the vector stores for which nothing does.
+// idle reports whether nothing counts: a create counts for its files as long as for its vector store. It
+// drops the vector stores for which nothing does.
 func (a *account) idle(now time.Time) bool {
-	a.files.forget(now)
 	for id, creates := range a.stores {
 		creates.forget(now)
 		if creates.empty() {
 			delete(a.stores, id)
 		}
 	}
-	return len(a.stores) == 0 && a.files.empty()
+	return len(a.stores) == 0
 }

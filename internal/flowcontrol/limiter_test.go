@@ -355,6 +355,52 @@ func TestLimiter_AdmissionIsKeptDuringACall(t *testing.T) {
 	})
 }
 
+// A reconciliation keeps its seat for a further call of the same level, and for no other.
+func TestLimiter_ContinuesWithItsSeat(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 1 }, func(f *fixture) {
+		f.admit("a", read)
+		f.want(flowcontrol.Saturated, "b", read)
+		for range 3 {
+			f.Report(caller("a"), flowcontrol.Outcome{})
+			f.wantWoken()
+			f.admit("a", read)
+		}
+		f.Report(caller("a"), flowcontrol.Outcome{})
+		f.want(flowcontrol.Admitted, "a", create("vs_1", 1)) // with a new seat: writes come before reads
+		f.want(flowcontrol.Saturated, "c", create("vs_1", 1))
+		f.Report(caller("a"), flowcontrol.Outcome{})
+		f.want(flowcontrol.Saturated, "a", create("vs_1", 1)) // the seat is for c, which was first
+		f.wantWoken("c")
+	})
+}
+
+func TestLimiter_ContinuesOnItsConnection(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 1 }, func(f *fixture) {
+		f.admit("a", read)
+		f.want(flowcontrol.Saturated, "b", read)
+		f.Report(caller("a"), flowcontrol.Outcome{})
+		if a, _ := f.Acquire(caller("a"), upstream.Connection{APIKey: "rotated"}, read); a != flowcontrol.Saturated {
+			t.Errorf("admission is %d, want the seat to be for b, which was first", a)
+		}
+		f.wantWoken("b")
+	})
+}
+
+func TestLimiter_ContinuedCallIsInFlight(t *testing.T) {
+	withLimiter(t, defaults, func(f *fixture) {
+		f.admit("a", read)
+		f.Report(caller("a"), flowcontrol.Outcome{})
+		f.admit("a", read)
+		f.admit("b", read)
+		f.end("b", flowcontrol.Outcome{Refused: true, TooManyRequests: true})
+		advance(time.Second)
+		f.want(flowcontrol.BackedOff, "c", read) // the call of a may tell whether the server still refuses
+		f.Report(caller("a"), flowcontrol.Outcome{Unanswered: true})
+		f.wantWoken("c")
+		f.want(flowcontrol.BackedOff, "a", read) // no call continues during a back-off
+	})
+}
+
 // drain uses up the tokens of all classes.
 func (f *fixture) drain() {
 	for _, request := range []flowcontrol.Request{read, detach} {

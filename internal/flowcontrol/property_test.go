@@ -293,6 +293,9 @@ func (h *history) checkBounded() {
 		h.failf("bounded: %d callers, %d limiters, %d accounts, %d namespaces, %d unclaimed are kept",
 			len(l.callers), len(l.limiters), len(l.accounts), len(l.namespaces), len(l.unclaimed))
 	}
+	if l.sweeps.timer != nil || l.claims.timer != nil {
+		h.failf("bounded: a timer is left")
+	}
 	for level := range l.ready {
 		if n := len(l.ready[level]) + len(l.parked[level]); n > 0 || l.seats.used[level] != 0 {
 			h.failf("bounded: %d connections are ready and %d seats are used at level %d", n, l.seats.used[level], level)

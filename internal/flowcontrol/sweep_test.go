@@ -1,0 +1,104 @@
+// Copyright The vector-store-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package flowcontrol
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+)
+
+var (
+	testCaller     = Caller{NamespacedName: types.NamespacedName{Namespace: "ns", Name: "a"}}
+	testConnection = upstream.Connection{APIKey: "key"}
+)
+
+func newTestLimiters(limits Limits) (*simulatedClock, *Limiters) {
+	c := newSimulatedClock()
+	return c, New(limits, c, func(Caller, Class) {})
+}
+
+// advance runs the clock for a while.
+func (c *simulatedClock) advance(d time.Duration) {
+	for end := c.now.Add(d); c.run(end); {
+	}
+}
+
+// call makes a call that must be admitted.
+func call(t *testing.T, l *Limiters, request Request, outcome Outcome) {
+	t.Helper()
+	if admission, _ := l.Acquire(testCaller, testConnection, request); admission != Admitted {
+		t.Fatalf("admission is %d", admission)
+	}
+	l.Report(testCaller, outcome)
+	l.Release(testCaller)
+}
+
+func TestSweep_DropsIdleConnections(t *testing.T) {
+	c, l := newTestLimiters(DefaultLimits())
+	call(t, l, Request{Class: Read, Requests: 1}, Outcome{})
+	l.Forget(testCaller)
+	c.advance(idleLifetime - 1)
+	if n := len(l.limiters); n != 1 {
+		t.Errorf("%d connections before the end of their lifetime", n)
+	}
+	c.advance(1)
+	if n := len(l.limiters); n != 0 {
+		t.Errorf("%d connections after the end of their lifetime", n)
+	}
+}
+
+// What counts against a limit is kept as long as it counts.
+func TestSweep_KeepsWhatCounts(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Window = time.Hour
+	create := Request{Class: Create, Requests: 1, VectorStoreID: "vs", Files: 1500}
+	for name, organization := range map[string]string{"connection": "", "organization": "org"} {
+		t.Run(name, func(t *testing.T) {
+			c, l := newTestLimiters(limits)
+			call(t, l, create, Outcome{Organization: organization})
+			l.Forget(testCaller)
+			c.advance(59 * time.Minute)
+			if kept := len(l.accounts) + len(l.limiters); kept != 1 {
+				t.Errorf("%d connections and %d organizations are kept, want one of them", len(l.limiters), len(l.accounts))
+			}
+			// A connection whose state was dropped learns its organization from the next answer.
+			call(t, l, Request{Class: Create, Requests: 1, VectorStoreID: "vs"}, Outcome{Organization: organization})
+			if admission, _ := l.Acquire(testCaller, testConnection, create); admission != RateLimited {
+				t.Errorf("admission is %d, want the create of the last hour to count", admission)
+			}
+			l.Forget(testCaller)
+			c.advance(90 * time.Minute)
+			if kept := len(l.accounts) + len(l.limiters); kept != 0 {
+				t.Errorf("%d connections and %d organizations are kept", len(l.limiters), len(l.accounts))
+			}
+		})
+	}
+}
+
+// A caller that does not ask again keeps its place in a queue, and the position of one that is in no queue
+// expires.
+func TestSweep_Callers(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Window = time.Hour
+	c, l := newTestLimiters(limits)
+	create := Request{Class: Create, Requests: 1, VectorStoreID: "vs", Files: 2000}
+	call(t, l, create, Outcome{})
+	if admission, _ := l.Acquire(testCaller, testConnection, create); admission != RateLimited {
+		t.Fatalf("admission is %d", admission)
+	}
+	c.advance(time.Hour + time.Second)
+	call(t, l, create, Outcome{Unsent: true}) // claims the admission; a conflict keeps the position
+	c.advance(idleLifetime - time.Minute)
+	if n := l.Callers(); n != 1 {
+		t.Errorf("%d callers before the end of their lifetime", n)
+	}
+	c.advance(2 * idleLifetime)
+	if n := l.Callers(); n != 0 {
+		t.Errorf("%d callers after the end of their lifetime", n)
+	}
+}
