@@ -375,14 +375,15 @@ func TestLimiter_ContinuesWithItsSeat(t *testing.T) {
 }
 
 func TestLimiter_ContinuesOnItsConnection(t *testing.T) {
-	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 1 }, func(f *fixture) {
+	withLimiter(t, defaults, func(f *fixture) {
 		f.admit("a", read)
-		f.want(flowcontrol.Saturated, "b", read)
 		f.Report(caller("a"), flowcontrol.Outcome{})
-		if a, _ := f.Acquire(caller("a"), upstream.Connection{APIKey: "rotated"}, read); a != flowcontrol.Saturated {
-			t.Errorf("admission is %d, want the seat to be for b, which was first", a)
+		other := upstream.Connection{APIKey: "other"}
+		f.Acquire(caller("b"), other, read)
+		f.end("b", flowcontrol.Outcome{Refused: true, TooManyRequests: true})
+		if a, _ := f.Acquire(caller("a"), other, read); a != flowcontrol.BackedOff {
+			t.Errorf("admission is %d, want the back-off of the other connection", a)
 		}
-		f.wantWoken("b")
 	})
 }
 
