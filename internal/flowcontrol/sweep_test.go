@@ -24,7 +24,9 @@ func newTestLimiters(limits Limits) (*simulatedClock, *Limiters) {
 
 // advance runs the clock for a while.
 func (c *simulatedClock) advance(d time.Duration) {
-	for end := c.now.Add(d); c.run(end); {
+	end := c.now.Add(d)
+	for more := true; more; {
+		more = c.run(end)
 	}
 }
 
