@@ -355,6 +355,38 @@ func TestLimiter_AdmissionIsKeptDuringACall(t *testing.T) {
 	})
 }
 
+// A request replaces what its caller waited for before.
+func TestLimiter_RequestIsReplaced(t *testing.T) {
+	full := func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }
+	for name, test := range map[string]struct {
+		connection upstream.Connection
+		waiting    flowcontrol.Request
+		request    flowcontrol.Request
+		woken      []string // once the first one would be admitted
+	}{
+		"other connection":       {upstream.Connection{APIKey: "other"}, create("vs_1", 1), create("vs_1", 1), nil},
+		"other vector store":     {connection, create("vs_1", 1), create("vs_2", 1), nil},
+		"cancel":                 {connection, create("vs_1", 1), urgent, nil},
+		"detach":                 {connection, create("vs_1", 1), detach, nil},
+		"read before the create": {connection, create("vs_1", 1), read, []string{"a"}},
+		"read, other connection": {upstream.Connection{APIKey: "other"}, create("vs_1", 1), read, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withLimiter(t, full, func(f *fixture) {
+				f.call("first", create("vs_1", 1))
+				f.rateLimit("a", test.waiting)
+				if a, _ := f.Acquire(caller("a"), test.connection, test.request); a != flowcontrol.Admitted {
+					t.Fatalf("admission is %d", a)
+				}
+				f.Report(caller("a"), flowcontrol.Outcome{})
+				f.Release(caller("a"))
+				advance(time.Minute)
+				f.wantWoken(test.woken...)
+			})
+		})
+	}
+}
+
 // A reconciliation keeps its seat for a further call of the same level, and for no other.
 func TestLimiter_ContinuesWithItsSeat(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 1 }, func(f *fixture) {

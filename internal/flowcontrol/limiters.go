@@ -134,7 +134,6 @@ func (l *Limiters) withdraw(c *caller, lim *limiter, request Request, now time.T
 			l.drop(w, now)
 		case w.flow.limiter == lim && w.request == request:
 		case w.flow.limiter == lim && Class(class) == Create && request.Class == Read:
-		case w.flow.limiter == lim && Class(class) == Read && request.Class == Create:
 		default:
 			l.drop(w, now)
 		}
