@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
@@ -231,6 +232,10 @@ func produce(t *testing.T) (map[string]*unstructured.Unstructured, []state) {
 	for _, state := range states {
 		if !state.fleeting {
 			f.WaitForReason(t, state.name, state.reason)
+			framework.Eventually(t, "the finalizer to be removed if the object is finished", func() bool {
+				b := f.Get(t, state.name)
+				return !batch.Finished(b) || batch.HasFinalizer(b) == batch.NeedsFinalizer(b)
+			})
 			objects[state.name] = f.raw(state.name)
 		}
 	}
