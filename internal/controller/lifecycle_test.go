@@ -80,14 +80,15 @@ func TestBatch_WholeLifeWithFiveWrites(t *testing.T) {
 		finishes bool
 		most     int
 	}{
-		"policy Cancel":           {spec{}, "", true, 5},
-		"policy Orphan":           {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", true, 4},
-		"policy DetachFiles":      {spec{DeletionPolicy: detachFiles}, "", true, 5},
-		"adopted":                 {spec{BatchID: "adopted"}, "", true, 2},
-		"adopted, policy Cancel":  {spec{BatchID: "adopted", DeletionPolicy: v1alpha1.DeletionPolicyCancel}, "", true, 4},
-		"deleted while running":   {spec{}, "", false, 4},
-		"orphaned while running":  {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", false, 3},
-		"cancelled":               {spec{}, `{"spec":{"cancel":true}}`, true, 5},
+		"policy Cancel":          {spec{}, "", true, 5},
+		"policy Orphan":          {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", true, 4},
+		"policy DetachFiles":     {spec{DeletionPolicy: detachFiles}, "", true, 5},
+		"adopted":                {spec{BatchID: "adopted"}, "", true, 2},
+		"adopted, policy Cancel": {spec{BatchID: "adopted", DeletionPolicy: v1alpha1.DeletionPolicyCancel}, "", true, 4},
+		"deleted while running":  {spec{}, "", false, 4},
+		"orphaned while running": {spec{DeletionPolicy: v1alpha1.DeletionPolicyOrphan}, "", false, 3},
+		// One more if the batch is seen before it has stopped.
+		"cancelled":               {spec{}, `{"spec":{"cancel":true}}`, true, 6},
 		"cancelled before create": {spec{Cancel: ptr.To(true)}, "", true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
