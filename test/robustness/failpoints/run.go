@@ -18,12 +18,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 	"github.com/vector-store-operator/vector-store-operator/test/framework/proxy"
@@ -280,6 +280,8 @@ func (r *run) waitWorking(ctx context.Context) error {
 	})
 }
 
+// finished reports whether an object is finished, and has the finalizer only if it needs it: the operator
+// removes it after it has written the status.
 func finished(b *v1alpha1.VectorStoreFileBatch) bool {
-	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionFinished) && b.DeletionTimestamp.IsZero()
+	return batch.Finished(b) && b.DeletionTimestamp.IsZero() && batch.HasFinalizer(b) == batch.NeedsFinalizer(b)
 }
