@@ -18,8 +18,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework/proxy"
 )
 
-// longTimeout prevents the timeout of a slow create on a busy machine.
-const longTimeout = "--request-timeout=15s"
+// longTimeout prevents the timeout of a call that a test holds on a busy machine.
+const longTimeout = "--request-timeout=60s"
 
 // slowCreates makes each create take about as long as at OpenAI.
 func slowCreates(f *framework.Fixture) {
