@@ -25,8 +25,8 @@ const (
 const (
 	// ReasonCreating means that the operator is about to create the batch.
 	ReasonCreating = "Creating"
-	// ReasonWaiting means that the operator creates the batch as soon as the rate limits permit.
-	ReasonWaiting = "Waiting"
+	// ReasonWaitingForRateLimit means that the operator creates the batch as soon as the rate limits permit.
+	ReasonWaitingForRateLimit = "WaitingForRateLimit"
 	// ReasonCreateOutcomeUnknown means that the response to the create request was lost. The
 	// operator checks whether the request took effect.
 	ReasonCreateOutcomeUnknown = "CreateOutcomeUnknown"
@@ -72,12 +72,22 @@ const ReasonSuspended = "Suspended"
 const (
 	// ReasonBatchNotFound means that the batch or its vector store does not exist.
 	ReasonBatchNotFound = "BatchNotFound"
-	// ReasonRejected means that the API rejected the request, or the spec is invalid.
+	// ReasonInvalidSpec means that the spec is invalid. The operator makes no API call and does not
+	// retry.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonRejected means that the API rejected the request.
 	ReasonRejected = "Rejected"
-	// ReasonCredentialsRejected means that the API rejected the key, or the operator does not permit
-	// its use.
+	// ReasonCredentialsRejected means that the API rejected the key, or a value of the Secret is
+	// invalid.
 	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonEndpointNotAllowed means that a flag of the operator does not permit the endpoint of the
+	// Secret, or an address of that endpoint.
+	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 )
+
+// ReasonBatchRecreated is the reason of the Event for a batch that is created again because the response
+// to the create request was lost.
+const ReasonBatchRecreated = "BatchRecreated"
 
 // ReasonTTLExpired is the reason of the Event for the deletion of a finished object whose
 // ttlSecondsAfterFinished has passed.

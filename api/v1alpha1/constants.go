@@ -47,7 +47,7 @@ const (
 	// MaxStatusLength is the maximum length of a status or an error code from the API.
 	MaxStatusLength = 128
 	// MaxIDLength is the maximum length of an ID.
-	MaxIDLength = 128
+	MaxIDLength = 512
 	// MaxAttributes is the maximum number of attributes per file.
 	MaxAttributes = 16
 	// MaxAttributeKeyLength is the maximum length of the key of an attribute.

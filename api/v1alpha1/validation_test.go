@@ -47,7 +47,7 @@ func fileID(i int) string { return fmt.Sprintf(`"file-%d"`, i) }
 func file(i int) string { return fmt.Sprintf(`{"fileID":"file-%d"}`, i) }
 
 // invalidID is how the error for an ID begins. A batchID permits more characters after its first.
-const invalidID = "should match '^[A-Za-z0-9_-]"
+const invalidID = "should match '^[A-Za-z0-9_=-]"
 
 func TestValidation_IDs(t *testing.T) {
 	for field, spec := range map[string]string{
@@ -61,8 +61,8 @@ func TestValidation_IDs(t *testing.T) {
 			testSpecs(t, map[string]specCase{
 				"1 character":               {with(`"x"`), nil},
 				"every kind of character":   {with(`"azAZ09_-"`), nil},
-				"128 characters":            {with(quoted("x", 128)), nil},
-				"129 characters":            {with(quoted("x", 129)), message(field, "may not be more than 128")},
+				"512 characters":            {with(quoted("x", 512)), nil},
+				"513 characters":            {with(quoted("x", 513)), message(field, "may not be more than 512")},
 				"empty":                     {with(`""`), message(field, "should be at least 1")},
 				"a slash":                   {with(`"a/b"`), message(field, invalidID)},
 				"a dot":                     {with(`".."`), message(field, invalidID)},
@@ -349,14 +349,14 @@ func TestValidation_Status(t *testing.T) {
 		"a status of 129 characters":      {`{"status":` + quoted("s", 129) + `}`, message("status.status", "128")},
 		"an empty status":                 {`{"status":""}`, message("status.status", "at least 1")},
 		"a batchID of any form":           {`{"batchID":"batch:é/1.2"}`, nil},
-		"a batchID of 128 characters":     {`{"batchID":` + quoted("b", 128) + `}`, nil},
-		"a batchID of 129 characters":     {`{"batchID":` + quoted("b", 129) + `}`, message("status.batchID", "128")},
+		"a batchID of 512 characters":     {`{"batchID":` + quoted("b", 512) + `}`, nil},
+		"a batchID of 513 characters":     {`{"batchID":` + quoted("b", 513) + `}`, message("status.batchID", "512")},
 		"100 failed files":                {failures(100), nil},
 		"101 failed files":                {failures(101), message("status.failedFiles", "at most 100 items")},
 		"a failed file without a reason":  {failedFile(`"fileID":"file-1"`), nil},
 		"a failed file without an ID":     {failedFile(`"code":"server_error"`), message("status.failedFiles[0].fileID", "Required value")},
-		"a failed file's ID of 128":       {failedFile(`"fileID":` + quoted("f", 128)), nil},
-		"a failed file's ID of 129":       {failedFile(`"fileID":` + quoted("f", 129)), message("status.failedFiles[0].fileID", "128")},
+		"a failed file's ID of 512":       {failedFile(`"fileID":` + quoted("f", 512)), nil},
+		"a failed file's ID of 513":       {failedFile(`"fileID":` + quoted("f", 513)), message("status.failedFiles[0].fileID", "512")},
 		"an error code of 128 characters": {failedFile(`"fileID":"f","code":` + quoted("c", 128)), nil},
 		"an error code of 129 characters": {failedFile(`"fileID":"f","code":` + quoted("c", 129)), message("status.failedFiles[0].code", "128")},
 		"a message of 1024 characters":    {failedFile(`"fileID":"f","message":` + quoted("𝄞", 1024)), nil},
@@ -370,8 +370,8 @@ func TestValidation_Status(t *testing.T) {
 		"16 conditions":                   {conditions(16), nil},
 		"17 conditions":                   {conditions(17), message("status.conditions", "at most 16 items")},
 		"the same condition twice":        {`{"conditions":[` + condition("Ready") + `,` + condition("Ready") + `]}`, message("status.conditions[1]", "Duplicate value")},
-		"times":                           {`{"createdAt":"2026-01-01T00:00:00Z","cancelRequestedAt":"2026-01-01T00:00:00Z","finishedAt":"2026-01-01T00:00:00Z"}`, nil},
-		"an invalid time":                 {`{"finishedAt":"yesterday"}`, message("status.finishedAt")},
+		"times":                           {`{"createdAt":"2026-01-01T00:00:00Z","cancelRequestTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:00:00Z"}`, nil},
+		"an invalid time":                 {`{"completionTime":"yesterday"}`, message("status.completionTime")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

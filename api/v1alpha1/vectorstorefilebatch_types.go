@@ -17,15 +17,14 @@ import (
 // +kubebuilder:selectablefield:JSONPath=`.spec.vectorStoreID`
 // +kubebuilder:selectablefield:JSONPath=`.status.status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.status`,description="state of the batch, as reported by the API"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="reason of the condition Ready"
 // +kubebuilder:printcolumn:name="Completed",type=integer,JSONPath=`.status.fileCounts.completed`,description="files that were added to the vector store"
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.fileCounts.failed`,description="files that could not be processed"
 // +kubebuilder:printcolumn:name="Total",type=integer,JSONPath=`.status.fileCounts.total`,description="files in the batch"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="reason of the condition Ready"
-// +kubebuilder:printcolumn:name="Cancelled",type=integer,priority=1,JSONPath=`.status.fileCounts.cancelled`,description="files that were cancelled"
-// +kubebuilder:printcolumn:name="In-Progress",type=integer,priority=1,JSONPath=`.status.fileCounts.inProgress`,description="files that are being processed"
 // +kubebuilder:printcolumn:name="Store",type=string,priority=1,JSONPath=`.spec.vectorStoreID`,description="ID of the vector store"
 // +kubebuilder:printcolumn:name="Batch",type=string,priority=1,JSONPath=`.status.batchID`,description="ID of the batch"
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="message of the condition Ready"
 type VectorStoreFileBatch struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -63,8 +62,8 @@ type VectorStoreFileBatchSpec struct {
 	// vectorStoreID is the ID of the vector store to add the files to. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.vectorStoreID is immutable; create a new object instead"
 	VectorStoreID string `json:"vectorStoreID,omitempty"`
 
@@ -76,8 +75,8 @@ type VectorStoreFileBatchSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2000
 	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.fileIDs is immutable; create a new object instead"
 	FileIDs []string `json:"fileIDs,omitempty"`
 
@@ -96,8 +95,8 @@ type VectorStoreFileBatchSpec struct {
 	// Exactly one of fileIDs, files and batchID must be set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-][A-Za-z0-9_.:-]*$`
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.batchID is immutable; create a new object instead"
 	BatchID string `json:"batchID,omitempty"`
 
@@ -194,8 +193,8 @@ type File struct {
 	// fileID is the ID of the uploaded file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+$`
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]*$`
 	FileID string `json:"fileID,omitempty"`
 
 	// attributes are key-value pairs to store with the file. A file search can filter by them. At
@@ -296,7 +295,7 @@ type VectorStoreFileBatchStatus struct {
 	// batchID is the ID of the batch.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MaxLength=512
 	BatchID string `json:"batchID,omitempty"`
 
 	// createdAt is the time at which the API created the batch.
@@ -322,23 +321,23 @@ type VectorStoreFileBatchStatus struct {
 	// +kubebuilder:validation:MaxItems=100
 	FailedFiles []FailedFile `json:"failedFiles,omitempty"`
 
-	// cancelRequestedAt is the time at which the API accepted the cancellation.
+	// cancelRequestTime is the time at which the API accepted the cancellation.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
-	CancelRequestedAt *metav1.Time `json:"cancelRequestedAt,omitempty"`
+	CancelRequestTime *metav1.Time `json:"cancelRequestTime,omitempty"`
 
-	// detachedFiles is the number of files that the operator removed from the vector store so far,
+	// detachedFileCount is the number of files that the operator removed from the vector store so far,
 	// while the object is being deleted with the deletionPolicy DetachFiles.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=2147483647
 	// +kubebuilder:validation:XValidation:rule="int(self) == self",message="must be an integer"
-	DetachedFiles int32 `json:"detachedFiles,omitempty"`
+	DetachedFileCount int32 `json:"detachedFileCount,omitempty"`
 
-	// finishedAt is the time at which the operator observed that the batch was finished.
+	// completionTime is the time at which the operator observed that the batch was finished.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
-	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 }
 
 // FileCounts are the numbers of files in a batch, by state.
@@ -380,7 +379,7 @@ type FailedFile struct {
 	// fileID is the ID of the file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MaxLength=512
 	FileID string `json:"fileID,omitempty"`
 	// code is the error code from the API: server_error, unsupported_file or invalid_file.
 	// +optional

@@ -318,12 +318,12 @@ func (in *VectorStoreFileBatchStatus) DeepCopyInto(out *VectorStoreFileBatchStat
 		*out = make([]FailedFile, len(*in))
 		copy(*out, *in)
 	}
-	if in.CancelRequestedAt != nil {
-		in, out := &in.CancelRequestedAt, &out.CancelRequestedAt
+	if in.CancelRequestTime != nil {
+		in, out := &in.CancelRequestTime, &out.CancelRequestTime
 		*out = (*in).DeepCopy()
 	}
-	if in.FinishedAt != nil {
-		in, out := &in.FinishedAt, &out.FinishedAt
+	if in.CompletionTime != nil {
+		in, out := &in.CompletionTime, &out.CompletionTime
 		*out = (*in).DeepCopy()
 	}
 }

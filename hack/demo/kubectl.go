@@ -54,10 +54,10 @@ type row struct {
 // readRow parses a row. It returns an empty row for the header, and for an object without a status.
 func readRow(line string) row {
 	fields := strings.Fields(line)
-	if len(fields) != 6 { // NAME STATUS COMPLETED FAILED TOTAL AGE
+	if len(fields) != 7 { // NAME STATUS REASON COMPLETED FAILED TOTAL AGE
 		return row{}
 	}
-	completed, err := strconv.Atoi(fields[2])
+	completed, err := strconv.Atoi(fields[3])
 	if err != nil {
 		return row{}
 	}

@@ -17,7 +17,7 @@ import (
 
 // usableID matches IDs that can be a segment of a URL's path. Anyone who can edit the object can
 // edit its annotations.
-var usableID = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}$`)
+var usableID = regexp.MustCompile(`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]{0,511}$`)
 
 // UsableID reports whether an ID can be recorded and sent to the API.
 func UsableID(id string) bool { return usableID.MatchString(id) }
@@ -80,7 +80,7 @@ func NeedsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 // Stopped reports whether nothing is left to be cancelled: the object is finished, the API accepted
 // a cancel, or the batch's last known status is final.
 func Stopped(b *v1alpha1.VectorStoreFileBatch) bool {
-	return Finished(b) || b.Status.CancelRequestedAt != nil || upstream.Status(b.Status.Status).Terminal()
+	return Finished(b) || b.Status.CancelRequestTime != nil || upstream.Status(b.Status.Status).Terminal()
 }
 
 // Urgent reports whether a cancel must be sent now, which the spec or the object's deletion requests
@@ -88,7 +88,7 @@ func Stopped(b *v1alpha1.VectorStoreFileBatch) bool {
 // objects can be deleted at once, and must not delay a cancel.
 func Urgent(b *v1alpha1.VectorStoreFileBatch) bool {
 	if b.DeletionTimestamp.IsZero() {
-		return CancelWanted(b) && b.Status.CancelRequestedAt == nil && !Finished(b)
+		return CancelWanted(b) && b.Status.CancelRequestTime == nil && !Finished(b)
 	}
 	return HasFinalizer(b) && NeedsFinalizer(b) && ID(b) != "" && !Stopped(b)
 }

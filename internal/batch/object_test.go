@@ -45,7 +45,7 @@ func suspended(b *object) { b.Spec.Suspend = ptr.To(true) }
 
 func deleted(b *object) { b.DeletionTimestamp = &metav1.Time{Time: now} }
 
-func cancelAccepted(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: now} }
+func cancelAccepted(b *object) { b.Status.CancelRequestTime = &metav1.Time{Time: now} }
 
 func withFinalizer(b *object) { b.Finalizers = []string{v1alpha1.Finalizer} }
 
@@ -63,8 +63,8 @@ func TestID_UnusableIDsAreIgnored(t *testing.T) {
 		"vsfb_ibj_0123456789abcdef":                  true,
 		"batch_2f1e0a4c-7d55-4b0e-9f0e-7b8f1c2d3e4f": true,
 		"a.b:c":                  true,
-		strings.Repeat("a", 128): true,
-		strings.Repeat("a", 129): false,
+		strings.Repeat("a", 512): true,
+		strings.Repeat("a", 513): false,
 		"":                       false,
 		".":                      false,
 		"..":                     false,

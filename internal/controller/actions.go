@@ -120,7 +120,7 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 		log.FromContext(ctx).V(1).Info("The call to the OpenAI API failed", "action", d.Action.String(), "kind", apiError.Kind.String(),
 			"requestID", apiError.RequestID, "message", apiError.Message)
 	}
-	if apiError != nil && apiError.Kind == upstream.Unauthorized {
+	if apiError != nil && (apiError.Kind == upstream.Unauthorized || apiError.Kind == upstream.NotAllowed) {
 		r.clients.Invalidate(b)
 	}
 	r.recordEvents(ctx, b, d.Events)

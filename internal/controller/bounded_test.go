@@ -468,7 +468,7 @@ func TestDelete_ReadsDoNotWaitForIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		finish.Status = named("b0", "completed", v1alpha1.ReasonCompleted).Status
-		finish.Status.FinishedAt = &metav1.Time{Time: time.Now()}
+		finish.Status.CompletionTime = &metav1.Time{Time: time.Now()}
 		if err := c.server.Status().Update(t.Context(), finish); err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func finished(b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
 	b.Annotations[v1alpha1.AnnotationBatchID] = "vsfb_" + b.Name
 	b.Status = v1alpha1.VectorStoreFileBatchStatus{
 		ObservedGeneration: 2, BatchID: "vsfb_" + b.Name, Status: "completed",
-		CreatedAt: &metav1.Time{Time: time.Unix(1_800_000_000, 0)}, FinishedAt: &metav1.Time{Time: time.Unix(1_800_000_100, 0)},
+		CreatedAt: &metav1.Time{Time: time.Unix(1_800_000_000, 0)}, CompletionTime: &metav1.Time{Time: time.Unix(1_800_000_100, 0)},
 		FileCounts: &v1alpha1.FileCounts{Completed: 98, Failed: 2, Total: 100},
 	}
 	for i, conditionType := range []string{"Ready", "Reconciling", "Stalled", "Finished", "Succeeded"} {

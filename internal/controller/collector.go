@@ -129,7 +129,7 @@ func (c *stateCollector) ObserveUpdate(before, after *v1alpha1.VectorStoreFileBa
 // changed reports whether the batch made progress between two statuses.
 func changed(before, after v1alpha1.VectorStoreFileBatchStatus) bool {
 	return batch.Reason(before) != batch.Reason(after) || before.Status != after.Status ||
-		before.DetachedFiles != after.DetachedFiles || !equality.Semantic.DeepEqual(before.FileCounts, after.FileCounts)
+		before.DetachedFileCount != after.DetachedFileCount || !equality.Semantic.DeepEqual(before.FileCounts, after.FileCounts)
 }
 
 // count adds an object to the counts, or removes it.

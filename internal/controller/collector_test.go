@@ -138,7 +138,7 @@ func TestStateCollector_GreatestAges(t *testing.T) {
 	ages("12", "17", "7")
 
 	accepted := cancelled.DeepCopy()
-	accepted.Status.CancelRequestedAt = ptr.To(metav1.Now())
+	accepted.Status.CancelRequestTime = ptr.To(metav1.Now())
 	c.observeCall("a", lifecycle.Cancel)
 	c.ObserveUpdate(cancelled, accepted)
 	ages("12", "0", "0")

@@ -96,7 +96,7 @@ func TestConditions(t *testing.T) {
 		{name: "rejected with 404", reason: "Rejected", row: stalled, arrange: func(f *fixture) { f.emulator.DeleteStore(store) }},
 		{name: "rejected with 422", reason: "Rejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(422, `{"error":"unprocessable"}`)) }},
 		{
-			name: "invalid spec without admission policy", reason: "Rejected", row: stalled,
+			name: "invalid spec without admission policy", reason: "InvalidSpec", row: stalled,
 			spec: spec{FileIDs: []string{"file-a"}, Attributes: v1alpha1.Attributes{"list": {Raw: []byte(`[1]`)}}},
 		},
 		{name: "rejected with 401", reason: "CredentialsRejected", row: stalled, arrange: func(f *fixture) { f.fault(rejectCreate(401, "")) }},

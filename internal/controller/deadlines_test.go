@@ -69,11 +69,11 @@ func TestDeadline_CancelsTheBatch(t *testing.T) {
 	if n := f.calls(emulator.Cancel); n != 1 {
 		t.Errorf("%d cancels were sent", n)
 	}
-	if at := current.Status.CancelRequestedAt; at == nil || at.Before(ptr.To(current.CreationTimestamp)) || current.Status.Status != "cancelled" {
+	if at := current.Status.CancelRequestTime; at == nil || at.Before(ptr.To(current.CreationTimestamp)) || current.Status.Status != "cancelled" {
 		t.Errorf("status is %+v", current.Status)
 	}
-	if deadline := current.Status.CreatedAt.Add(2 * time.Second); current.Status.CancelRequestedAt.Time.Before(deadline) {
-		t.Errorf("cancelled at %s, before the deadline at %s", current.Status.CancelRequestedAt, deadline)
+	if deadline := current.Status.CreatedAt.Add(2 * time.Second); current.Status.CancelRequestTime.Time.Before(deadline) {
+		t.Errorf("cancelled at %s, before the deadline at %s", current.Status.CancelRequestTime, deadline)
 	}
 }
 

@@ -65,8 +65,8 @@ func checkConditions(t *testing.T, b *v1alpha1.VectorStoreFileBatch) {
 	if (finished == "True") != (succeeded != "Unknown") {
 		t.Errorf("Finished is %s, and Succeeded %s", finished, succeeded)
 	}
-	if (finished == "True") != (b.Status.FinishedAt != nil) {
-		t.Errorf("Finished is %s, and finishedAt %v", finished, b.Status.FinishedAt)
+	if (finished == "True") != (b.Status.CompletionTime != nil) {
+		t.Errorf("Finished is %s, and completionTime %v", finished, b.Status.CompletionTime)
 	}
 	if b.Status.ObservedGeneration != b.Generation {
 		return

@@ -181,7 +181,7 @@ func TestCancel_SentOnce(t *testing.T) {
 	if n := f.calls(emulator.Cancel); n != 1 {
 		t.Errorf("%d cancels were sent", n)
 	}
-	if finished.Status.CancelRequestedAt == nil || finished.Status.FileCounts.Cancelled != 2 {
+	if finished.Status.CancelRequestTime == nil || finished.Status.FileCounts.Cancelled != 2 {
 		t.Errorf("status is %+v", finished.Status)
 	}
 }
@@ -225,8 +225,8 @@ func TestCancel_AfterCompletion(t *testing.T) {
 			if n := f.calls(emulator.Cancel); n != 1 {
 				t.Errorf("%d cancels were sent", n)
 			}
-			if reject == (finished.Status.CancelRequestedAt != nil) {
-				t.Errorf("cancelRequestedAt is %v", finished.Status.CancelRequestedAt)
+			if reject == (finished.Status.CancelRequestTime != nil) {
+				t.Errorf("cancelRequestTime is %v", finished.Status.CancelRequestTime)
 			}
 		})
 	}
@@ -236,7 +236,7 @@ func TestCancel_IsIrrevocable(t *testing.T) {
 	f := newFixture(t)
 	f.emulator.Configure(func(s *emulator.Settings) { s.Pace, s.CancelDelay = slow, slow })
 	b := f.create(spec{BatchID: f.createBatch(), Cancel: ptr.To(true)})
-	f.await(b, "cancelRequestedAt", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.CancelRequestedAt != nil })
+	f.await(b, "cancelRequestTime", func(b *v1alpha1.VectorStoreFileBatch) bool { return b.Status.CancelRequestTime != nil })
 	f.patch(b, `{"spec":{"cancel":false}}`)
 	f.awaitEvent(b, "CancelIrrevocable", "")
 	f.awaitConditions(b, "Cancelling", progressing)
@@ -412,7 +412,7 @@ func TestCreate_LostResponse(t *testing.T) {
 			f.fault(test.fault)
 			b := f.create(spec{})
 			f.awaitConditions(b, "Completed", succeeded)
-			f.awaitEvent(b, "CreateOutcomeUnknown", "")
+			f.awaitEvent(b, "BatchRecreated", "")
 			if n := f.emulator.CreateCount(); n != test.creates {
 				t.Errorf("%d batches were created, want %d", n, test.creates)
 			}

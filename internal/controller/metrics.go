@@ -28,7 +28,7 @@ func recordMetrics(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStore
 		}
 		telemetry.BatchesStarted.WithLabelValues(origin).Inc()
 	}
-	if before.FinishedAt == nil && b.Status.FinishedAt != nil {
+	if before.CompletionTime == nil && b.Status.CompletionTime != nil {
 		recordFinished(b)
 	}
 	recordTransitions(before, b.Status)
@@ -36,7 +36,7 @@ func recordMetrics(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStore
 
 // recordFinished counts a finished batch.
 func recordFinished(b *v1alpha1.VectorStoreFileBatch) {
-	lifetime := b.Status.FinishedAt.Sub(b.CreationTimestamp.Time)
+	lifetime := b.Status.CompletionTime.Sub(b.CreationTimestamp.Time)
 	telemetry.BatchDuration.WithLabelValues(batch.Reason(b.Status)).Observe(max(lifetime, 0).Seconds())
 	if counts := b.Status.FileCounts; counts != nil {
 		telemetry.Files.WithLabelValues(telemetry.FileCompleted).Add(float64(counts.Completed))

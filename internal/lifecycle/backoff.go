@@ -36,6 +36,9 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 	case upstream.Unauthorized:
 		c = condition{v1alpha1.ReasonCredentialsRejected, err.Error()}
 		first, longest = stalledBackoff, maxStalledBackoff
+	case upstream.NotAllowed:
+		c = condition{v1alpha1.ReasonEndpointNotAllowed, err.Error()}
+		first, longest = stalledBackoff, maxStalledBackoff
 	case upstream.NoCredentials:
 		c = condition{v1alpha1.ReasonCredentialsNotFound, err.Error()}
 		longest = maxSecretBackoff

@@ -34,8 +34,8 @@ func TestCancel_PrecedesOtherCalls(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(test.b, test.state, epoch)
-			if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonCancelling || r.object.Status.CancelRequestedAt == nil {
-				t.Errorf("performed %q: %s, cancelRequestedAt %v", r.actionNames(), r.reason(), r.object.Status.CancelRequestedAt)
+			if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonCancelling || r.object.Status.CancelRequestTime == nil {
+				t.Errorf("performed %q: %s, cancelRequestTime %v", r.actionNames(), r.reason(), r.object.Status.CancelRequestTime)
 			}
 			if next := r.again(); strings.Contains(next.actionNames(), "Cancel") {
 				t.Errorf("performed %q next", next.actionNames())
@@ -46,7 +46,7 @@ func TestCancel_PrecedesOtherCalls(t *testing.T) {
 
 func TestCancel_FailureBacksOff(t *testing.T) {
 	r := run(tracked(cancelWanted, edited), lifecycle.State{}, epoch, fails(upstream.Transient))
-	if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonUpstreamUnavailable || r.object.Status.CancelRequestedAt != nil {
+	if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonUpstreamUnavailable || r.object.Status.CancelRequestTime != nil {
 		t.Fatalf("performed %q: %s", r.actionNames(), r.reason())
 	}
 	if early := run(r.object, r.state, epoch); early.actionNames() != "" {
@@ -99,7 +99,7 @@ func TestCancel_RejectedPollsTheBatch(t *testing.T) {
 		} {
 			t.Run(rejection.String()+"/"+name, func(t *testing.T) {
 				r := run(tracked(cancelWanted, edited), lifecycle.State{}, epoch, fails(rejection), test.then)
-				if r.actionNames() != "Cancel Poll" || r.reason() != test.reason || r.object.Status.CancelRequestedAt != nil {
+				if r.actionNames() != "Cancel Poll" || r.reason() != test.reason || r.object.Status.CancelRequestTime != nil {
 					t.Fatalf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
 				}
 				if batch.Finished(r.object) {
@@ -171,8 +171,8 @@ func TestCancel_UnpersistedIsNotRepeated(t *testing.T) {
 			if r.actionNames() != test.wantActions || r.final.Action != test.action {
 				t.Errorf("performed %q, then %s", r.actionNames(), r.final.Action)
 			}
-			if acceptedAt := r.object.Status.CancelRequestedAt; test.action == lifecycle.Requeue && !acceptedAt.Time.Equal(epoch) {
-				t.Errorf("cancelRequestedAt is %s, want %s", acceptedAt, epoch)
+			if acceptedAt := r.object.Status.CancelRequestTime; test.action == lifecycle.Requeue && !acceptedAt.Time.Equal(epoch) {
+				t.Errorf("cancelRequestTime is %s, want %s", acceptedAt, epoch)
 			}
 			if other := run(test.b, lifecycle.State{Unsaved: lifecycle.Unsaved{CancelledID: "batch_9", CancelledAt: epoch}}, epoch.Add(10*time.Second)); name != "spec.cancel, unset" && other.actionNames() != "Cancel" {
 				t.Errorf("performed %q with the unsaved cancel of another batch", other.actionNames())

@@ -45,7 +45,7 @@ var (
 // rows is the table of conditions, by the reason of Ready.
 var rows = map[string]row{
 	v1alpha1.ReasonCreating:             running,
-	v1alpha1.ReasonWaiting:              running,
+	v1alpha1.ReasonWaitingForRateLimit:  running,
 	v1alpha1.ReasonCreateOutcomeUnknown: running,
 	v1alpha1.ReasonInProgress:           running,
 	v1alpha1.ReasonCancelling:           running,
@@ -57,7 +57,9 @@ var rows = map[string]row{
 	v1alpha1.ReasonSuspended: suspended,
 
 	v1alpha1.ReasonBatchNotFound:       stalled,
+	v1alpha1.ReasonInvalidSpec:         stalled,
 	v1alpha1.ReasonRejected:            stalled,
+	v1alpha1.ReasonEndpointNotAllowed:  stalled,
 	v1alpha1.ReasonCredentialsRejected: stalled,
 
 	v1alpha1.ReasonCompleted:           succeeded,
@@ -102,8 +104,8 @@ func (s scope) describe(c condition) Decision {
 	table := rows[c.reason]
 	status := s.mirrored()
 	status.ObservedGeneration = s.b.Generation
-	if table.finished == yes && status.FinishedAt == nil {
-		status.FinishedAt = &metav1.Time{Time: s.now.Truncate(time.Second)}
+	if table.finished == yes && status.CompletionTime == nil {
+		status.CompletionTime = &metav1.Time{Time: s.now.Truncate(time.Second)}
 	}
 	for _, line := range []struct {
 		conditionType string
@@ -145,7 +147,7 @@ func (s scope) currentCondition() condition {
 
 // undisturbed returns the condition of an object that no error holds up.
 func (s scope) undisturbed() condition {
-	accepted := s.b.Status.CancelRequestedAt != nil || s.cancelAccepted()
+	accepted := s.b.Status.CancelRequestTime != nil || s.cancelAccepted()
 	switch {
 	case accepted && s.cancelledByDeadline(s.mirrored()):
 		return condition{v1alpha1.ReasonCancelling, "Deadline exceeded (spec.activeDeadlineSeconds); cancelling the batch"}
@@ -167,7 +169,7 @@ func (s scope) undisturbed() condition {
 // overdue returns for how long a cancelled batch has not stopped, in steps, so that the status is
 // not written with each poll.
 func (s scope) overdue() string {
-	requestedAt := s.mirrored().CancelRequestedAt
+	requestedAt := s.mirrored().CancelRequestTime
 	for _, step := range []struct {
 		time.Duration
 		name string
@@ -235,7 +237,7 @@ func (s scope) cancelled(status v1alpha1.VectorStoreFileBatchStatus, counts v1al
 	if s.cancelledByDeadline(status) {
 		return s.deadlineExceeded(counts)
 	}
-	if status.CancelRequestedAt == nil && !batch.CancelWanted(s.b) {
+	if status.CancelRequestTime == nil && !batch.CancelWanted(s.b) {
 		return condition{v1alpha1.ReasonCancelledExternally, fmt.Sprintf("Batch was cancelled outside this object; %d of %d files are in the vector store", counts.Completed, counts.Total)}
 	}
 	if batch.ID(s.b) == "" {

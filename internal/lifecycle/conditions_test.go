@@ -43,7 +43,7 @@ var table = []tableRow{
 	{[]string{"DeadlineExceeded"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"Suspended"}, unknown, no, no, no, unknown, status.InProgressStatus},
 	{[]string{"BatchNotFound"}, no, no, yes, no, unknown, status.FailedStatus},
-	{[]string{"Rejected"}, no, no, yes, no, unknown, status.FailedStatus},
+	{[]string{"Rejected", "InvalidSpec", "EndpointNotAllowed"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"CredentialsRejected"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"CredentialsNotFound"}, unknown, yes, no, no, unknown, status.InProgressStatus},
 	{[]string{"RateLimited", "UpstreamUnavailable"}, unknown, yes, no, no, unknown, status.InProgressStatus},
@@ -133,8 +133,9 @@ var examples = map[string][]reconciliation{
 	"Rejected": {
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.Rejected)),
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.NotFound)),
-		run(newObject(func(b *object) { b.Spec.FileIDs = nil }), lifecycle.State{}, epoch),
 	},
+	"InvalidSpec":        {run(newObject(func(b *object) { b.Spec.FileIDs = nil }), lifecycle.State{}, epoch)},
+	"EndpointNotAllowed": {run(newObject(), lifecycle.State{}, epoch, fails(upstream.NotAllowed))},
 	"CredentialsRejected": {
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.Unauthorized)),
 		run(created(), lifecycle.State{}, epoch, fails(upstream.Unauthorized)),

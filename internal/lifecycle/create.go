@@ -30,7 +30,7 @@ func (s scope) create() Decision {
 		return s.cancelledBeforeCreate()
 	}
 	if invalid != nil {
-		return s.requeue(condition{v1alpha1.ReasonRejected, invalid.Error()}, State{}, 0, 0)
+		return s.requeue(condition{v1alpha1.ReasonInvalidSpec, invalid.Error()}, State{}, 0, 0)
 	}
 	if !s.due(Create) {
 		return s.waitUntilDue()
@@ -108,7 +108,7 @@ func (s scope) createdAgain() Event {
 	if s.observed.Attached {
 		message = "The earlier create request took effect, but its batch ID is lost. Creating a second batch to track the files; no file is attached twice"
 	}
-	return Event{Warning: true, Reason: v1alpha1.ReasonCreateOutcomeUnknown, Message: message}
+	return Event{Warning: true, Reason: v1alpha1.ReasonBatchRecreated, Message: message}
 }
 
 // inFlightFor returns how long a create request that was started can still be in flight.

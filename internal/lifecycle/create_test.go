@@ -39,7 +39,7 @@ func TestCreate_AdoptedBatch(t *testing.T) {
 
 func TestCreate_InvalidSpec(t *testing.T) {
 	r := run(newObject(func(b *object) { b.Spec.Attributes = v1alpha1.Attributes{"k": {Raw: []byte("[]")}} }), lifecycle.State{}, epoch)
-	if r.actionNames() != "" || r.reason() != v1alpha1.ReasonRejected || !strings.Contains(r.message(), "spec.attributes[k]") || r.final.RequeueAfter != 0 {
+	if r.actionNames() != "" || r.reason() != v1alpha1.ReasonInvalidSpec || !strings.Contains(r.message(), "spec.attributes[k]") || r.final.RequeueAfter != 0 {
 		t.Fatalf("performed %q: %s: %s, requeued after %s", r.actionNames(), r.reason(), r.message(), r.final.RequeueAfter)
 	}
 	r.object.Spec.Attributes = nil

@@ -53,18 +53,18 @@ func (s scope) pastDeadline(at time.Time) bool {
 
 // cancelledByDeadline reports whether the cancel that the API accepted was due to the deadline.
 func (s scope) cancelledByDeadline(status v1alpha1.VectorStoreFileBatchStatus) bool {
-	return !batch.CancelWanted(s.b) && status.CancelRequestedAt != nil && s.pastDeadline(status.CancelRequestedAt.Time)
+	return !batch.CancelWanted(s.b) && status.CancelRequestTime != nil && s.pastDeadline(status.CancelRequestTime.Time)
 }
 
 // beforeDeadline requeues the object no later than the deadline, or the end of the grace period after
 // it.
 func (s scope) beforeDeadline(d Decision) Decision {
-	if d.Action != Requeue || d.Status.FinishedAt != nil {
+	if d.Action != Requeue || d.Status.CompletionTime != nil {
 		return d
 	}
 	by, set := s.deadline()
 	if set && s.cancelledByDeadline(d.Status) {
-		by = d.Status.CancelRequestedAt.Add(cancelGrace)
+		by = d.Status.CancelRequestTime.Add(cancelGrace)
 	}
 	if wait := by.Sub(s.now); set && wait > 0 {
 		d.RequeueAfter = min(d.RequeueAfter, wait)
@@ -74,7 +74,7 @@ func (s scope) beforeDeadline(d Decision) Decision {
 
 // cancelGraceExpired reports whether the grace period of a batch that the deadline cancelled has expired.
 func (s scope) cancelGraceExpired() bool {
-	return s.cancelledByDeadline(s.b.Status) && !s.now.Before(s.b.Status.CancelRequestedAt.Add(cancelGrace))
+	return s.cancelledByDeadline(s.b.Status) && !s.now.Before(s.b.Status.CancelRequestTime.Add(cancelGrace))
 }
 
 // finalPoll polls the batch once more after the grace period, and finishes the object.

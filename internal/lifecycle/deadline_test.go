@@ -143,7 +143,7 @@ func runAt(r reconciliation, at time.Time, results ...result) reconciliation {
 
 func TestDeadline_StuckBatch(t *testing.T) {
 	r := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
-	for r.object.Status.FinishedAt == nil {
+	for r.object.Status.CompletionTime == nil {
 		if left := epoch.Add(time.Minute).Sub(r.next); left < 0 || r.reason() != v1alpha1.ReasonCancelling {
 			t.Fatalf("%s: requeued %s after the minute", r.reason(), -left)
 		}
@@ -152,7 +152,7 @@ func TestDeadline_StuckBatch(t *testing.T) {
 	if r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonDeadlineExceeded || r.object.Status.Status != "in_progress" {
 		t.Errorf("performed %q: %s, status %s", r.actionNames(), r.reason(), r.object.Status.Status)
 	}
-	if got := r.object.Status.FinishedAt.Sub(epoch); got != time.Minute || r.warning(v1alpha1.ReasonDeadlineExceeded) == "" {
+	if got := r.object.Status.CompletionTime.Sub(epoch); got != time.Minute || r.warning(v1alpha1.ReasonDeadlineExceeded) == "" {
 		t.Errorf("given up after %s, Events %+v", got, r.events)
 	}
 	completed := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
@@ -160,10 +160,10 @@ func TestDeadline_StuckBatch(t *testing.T) {
 		t.Errorf("a batch that completed within the minute: %s after %q", completed.reason(), completed.actionNames())
 	}
 	down := run(tracked(deadline(time.Hour)), lifecycle.State{}, epoch)
-	for down.object.Status.FinishedAt == nil {
+	for down.object.Status.CompletionTime == nil {
 		down = down.again(fails(upstream.Transient))
 	}
-	if got := down.object.Status.FinishedAt.Sub(epoch); got != time.Minute {
+	if got := down.object.Status.CompletionTime.Sub(epoch); got != time.Minute {
 		t.Errorf("given up after %s while the API is unavailable", got)
 	}
 }

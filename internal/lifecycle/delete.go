@@ -75,7 +75,7 @@ func (s scope) detach() Decision {
 		return s.waitUntilDue()
 	default:
 		d := s.act(Detach)
-		d.Detach = DetachRange{Skip: int(s.b.Status.DetachedFiles), After: s.observed.State.LastDetached, Limit: detachLimit}
+		d.Detach = DetachRange{Skip: int(s.b.Status.DetachedFileCount), After: s.observed.State.LastDetached, Limit: detachLimit}
 		return d
 	}
 }
@@ -85,7 +85,7 @@ func (s scope) filesToDetach() int {
 	if s.b.Status.FileCounts == nil {
 		return detachLimit
 	}
-	return max(1, min(detachLimit, int(s.b.Status.FileCounts.Total-s.b.Status.DetachedFiles)))
+	return max(1, min(detachLimit, int(s.b.Status.FileCounts.Total-s.b.Status.DetachedFileCount)))
 }
 
 // detachState returns what the next Detach has to know.
@@ -130,7 +130,7 @@ func (s scope) deleteFailed(err *upstream.Error) Decision {
 // retryDelete tries again later, and not before a time, until the finalize timeout.
 func (s scope) retryDelete(action Action, cause string, notBefore time.Duration) Decision {
 	state := s.withFailure(action)
-	if action == Detach && s.b.Status.DetachedFiles > 0 && state.DetachedAt.IsZero() {
+	if action == Detach && s.b.Status.DetachedFileCount > 0 && state.DetachedAt.IsZero() {
 		// Another process made progress until now, and the time of its last success is lost with it.
 		state.DetachedAt = s.now
 	}
@@ -157,7 +157,7 @@ func (s scope) leftBehind(action Action) string {
 	}
 	switch {
 	case action == Detach:
-		return fmt.Sprintf("files of %s may be left in vector store %s, %d were detached", name, store, s.mirrored().DetachedFiles)
+		return fmt.Sprintf("files of %s may be left in vector store %s, %d were detached", name, store, s.mirrored().DetachedFileCount)
 	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyDetachFiles:
 		return fmt.Sprintf("%s in vector store %s may still be running, and its files may be left there", name, store)
 	default:

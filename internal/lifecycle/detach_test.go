@@ -69,23 +69,23 @@ func TestDetach(t *testing.T) {
 
 func TestDetach_Progress(t *testing.T) {
 	r := run(tracked(detachFiles, deleted), lifecycle.State{}, epoch)
-	if !strings.Contains(r.message(), "detaching its files") || r.object.Status.CancelRequestedAt == nil || r.final.RequeueAfter > time.Second {
+	if !strings.Contains(r.message(), "detaching its files") || r.object.Status.CancelRequestTime == nil || r.final.RequeueAfter > time.Second {
 		t.Fatalf("%s, requeued after %s", r.message(), r.final.RequeueAfter)
 	}
 	r = r.again(result{detached: 25, remaining: 15})
-	if !strings.Contains(r.message(), "25 of 40 files") || r.object.Status.DetachedFiles != 25 || r.state.LastDetached != "file-025" {
-		t.Fatalf("%s; %d detached, the last is %q", r.message(), r.object.Status.DetachedFiles, r.state.LastDetached)
+	if !strings.Contains(r.message(), "25 of 40 files") || r.object.Status.DetachedFileCount != 25 || r.state.LastDetached != "file-025" {
+		t.Fatalf("%s; %d detached, the last is %q", r.message(), r.object.Status.DetachedFileCount, r.state.LastDetached)
 	}
 	if early := run(r.object, r.state, epoch); early.actionNames() != "" || early.message() != r.message() {
 		t.Errorf("performed %q before the next call is due: %s", early.actionNames(), early.message())
 	}
 	r = r.again(result{err: &upstream.Error{Kind: upstream.Transient, Message: "the call failed"}, detached: 30, remaining: 10})
-	if !strings.Contains(r.message(), "Not all files could be detached from the vector store; retrying: the call failed") || r.object.Status.DetachedFiles != 30 {
-		t.Errorf("%s; %d detached", r.message(), r.object.Status.DetachedFiles)
+	if !strings.Contains(r.message(), "Not all files could be detached from the vector store; retrying: the call failed") || r.object.Status.DetachedFileCount != 30 {
+		t.Errorf("%s; %d detached", r.message(), r.object.Status.DetachedFileCount)
 	}
 	r = r.again(fails(upstream.NoCredentials))
-	if r.object.Status.DetachedFiles != 30 || r.state.LastDetached != "file-030" {
-		t.Errorf("a reconciliation without progress lost the progress: %d detached, the last is %q", r.object.Status.DetachedFiles, r.state.LastDetached)
+	if r.object.Status.DetachedFileCount != 30 || r.state.LastDetached != "file-030" {
+		t.Errorf("a reconciliation without progress lost the progress: %d detached, the last is %q", r.object.Status.DetachedFileCount, r.state.LastDetached)
 	}
 	if r = r.again(result{detached: 40}); r.final.Action != lifecycle.RemoveFinalizer {
 		t.Errorf("%s after all files are detached", r.final.Action)
@@ -114,7 +114,7 @@ func TestDetach_TimeoutReportsRemainingFiles(t *testing.T) {
 		parts []string
 	}{
 		"finished":            {withChange(runCompleted(detachFiles).object, deleted), []string{"files of batch batch_1", "vs_1", "0 were detached", "Gave up after 10m0s"}},
-		"some files detached": {tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 }), []string{"files of batch batch_1", "7 were detached"}},
+		"some files detached": {tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFileCount = 7 }), []string{"files of batch batch_1", "7 were detached"}},
 		"lost create":         {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []string{"files of a batch whose ID is lost", "vs_1"}},
 		"not cancelled":       {tracked(detachFiles, deleted), []string{"batch batch_1", "may still be running", "files may be left"}},
 	} {
@@ -167,7 +167,7 @@ func TestDetach_ProgressExtendsTimeout(t *testing.T) {
 
 func TestDetach_ContinuedByAnotherProcess(t *testing.T) {
 	startedAt := epoch.Add(time.Hour)
-	b := tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFiles = 7 })
+	b := tracked(detachFiles, cancelAccepted, deleted, func(b *object) { b.Status.DetachedFileCount = 7 })
 	r, last := run(b, lifecycle.State{}, startedAt, fails(upstream.Transient)), startedAt
 	for r.final.Action == lifecycle.Requeue {
 		last = r.next
@@ -176,7 +176,7 @@ func TestDetach_ContinuedByAnotherProcess(t *testing.T) {
 	if got := last.Sub(startedAt); got != config.FinalizeTimeout {
 		t.Errorf("gave up %s after the start", got)
 	}
-	b.Status.DetachedFiles = 0
+	b.Status.DetachedFileCount = 0
 	if r = run(b, lifecycle.State{}, startedAt, fails(upstream.Transient)); r.final.Action != lifecycle.RemoveFinalizer {
 		t.Errorf("%s, though no file was detached in the hour since the deletion", r.final.Action)
 	}

@@ -43,9 +43,9 @@ func TestReasons_Kinds(t *testing.T) {
 		v1alpha1.ReasonInProgress: true, v1alpha1.ReasonCancelling: true,
 	}
 	for _, reason := range []string{
-		"", v1alpha1.ReasonCreating, v1alpha1.ReasonWaiting, v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonInProgress, v1alpha1.ReasonCancelling,
+		"", v1alpha1.ReasonCreating, v1alpha1.ReasonWaitingForRateLimit, v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonInProgress, v1alpha1.ReasonCancelling,
 		v1alpha1.ReasonCredentialsNotFound, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable, v1alpha1.ReasonDeleting, v1alpha1.ReasonSuspended,
-		v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed,
+		v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonEndpointNotAllowed, v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed,
 		v1alpha1.ReasonBatchFailed, v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
 	} {
 		if got := lifecycle.Polled(reason); got != polled[reason] {
@@ -105,9 +105,9 @@ func TestThrottled_ExactDelay(t *testing.T) {
 	}{
 		{0, "", 2 * time.Second},
 		{2*time.Second - 1, "", 1},
-		{2 * time.Second, v1alpha1.ReasonWaiting, time.Minute},
-		{2*time.Second + 1, v1alpha1.ReasonWaiting, time.Minute},
-		{time.Hour, v1alpha1.ReasonWaiting, time.Minute},
+		{2 * time.Second, v1alpha1.ReasonWaitingForRateLimit, time.Minute},
+		{2*time.Second + 1, v1alpha1.ReasonWaitingForRateLimit, time.Minute},
+		{time.Hour, v1alpha1.ReasonWaitingForRateLimit, time.Minute},
 	} {
 		d := config.Decide(newObject(), throttledAt(waiting, lifecycle.Create), epoch.Add(want.after))
 		if got := reasonOf(d.Status); got != want.reason || d.RequeueAfter != want.requeue {

@@ -52,11 +52,11 @@ const expireNow = time.Millisecond
 
 // expire applies ttlSecondsAfterFinished to a finished object.
 func (s scope) expire(d Decision) Decision {
-	if s.b.Spec.TTLSecondsAfterFinished == nil || d.Status.FinishedAt == nil {
+	if s.b.Spec.TTLSecondsAfterFinished == nil || d.Status.CompletionTime == nil {
 		return d
 	}
 	ttl := time.Duration(*s.b.Spec.TTLSecondsAfterFinished) * time.Second
-	if left := d.Status.FinishedAt.Add(ttl).Sub(s.now); left > 0 {
+	if left := d.Status.CompletionTime.Add(ttl).Sub(s.now); left > 0 {
 		d.RequeueAfter = left
 		return d
 	}

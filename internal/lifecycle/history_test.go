@@ -206,8 +206,8 @@ func (s *simulation) checkSettled(firstCall time.Time) error {
 func (s *simulation) checkInTime(firstCall time.Time) error {
 	at, known := deadlineOf(input{b: s.b})
 	latest := later(at, firstCall).Add(time.Minute + 2*time.Second)
-	if known && s.finishesByDeadline() && s.b.Status.FinishedAt.After(latest) {
-		return fmt.Errorf("%s %s after the deadline", s.result(), s.b.Status.FinishedAt.Sub(at))
+	if known && s.finishesByDeadline() && s.b.Status.CompletionTime.After(latest) {
+		return fmt.Errorf("%s %s after the deadline", s.result(), s.b.Status.CompletionTime.Sub(at))
 	}
 	return nil
 }

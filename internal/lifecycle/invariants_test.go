@@ -36,7 +36,7 @@ func checkDecision(in input, d lifecycle.Decision) error {
 		if err := checkStatus(in.b, d.Status); err != nil {
 			return err
 		}
-		if acceptedCancel(in) && d.Status.CancelRequestedAt == nil {
+		if acceptedCancel(in) && d.Status.CancelRequestTime == nil {
 			return fmt.Errorf("the API accepted a cancel, and the status does not show it")
 		}
 		if err := checkSuspension(in, d); err != nil {
@@ -115,7 +115,7 @@ func finishedAtAPI(in input) bool {
 // mustNotCall reports whether no call may be made for an object because it is suspended.
 func mustNotCall(in input) bool {
 	return batch.Suspended(in.b) && !batch.CancelWanted(in.b) && in.b.DeletionTimestamp.IsZero() &&
-		(in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in) || batch.ID(in.b) == "")
+		(in.b.Status.CancelRequestTime == nil && !acceptedCancel(in) || batch.ID(in.b) == "")
 }
 
 func detaches(b *object) bool { return b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyDetachFiles }
@@ -149,7 +149,7 @@ func acceptedCancel(in input) bool {
 func finalizeDeadline(in input) time.Time {
 	since := later(in.b.DeletionTimestamp.Time, in.observed.State.DetachedAt)
 	failed := slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err != nil
-	if failed && in.b.Status.DetachedFiles > 0 && in.observed.State.DetachedAt.IsZero() {
+	if failed && in.b.Status.DetachedFileCount > 0 && in.observed.State.DetachedAt.IsZero() {
 		since = later(since, in.now)
 	}
 	return since.Add(config.FinalizeTimeout)
@@ -195,7 +195,7 @@ func checkCall(in input, action lifecycle.Action) error {
 		if in.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(in.b) && !pastDeadline(in) {
 			return fmt.Errorf("cancelled without a request")
 		}
-		if in.b.Status.CancelRequestedAt != nil || acceptedCancel(in) {
+		if in.b.Status.CancelRequestTime != nil || acceptedCancel(in) {
 			return fmt.Errorf("cancelled again")
 		}
 	case lifecycle.Detach:
@@ -210,7 +210,7 @@ func checkCall(in input, action lifecycle.Action) error {
 func checkDetach(in input) error {
 	startedAt, pending := batch.CreatePending(in.b, in.now)
 	inFlight := in.now.Before(startedAt.Add(config.RequestTimeout+batch.ClockSkew)) && !in.observed.State.CreateAnswered
-	stopped := batch.Finished(in.b) || in.b.Status.CancelRequestedAt != nil || upstream.Status(in.b.Status.Status).Terminal()
+	stopped := batch.Finished(in.b) || in.b.Status.CancelRequestTime != nil || upstream.Status(in.b.Status.Status).Terminal()
 	switch {
 	case in.b.DeletionTimestamp.IsZero() || !detaches(in.b):
 		return fmt.Errorf("detached files without a request")
@@ -265,11 +265,11 @@ func checkDropFinalizer(in input, d lifecycle.Decision) error {
 
 // checkDelete checks that only an expired object is deleted.
 func checkDelete(in input, d lifecycle.Decision) error {
-	after, finishedAt := in.b.Spec.TTLSecondsAfterFinished, in.b.Status.FinishedAt
+	after, completionTime := in.b.Spec.TTLSecondsAfterFinished, in.b.Status.CompletionTime
 	switch {
 	case !in.b.DeletionTimestamp.IsZero() || !batch.Finished(in.b):
 		return fmt.Errorf("deleted an object that is not finished, or already deleted")
-	case after == nil || finishedAt == nil || in.now.Before(finishedAt.Add(time.Duration(*after)*time.Second)):
+	case after == nil || completionTime == nil || in.now.Before(completionTime.Add(time.Duration(*after)*time.Second)):
 		return fmt.Errorf("deleted an object whose time to live has not expired")
 	case detaches(in.b) && batch.ID(in.b) != "" && !batch.HasFinalizer(in.b):
 		return fmt.Errorf("deleted an object without the finalizer before its files are detached")
@@ -309,7 +309,7 @@ func latestRequeue(in input, d lifecycle.Decision) (at time.Time, set bool) {
 		return time.Time{}, false
 	}
 	at, set = deadlineOf(in)
-	acceptedAt := d.Status.CancelRequestedAt
+	acceptedAt := d.Status.CancelRequestTime
 	if set && acceptedAt != nil && !acceptedAt.Time.Before(at) && !batch.CancelWanted(in.b) {
 		return acceptedAt.Add(time.Minute), true
 	}
@@ -336,7 +336,7 @@ func checkCreate(in input) error {
 // did not try, and that is not backed off.
 func cancelForgotten(in input) bool {
 	backedOff := in.observed.State.Failed == lifecycle.Cancel && in.observed.State.Failures > 0 && in.now.Before(in.observed.State.NextCall)
-	return (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in) &&
+	return (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestTime == nil && !acceptedCancel(in) &&
 		!slices.Contains(in.observed.Actions, lifecycle.Cancel) && !backedOff
 }
 
@@ -356,8 +356,8 @@ func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) err
 		}
 	}
 	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
-	if finished != (status.FinishedAt != nil) && !beingDetached(before) {
-		return fmt.Errorf("finishedAt is %v, and Finished is %t", status.FinishedAt, finished)
+	if finished != (status.CompletionTime != nil) && !beingDetached(before) {
+		return fmt.Errorf("completionTime is %v, and Finished is %t", status.CompletionTime, finished)
 	}
 	if batch.Finished(before) && !beingDetached(before) {
 		if err := checkFinal(before.Status, status); err != nil {
@@ -471,7 +471,7 @@ func checkRequeue(in input, d lifecycle.Decision) error {
 // onlyEditHelps reports whether only an edit of the spec can change an object's reason.
 func onlyEditHelps(in input, d lifecycle.Decision) bool {
 	_, invalid := batch.CreateRequest(in.b)
-	rejected := invalid != nil && batch.ID(in.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonRejected
+	rejected := invalid != nil && batch.ID(in.b) == "" && reasonOf(d.Status) == v1alpha1.ReasonInvalidSpec
 	return rejected || reasonOf(d.Status) == v1alpha1.ReasonSuspended
 }
 
@@ -490,7 +490,7 @@ func checkTimeToLive(in input, d lifecycle.Decision) error {
 		}
 		return nil
 	}
-	left := d.Status.FinishedAt.Add(time.Duration(*in.b.Spec.TTLSecondsAfterFinished) * time.Second).Sub(in.now)
+	left := d.Status.CompletionTime.Add(time.Duration(*in.b.Spec.TTLSecondsAfterFinished) * time.Second).Sub(in.now)
 	switch {
 	case left > 0 && d.RequeueAfter != left:
 		return fmt.Errorf("requeued after %s, and the object expires in %s", d.RequeueAfter, left)
@@ -510,7 +510,7 @@ func leastWait(in input) time.Duration {
 		}
 		return least
 	}
-	cancelPending := (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestedAt == nil && !acceptedCancel(in)
+	cancelPending := (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestTime == nil && !acceptedCancel(in)
 	if in.observed.Batch == nil || !in.b.DeletionTimestamp.IsZero() || cancelPending {
 		return 0
 	}

@@ -54,7 +54,7 @@ func (s scope) batchIDMissing() bool {
 // cancelPending reports whether the spec or the deadline requests a cancel that the API has not
 // accepted.
 func (s scope) cancelPending() bool {
-	if s.b.Status.CancelRequestedAt != nil || s.cancelAccepted() {
+	if s.b.Status.CancelRequestTime != nil || s.cancelAccepted() {
 		return false
 	}
 	terminal := upstream.Status(s.b.Status.Status).Terminal() // only the failed files are not known
@@ -63,13 +63,13 @@ func (s scope) cancelPending() bool {
 
 // cancelling reports whether a cancel is requested, or was accepted by the API.
 func (s scope) cancelling() bool {
-	return batch.CancelWanted(s.b) || s.b.Status.CancelRequestedAt != nil || s.cancelAccepted()
+	return batch.CancelWanted(s.b) || s.b.Status.CancelRequestTime != nil || s.cancelAccepted()
 }
 
 // cancelIrrevocable returns the Event about a spec.cancel that was unset too late.
 func (s scope) cancelIrrevocable() []Event {
 	changed := s.b.Generation != s.b.Status.ObservedGeneration
-	if s.b.Status.CancelRequestedAt == nil || batch.CancelWanted(s.b) || !changed || s.cancelledByDeadline(s.b.Status) {
+	if s.b.Status.CancelRequestTime == nil || batch.CancelWanted(s.b) || !changed || s.cancelledByDeadline(s.b.Status) {
 		return nil
 	}
 	return []Event{{Warning: true, Reason: v1alpha1.ReasonCancelIrrevocable, Message: "The API has already accepted the cancellation; unsetting spec.cancel does not undo it"}}
@@ -199,7 +199,7 @@ func (s scope) pollInterval(answer upstream.Batch) time.Duration {
 		return s.PollMin
 	}
 	longest := s.PollMax
-	if before.CancelRequestedAt != nil {
+	if before.CancelRequestTime != nil {
 		longest = min(longest, 5*s.PollMin)
 	}
 	return min(last*3/2, longest)

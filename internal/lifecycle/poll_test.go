@@ -259,7 +259,7 @@ func TestPoll_TerminalStatus(t *testing.T) {
 			if r.reason() != test.reason || !strings.Contains(r.message(), test.part) {
 				t.Errorf("%s: %s", r.reason(), r.message())
 			}
-			if r.final.RequeueAfter != 0 || r.object.Status.FinishedAt == nil || r.object.Status.Status != string(test.answer.Status) {
+			if r.final.RequeueAfter != 0 || r.object.Status.CompletionTime == nil || r.object.Status.Status != string(test.answer.Status) {
 				t.Errorf("requeued after %s; status %+v", r.final.RequeueAfter, r.object.Status)
 			}
 			later := run(r.object, lifecycle.State{}, epoch.Add(time.Hour))

@@ -96,7 +96,7 @@ func ttl(after time.Duration) change {
 func cancelAccepted(b *object) { cancelAcceptedAt(epoch)(b) }
 
 func cancelAcceptedAt(at time.Time) change {
-	return func(b *object) { b.Status.CancelRequestedAt = &metav1.Time{Time: at} }
+	return func(b *object) { b.Status.CancelRequestTime = &metav1.Time{Time: at} }
 }
 
 func deletedAt(at time.Time) change {
@@ -190,7 +190,7 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 		recorded.FailedFiles = r.files
 	case lifecycle.Detach:
 		recorded.Detached = lifecycle.Detached{Count: r.detached, Remaining: r.remaining}
-		if r.detached > int(b.Status.DetachedFiles) {
+		if r.detached > int(b.Status.DetachedFileCount) {
 			recorded.Detached.LastFile, recorded.Detached.At = fmt.Sprintf("file-%03d", r.detached), now
 		}
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:

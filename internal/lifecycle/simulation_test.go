@@ -547,7 +547,7 @@ func (s *simulation) process() {
 // finish.
 func (s *simulation) finishesByDeadline() bool {
 	at, known := deadlineOf(input{b: s.b})
-	acceptedAt := s.b.Status.CancelRequestedAt
+	acceptedAt := s.b.Status.CancelRequestTime
 	return known && !batch.Suspended(s.b) && !batch.CancelWanted(s.b) && (acceptedAt == nil || !acceptedAt.Time.Before(at))
 }
 
@@ -567,7 +567,7 @@ func (s *simulation) finish(b *object, version int, d lifecycle.Decision, events
 	if d.Action == lifecycle.Delete {
 		return s.deleteExpired(events)
 	}
-	if d.Status.CancelRequestedAt != nil && s.b.Status.CancelRequestedAt == nil {
+	if d.Status.CancelRequestTime != nil && s.b.Status.CancelRequestTime == nil {
 		s.byDeadline, s.originUnclear = !batch.CancelWanted(b), s.cancelPersisted && s.originUnclear || !reflect.DeepEqual(b.Spec, s.b.Spec)
 		s.cancelPersisted = true
 	}
@@ -667,7 +667,7 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 	if err := s.checkCancelOrigin(b, status); err != nil {
 		return err
 	}
-	if acceptedAt := status.CancelRequestedAt; reasonOf(status) == v1alpha1.ReasonDeadlineExceeded && !s.now.Before(acceptedAt.Add(time.Minute)) {
+	if acceptedAt := status.CancelRequestTime; reasonOf(status) == v1alpha1.ReasonDeadlineExceeded && !s.now.Before(acceptedAt.Add(time.Minute)) {
 		return nil // the operator has given up waiting for the batch
 	}
 	i := slices.IndexFunc(s.batches, func(r *apiBatch) bool { return r.id == status.BatchID })
@@ -682,13 +682,13 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 
 // checkCancelOrigin checks that the reason names the right origin of a cancel.
 func (s *simulation) checkCancelOrigin(b *object, status v1alpha1.VectorStoreFileBatchStatus) error {
-	reason, accepted := reasonOf(status), status.CancelRequestedAt != nil
+	reason, accepted := reasonOf(status), status.CancelRequestTime != nil
 	requested := batch.CancelWanted(b) || accepted
 	if requested && reason == v1alpha1.ReasonCancelledExternally || !requested && reason == v1alpha1.ReasonCancelled {
 		return fmt.Errorf("reason %s, though spec.cancel or the operator requested the cancel: %t", reason, requested)
 	}
 	exceeded := reason == v1alpha1.ReasonDeadlineExceeded
-	if at, known := deadlineOf(input{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}}); exceeded && (!known || !accepted || status.CancelRequestedAt.Time.Before(at)) {
+	if at, known := deadlineOf(input{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}}); exceeded && (!known || !accepted || status.CancelRequestTime.Time.Before(at)) {
 		return fmt.Errorf("reason %s for a batch that was not cancelled after its deadline", reason)
 	}
 	cancelled := exceeded || reason == v1alpha1.ReasonCancelled

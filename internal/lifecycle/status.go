@@ -23,8 +23,8 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	if id := batch.ID(s.b); id != "" {
 		status.BatchID = id
 	}
-	if s.cancelAccepted() && status.CancelRequestedAt == nil {
-		status.CancelRequestedAt = &metav1.Time{Time: s.observed.State.CancelledAt.Truncate(time.Second)}
+	if s.cancelAccepted() && status.CancelRequestTime == nil {
+		status.CancelRequestTime = &metav1.Time{Time: s.observed.State.CancelledAt.Truncate(time.Second)}
 	}
 	if answer := s.observed.Batch; answer != nil {
 		// The API's created_at can differ by a second between answers: the first one stays.
@@ -38,7 +38,7 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 		status.FailedFiles = failedFiles(s.observed.FailedFiles)
 	}
 	// A reconciliation that detached nothing does not undo the progress of others.
-	status.DetachedFiles = max(status.DetachedFiles, int32(min(s.observed.Detached.Count, math.MaxInt32)))
+	status.DetachedFileCount = max(status.DetachedFileCount, int32(min(s.observed.Detached.Count, math.MaxInt32)))
 	return status
 }
 

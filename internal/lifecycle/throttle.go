@@ -50,7 +50,7 @@ func (s scope) throttled() Decision {
 // same reason it names the end of a long back-off only, in whole minutes.
 func (s scope) throttledCondition() condition {
 	if s.observed.Admission != BackedOff {
-		return condition{v1alpha1.ReasonWaiting, "Waiting for the rate limits, which all objects with these credentials share"}
+		return condition{v1alpha1.ReasonWaitingForRateLimit, "Waiting for the rate limits, which all objects with these credentials share"}
 	}
 	if until := s.observed.BackedOffUntil; until.Sub(s.now) >= longBackoff {
 		return condition{v1alpha1.ReasonRateLimited, rateLimitedUntil(until)}

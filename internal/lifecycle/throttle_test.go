@@ -56,7 +56,7 @@ func TestThrottled_StatusUnchanged(t *testing.T) {
 }
 
 func TestThrottled_LongWaitIsReported(t *testing.T) {
-	for reason, admission := range map[string]lifecycle.Admission{v1alpha1.ReasonWaiting: lifecycle.RateLimited, v1alpha1.ReasonRateLimited: lifecycle.BackedOff} {
+	for reason, admission := range map[string]lifecycle.Admission{v1alpha1.ReasonWaitingForRateLimit: lifecycle.RateLimited, v1alpha1.ReasonRateLimited: lifecycle.BackedOff} {
 		t.Run(reason, func(t *testing.T) {
 			b := newObject()
 			observed := throttledAt(lifecycle.State{}, lifecycle.Create)

@@ -67,7 +67,7 @@ func withStatus(batchStatus, reason string, failed int32) option {
 			b.Status.Conditions = append(b.Status.Conditions, condition)
 		}
 		if row.finished == yes {
-			b.Status.FinishedAt = &metav1.Time{Time: epoch.Add(-time.Minute)}
+			b.Status.CompletionTime = &metav1.Time{Time: epoch.Add(-time.Minute)}
 		}
 	})
 }
@@ -130,7 +130,7 @@ var dimensions = [][]option{
 		opt("cancel accepted 10s ago", cancelAcceptedAt(epoch.Add(-10*time.Second))),
 	},
 	{opt("no TTL"), opt("TTL 0", ttl(0)), opt("TTL expired", ttl(30*time.Second)), opt("TTL not expired", ttl(time.Hour))},
-	{opt("nothing detached"), opt("1 detached", func(b *object) { b.Status.DetachedFiles = 1 })},
+	{opt("nothing detached"), opt("1 detached", func(b *object) { b.Status.DetachedFileCount = 1 })},
 	{opt("generation observed"), opt("edited", func(b *object) { b.Generation++ })},
 	{
 		withState("no state", lifecycle.State{}),
@@ -302,7 +302,7 @@ func canFollowImmediately(in, early input, e lifecycle.Decision) bool {
 		return true // there is nothing to cancel
 	}
 	exceeded := reasonOf(e.Status) == v1alpha1.ReasonDeadlineExceeded
-	return exceeded && in.b.Status.CancelRequestedAt != nil && firstObservation(in) // the deadline was not known
+	return exceeded && in.b.Status.CancelRequestTime != nil && firstObservation(in) // the deadline was not known
 }
 
 // firstObservation reports whether the reconciliation observed a batch that the status does not show.

@@ -27,7 +27,14 @@ type EndpointPolicy struct {
 	Allowed []string
 }
 
-// Check returns an error if the policy does not permit the base URL. The error names the key of the
+// NotAllowedError is the error for an endpoint that a flag of the operator does not permit.
+type NotAllowedError string
+
+// Error returns which endpoint is not permitted, and which flag permits it.
+func (e NotAllowedError) Error() string { return string(e) }
+
+// Check returns an error if the base URL is invalid, and a NotAllowedError if the policy does not permit
+// it. The error names the key of the
 // Secret and, if a flag of the operator is the remedy, the flag. It never contains parts of the URL
 // that can be a password.
 func (p EndpointPolicy) Check(baseURL string) error {
@@ -36,7 +43,7 @@ func (p EndpointPolicy) Check(baseURL string) error {
 		return fmt.Errorf("OPENAI_BASE_URL %w", err)
 	}
 	if endpoint.Scheme == "http" && !p.AllowInsecure {
-		return errors.New("OPENAI_BASE_URL must begin with https://; " +
+		return NotAllowedError("OPENAI_BASE_URL must begin with https://; " +
 			"http:// endpoints require the operator's flag --allow-insecure-endpoints")
 	}
 	if len(p.Allowed) == 0 {
@@ -47,8 +54,8 @@ func (p EndpointPolicy) Check(baseURL string) error {
 		return permits(pattern, defaultPort(endpoint.Scheme), host)
 	})
 	if !permitted {
-		return fmt.Errorf("OPENAI_BASE_URL names the endpoint %s, "+
-			"which the operator's flag --allowed-endpoints does not permit", host)
+		return NotAllowedError(fmt.Sprintf("OPENAI_BASE_URL names the endpoint %s, "+
+			"which the operator's flag --allowed-endpoints does not permit", host))
 	}
 	return nil
 }

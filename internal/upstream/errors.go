@@ -26,9 +26,12 @@ const (
 	Rejected
 	// NotFound means that the object does not exist, or does not exist yet.
 	NotFound
-	// Unauthorized means that the server rejected the key, that the key lacks a permission, or that
-	// the operator does not permit its use.
+	// Unauthorized means that the server rejected the key, that the key lacks a permission, or that a
+	// value of the credentials is invalid.
 	Unauthorized
+	// NotAllowed means that no request was sent because a flag of the operator does not permit the
+	// endpoint or its address.
+	NotAllowed
 	// NoCredentials means that no request was sent because there is no key.
 	NoCredentials
 )
@@ -48,6 +51,8 @@ func (k ErrorKind) String() string {
 		return "not_found"
 	case Unauthorized:
 		return "unauthorized"
+	case NotAllowed:
+		return "not_allowed"
 	case NoCredentials:
 		return "no_credentials"
 	}
@@ -120,6 +125,9 @@ func IsRejected(err error) bool { return isKind(err, Rejected) }
 
 // IsNotFound reports whether err is, or wraps, an *Error of kind NotFound.
 func IsNotFound(err error) bool { return isKind(err, NotFound) }
+
+// IsNotAllowed reports whether err is, or wraps, an *Error of kind NotAllowed.
+func IsNotAllowed(err error) bool { return isKind(err, NotAllowed) }
 
 // IsUnauthorized reports whether err is, or wraps, an *Error of kind Unauthorized.
 func IsUnauthorized(err error) bool { return isKind(err, Unauthorized) }

@@ -17,6 +17,7 @@ func TestErrorPredicates(t *testing.T) {
 		Rejected:       IsRejected,
 		NotFound:       IsNotFound,
 		Unauthorized:   IsUnauthorized,
+		NotAllowed:     IsNotAllowed,
 		NoCredentials:  IsNoCredentials,
 	}
 	for kind := range predicates {

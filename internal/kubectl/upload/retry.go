@@ -56,7 +56,7 @@ func retryable(failure *upstream.Error) bool {
 		return true
 	case upstream.RateLimited:
 		return failure.Code != insufficientQuota
-	case upstream.Rejected, upstream.NotFound, upstream.Unauthorized, upstream.NoCredentials:
+	case upstream.Rejected, upstream.NotFound, upstream.Unauthorized, upstream.NotAllowed, upstream.NoCredentials:
 		return false
 	}
 	return false

@@ -42,7 +42,7 @@ func TestClient_RefusedAddress(t *testing.T) {
 			client := dial(t, upstream.Connection{BaseURL: "http://" + test.host + ":" + port + "/v1"}, Options{Addresses: refuseLoopback})
 			for name, call := range calls {
 				failure := classified(t, call(t.Context(), client))
-				if failure.Kind != upstream.Unauthorized || failure.Host != client.host || failure.StatusCode != 0 {
+				if failure.Kind != upstream.NotAllowed || failure.Host != client.host || failure.StatusCode != 0 {
 					t.Errorf("%s: %v: %v, want unauthorized", name, failure.Kind, failure)
 				}
 				for _, want := range []string{client.host, test.address, "OPENAI_BASE_URL", "--allowed-addresses"} {
@@ -70,7 +70,7 @@ func TestDial_DefaultRefusesLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if failure := classified(t, calls["create"](t.Context(), client)); failure.Kind != upstream.Unauthorized || e.requests.Load() != 0 {
+	if failure := classified(t, calls["create"](t.Context(), client)); failure.Kind != upstream.NotAllowed || e.requests.Load() != 0 {
 		t.Errorf("%v: %v, %d requests; want unauthorized and none", failure.Kind, failure, e.requests.Load())
 	}
 }
@@ -109,7 +109,7 @@ func TestClient_Proxy(t *testing.T) {
 		"http://[fe80::1%25eth0]/v1", // the same
 	} {
 		failure := classified(t, calls["retrieve"](t.Context(), through(baseURL)))
-		if failure.Kind != upstream.Unauthorized || !strings.Contains(failure.Message, "--allowed-addresses") {
+		if failure.Kind != upstream.NotAllowed || !strings.Contains(failure.Message, "--allowed-addresses") {
 			t.Errorf("%s: %v: %v, want unauthorized", baseURL, failure.Kind, failure)
 		}
 	}

@@ -461,7 +461,7 @@ func createAttribute(value any) func(*Client) error {
 func TestClient_InvalidIDs(t *testing.T) {
 	client, e := serve(t, respondJSON(200, batchJSON), Options{})
 	bad := []string{
-		"", ".", "..", "../x", "a/b", "a\\b", "a%2Fb", "a?b", "a#b", "a b", "a\nb", "ä", "a\x00", strings.Repeat("a", 129),
+		"", ".", "..", "../x", "a/b", "a\\b", "a%2Fb", "a?b", "a#b", "a b", "a\nb", "ä", "a\x00", strings.Repeat("a", 513),
 		"vs_abc123\n", ";", "a&b",
 	}
 	for _, id := range bad {

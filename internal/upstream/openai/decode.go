@@ -168,7 +168,7 @@ func (c *Client) validateIdentity(response batchResponse, ref upstream.BatchRef)
 // which can contain the key.
 func (c *Client) validateNewID(object, id string) error {
 	if err := validateObjectID(object, id); err != nil {
-		return fmt.Errorf("it contains an invalid %s ID: must be 1 to 128 letters, digits, _, ., : or -", object)
+		return fmt.Errorf("it contains an invalid %s ID: %s", object, idRule)
 	}
 	if c.exposes(id) {
 		return fmt.Errorf("it contains a %s ID that contains a key", object)

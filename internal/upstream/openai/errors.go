@@ -55,7 +55,7 @@ func (c *Client) classify(x *exchange, err error) *upstream.Error {
 	}
 	kind := ambiguousKind(x.notIdempotent && x.sent.Load())
 	if errors.As(err, new(*refusedError)) {
-		kind = upstream.Unauthorized
+		kind = upstream.NotAllowed
 	}
 	classified := c.newError(x, kind, c.transportMessage(x, err))
 	classified.Err = &cause{text: c.sanitize(describe(err), maxMessage), sentinel: sentinelOf(err)}

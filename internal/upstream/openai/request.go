@@ -18,23 +18,19 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// IDs are segments of a URL path, so they must not contain characters with a meaning in one. IDs other
-// than those of vector stores are opaque: compatible servers have their own formats.
-var (
-	storeID  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	objectID = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,127}$`)
-)
+// objectID matches IDs. They are segments of a URL path, so they must not contain characters with a
+// meaning in one, or be a segment with a meaning. Otherwise they are opaque: gateways use up to 400
+// characters of base64.
+var objectID = regexp.MustCompile(`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]{0,511}$`)
 
-func validateStoreID(id string) error {
-	if !storeID.MatchString(id) {
-		return fmt.Errorf("invalid vector store ID %q: must be 1 to 128 letters, digits, _ or -", id)
-	}
-	return nil
-}
+// idRule is the rule for IDs, for messages.
+const idRule = "must be 1 to 512 letters, digits, _, =, -, . or :, and must not begin with . or :"
+
+func validateStoreID(id string) error { return validateObjectID("vector store", id) }
 
 func validateObjectID(object, id string) error {
 	if !objectID.MatchString(id) {
-		return fmt.Errorf("invalid %s ID %q: must be 1 to 128 letters, digits, _, ., : or -", object, id)
+		return fmt.Errorf("invalid %s ID %q: %s", object, id, idRule)
 	}
 	return nil
 }

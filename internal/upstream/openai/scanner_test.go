@@ -242,8 +242,8 @@ func TestDecodePage(t *testing.T) {
 		"a string":               {`{"data":[` + items(1) + `,"a"]}`, 0, false, false, "invalid file ID"},
 		"a null":                 {`{"data":[null]}`, 0, false, false, "invalid file ID"},
 		"an invalid ID":          {`{"data":[{"id":"../x"}]}`, 0, false, false, "invalid file ID"},
-		"a long ID":              {`{"data":[{"id":"` + strings.Repeat("a", 129) + `"}]}`, 0, false, false, "invalid file ID"},
-		"the longest ID":         {`{"data":[{"id":"` + strings.Repeat("a", 128) + `"}]}`, 1, false, false, ""},
+		"a long ID":              {`{"data":[{"id":"` + strings.Repeat("a", 513) + `"}]}`, 0, false, false, "invalid file ID"},
+		"the longest ID":         {`{"data":[{"id":"` + strings.Repeat("a", 512) + `"}]}`, 1, false, false, ""},
 		"a key":                  {`{"data":[{"id":"` + testKey + `"}]}`, 0, false, false, "a file ID that contains a key"},
 		"garbage":                {`{"data":[]}]`, 0, false, false, "not a JSON object"},
 	} {

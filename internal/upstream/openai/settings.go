@@ -5,6 +5,7 @@ package openai
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,15 +43,23 @@ func validate(connection upstream.Connection, options Options) (settings, error)
 		if len(value.text) > maxCredential {
 			return settings{}, unauthorized(fmt.Sprintf("%s is longer than %d bytes", value.name, maxCredential))
 		}
+		if quoted(value.text) {
+			return settings{}, unauthorized(value.name + " is in quotation marks; remove the quotation marks from the value in the Secret. kubectl create secret --from-env-file keeps those of the file")
+		}
 		if strings.ContainsFunc(value.text, invalidInHeader) {
 			return settings{}, unauthorized(value.name + " contains a space, a line break or another character that is not allowed in a header")
 		}
 	}
 	baseURL := strings.TrimSpace(connection.BaseURL)
+	if quoted(baseURL) {
+		return settings{}, unauthorized("OPENAI_BASE_URL is in quotation marks; remove the quotation marks from the value in the Secret. kubectl create secret --from-env-file keeps those of the file")
+	}
 	if baseURL == "" {
 		baseURL = upstream.DefaultBaseURL
 	}
-	if err := options.Endpoints.Check(baseURL); err != nil {
+	if err := options.Endpoints.Check(baseURL); errors.As(err, new(upstream.NotAllowedError)) {
+		return settings{}, &upstream.Error{Kind: upstream.NotAllowed, Message: err.Error()}
+	} else if err != nil {
 		return settings{}, unauthorized(err.Error())
 	}
 	if !strings.HasSuffix(baseURL, "/") {
@@ -100,6 +109,13 @@ func (s settings) header(userAgent string) http.Header {
 
 func unauthorized(message string) *upstream.Error {
 	return &upstream.Error{Kind: upstream.Unauthorized, Message: message}
+}
+
+// quoted reports whether a value begins or ends with a quotation mark of a shell, a .env file or a word
+// processor. No key, ID or URL does.
+func quoted(text string) bool {
+	const marks = "\"'`\u2018\u2019\u201c\u201d"
+	return strings.Trim(text, marks) != text
 }
 
 func invalidInHeader(r rune) bool { return r <= ' ' || r > '~' }

@@ -171,7 +171,7 @@ func TestFlux_CancelByHandAfterItTookEffect(t *testing.T) {
 		return b.Spec.Cancel == nil && b.Status.ObservedGeneration == b.Generation
 	})
 	b := f.Get(t, "documents")
-	if framework.ReadyReason(b) != "Cancelled" || b.Status.CancelRequestedAt == nil {
-		t.Errorf("after Flux removed spec.cancel it is %s, with a cancel at %v, want Cancelled still", framework.ReadyReason(b), b.Status.CancelRequestedAt)
+	if framework.ReadyReason(b) != "Cancelled" || b.Status.CancelRequestTime == nil {
+		t.Errorf("after Flux removed spec.cancel it is %s, with a cancel at %v, want Cancelled still", framework.ReadyReason(b), b.Status.CancelRequestTime)
 	}
 }

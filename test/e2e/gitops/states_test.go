@@ -61,7 +61,7 @@ var states = []state{
 		},
 	},
 	{
-		name: "waiting", reason: "Waiting", kstatus: status.InProgressStatus, argo: "Progressing", spec: stuck,
+		name: "waiting", reason: "WaitingForRateLimit", kstatus: status.InProgressStatus, argo: "Progressing", spec: stuck,
 		arrange: func(f *fixture, store string) {
 			for i := range createsPerMinute {
 				name := fmt.Sprintf("before-%d", i)
@@ -106,6 +106,14 @@ var states = []state{
 	{
 		name: "rejected", reason: "Rejected", kstatus: status.FailedStatus, argo: "Degraded", spec: stuck,
 		arrange: func(f *fixture, store string) { f.Emulator.DeleteStore(store) },
+	},
+	{
+		name: "invalid-spec", reason: "InvalidSpec", kstatus: status.FailedStatus, argo: "Degraded",
+		spec: spec{Files: []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-a", Attributes: v1alpha1.Attributes{"k": {Raw: []byte(`"v"`)}}}}},
+	},
+	{
+		name: "endpoint-not-allowed", reason: "EndpointNotAllowed", kstatus: status.FailedStatus, argo: "Degraded",
+		spec: spec{FileIDs: stuck.FileIDs, CredentialsRef: &v1alpha1.CredentialsReference{Name: "link-local"}},
 	},
 	{
 		name: "credentials-rejected", reason: "CredentialsRejected", kstatus: status.FailedStatus, argo: "Degraded",
@@ -191,6 +199,7 @@ func newFixture(t *testing.T) *fixture {
 	for name, key := range map[string]string{"wrong-key": "sk-wrong", "another-key": "sk-another"} {
 		f.Create(t, framework.NewSecret(f.Namespace, name, key, f.BaseURL))
 	}
+	f.Create(t, framework.NewSecret(f.Namespace, "link-local", framework.APIKey, "https://169.254.169.254/v1"))
 	return f
 }
 

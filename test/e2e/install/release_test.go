@@ -210,7 +210,7 @@ proxy: {http: %q}
 	r.complete(t, "proxied", "by-proxy", r.namespace(t, "proxied", "http://api.example.test", nil))
 	store := r.namespace(t, "elsewhere", r.plain.URL, nil)
 	r.apply(t, "elsewhere", batchOf("refused", store, "file-a"))
-	r.wantReason(t, "elsewhere", "refused", v1alpha1.ReasonCredentialsRejected)
+	r.wantReason(t, "elsewhere", "refused", v1alpha1.ReasonEndpointNotAllowed)
 
 	r.upgrade(t, chart, "")
 	store = r.namespace(t, "untrusted", r.secure.URL, nil)
@@ -218,7 +218,7 @@ proxy: {http: %q}
 	r.wantReason(t, "untrusted", "untrusted", v1alpha1.ReasonUpstreamUnavailable)
 	store = r.namespace(t, "insecure", r.plain.URL, nil)
 	r.apply(t, "insecure", batchOf("insecure", store, "file-a"))
-	r.wantReason(t, "insecure", "insecure", v1alpha1.ReasonCredentialsRejected)
+	r.wantReason(t, "insecure", "insecure", v1alpha1.ReasonEndpointNotAllowed)
 }
 
 // testNamespaces confines the operator to two namespaces.

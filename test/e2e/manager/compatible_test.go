@@ -265,8 +265,8 @@ func TestCompatibleServer(t *testing.T) {
 			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
 			f.patchSpec(t, "handbook", `{"cancel":true}`)
 			b := f.wantState(t, "handbook", v1alpha1.ReasonCancelled)
-			if _, batch := c.only(t); batch.cancels != 1 || batch.creates != 1 || b.Status.CancelRequestedAt == nil {
-				t.Errorf("the batch was created %d times and cancelled %d times, at %v", batch.creates, batch.cancels, b.Status.CancelRequestedAt)
+			if _, batch := c.only(t); batch.cancels != 1 || batch.creates != 1 || b.Status.CancelRequestTime == nil {
+				t.Errorf("the batch was created %d times and cancelled %d times, at %v", batch.creates, batch.cancels, b.Status.CancelRequestTime)
 			}
 		},
 		"accepts that a cancel is rejected": func(t *testing.T, f fixture, c *compatible) {
@@ -274,8 +274,8 @@ func TestCompatibleServer(t *testing.T) {
 			f.wantState(t, "handbook", v1alpha1.ReasonInProgress)
 			f.patchSpec(t, "handbook", `{"cancel":true}`)
 			b := f.wantState(t, "handbook", v1alpha1.ReasonFilesFailed)
-			if _, batch := c.only(t); batch.cancels != 1 || b.Status.CancelRequestedAt != nil {
-				t.Errorf("the cancel was sent %d times and recorded at %v, want it sent once and not recorded", batch.cancels, b.Status.CancelRequestedAt)
+			if _, batch := c.only(t); batch.cancels != 1 || b.Status.CancelRequestTime != nil {
+				t.Errorf("the cancel was sent %d times and recorded at %v, want it sent once and not recorded", batch.cancels, b.Status.CancelRequestTime)
 			}
 		},
 		"adopts": func(t *testing.T, f fixture, c *compatible) {

@@ -87,8 +87,8 @@ func TestCancel_BatchInProgress(t *testing.T) {
 	f.WaitFor(t, "handbook", "jsonpath={.status.fileCounts.completed}=1")
 	f.patchSpec(t, "handbook", `{"cancel":true}`)
 	b := f.wantState(t, "handbook", v1alpha1.ReasonCancelled)
-	if b.Status.CancelRequestedAt == nil {
-		t.Error("cancelRequestedAt is not set")
+	if b.Status.CancelRequestTime == nil {
+		t.Error("cancelRequestTime is not set")
 	}
 	if diff := cmp.Diff(&v1alpha1.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, b.Status.FileCounts); diff != "" {
 		t.Errorf("fileCounts (-want +got):\n%s", diff)
@@ -108,8 +108,8 @@ func TestCancel_FinishedBatch(t *testing.T) {
 	f.patchSpec(t, "handbook", `{"cancel":true}`)
 	f.WaitFor(t, "handbook", "jsonpath={.status.observedGeneration}=2")
 	b := f.wantState(t, "handbook", v1alpha1.ReasonCompleted)
-	if batch := onlyBatch(t, f.store); batch.Cancels != 0 || b.Status.CancelRequestedAt != nil {
-		t.Errorf("a finished batch was cancelled %d times, at %v", batch.Cancels, b.Status.CancelRequestedAt)
+	if batch := onlyBatch(t, f.store); batch.Cancels != 0 || b.Status.CancelRequestTime != nil {
+		t.Errorf("a finished batch was cancelled %d times, at %v", batch.Cancels, b.Status.CancelRequestTime)
 	}
 }
 

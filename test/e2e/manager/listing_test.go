@@ -17,11 +17,14 @@ import (
 // age matches the age of an object in a table of kubectl.
 var age = regexp.MustCompile(`^\d+[smhd](\d+[smhd])?$`)
 
+// gap matches what separates two columns of kubectl get.
+var gap = regexp.MustCompile(`\s{2,}`)
+
 // table splits the output of kubectl get into cells.
 func table(output string) [][]string {
 	var rows [][]string
 	for line := range strings.Lines(output) {
-		cells := strings.Fields(line)
+		cells := gap.Split(strings.TrimSpace(line), -1)
 		for i, cell := range cells {
 			if age.MatchString(cell) {
 				cells[i] = "<age>"
@@ -43,9 +46,9 @@ func TestKubectlGet(t *testing.T) {
 	f.wantState(t, "running", v1alpha1.ReasonInProgress)
 	batch, other := onlyBatch(t, f.store).ID, onlyBatch(t, otherStore).ID
 
-	header := []string{"NAME", "STATUS", "COMPLETED", "FAILED", "TOTAL", "AGE"}
-	done := []string{"done", "completed", "2", "1", "3", "<age>"}
-	running := []string{"running", "in_progress", "0", "0", "1", "<age>"}
+	header := []string{"NAME", "STATUS", "REASON", "COMPLETED", "FAILED", "TOTAL", "AGE"}
+	done := []string{"done", "completed", "FilesFailed", "2", "1", "3", "<age>"}
+	running := []string{"running", "in_progress", "InProgress", "0", "0", "1", "<age>"}
 	wide := func(row []string, more ...string) []string { return append(row[:len(row):len(row)], more...) }
 
 	for command, want := range map[string][][]string{
@@ -54,9 +57,9 @@ func TestKubectlGet(t *testing.T) {
 		"get vectorstorefilebatches": {header, done, running},
 		"get openai":                 {header, done, running},
 		"get vsfb -o wide": {
-			wide(header, "REASON", "CANCELLED", "IN-PROGRESS", "STORE", "BATCH"),
-			wide(done, "FilesFailed", "0", "0", f.store, batch),
-			wide(running, "InProgress", "0", "1", otherStore, other),
+			wide(header, "STORE", "BATCH", "MESSAGE"),
+			wide(done, f.store, batch, "1 of 3 files failed (allowed: 0); see status.failedFiles"),
+			wide(running, otherStore, other, "The API is processing the files of batch "+other),
 		},
 		"get vsfb --field-selector=spec.vectorStoreID=" + f.store:                                 {header, done},
 		"get vsfb --field-selector=spec.vectorStoreID!=" + f.store:                                {header, running},

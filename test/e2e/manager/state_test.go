@@ -57,7 +57,9 @@ var promises = map[string]promise{
 	v1alpha1.ReasonDeadlineExceeded:    {failed, corev1.EventTypeWarning},
 	v1alpha1.ReasonSuspended:           {suspended, corev1.EventTypeNormal},
 	v1alpha1.ReasonBatchNotFound:       {stalled, corev1.EventTypeWarning},
+	v1alpha1.ReasonInvalidSpec:         {stalled, corev1.EventTypeWarning},
 	v1alpha1.ReasonRejected:            {stalled, corev1.EventTypeWarning},
+	v1alpha1.ReasonEndpointNotAllowed:  {stalled, corev1.EventTypeWarning},
 	v1alpha1.ReasonCredentialsRejected: {stalled, corev1.EventTypeWarning},
 }
 
@@ -72,8 +74,8 @@ func (f fixture) wantState(t *testing.T, name, reason string) *v1alpha1.VectorSt
 	f.WaitForReason(t, name, reason)
 	b := f.Batch(t, name)
 	wantConditions(t, b, reason, want)
-	if got := b.Status.FinishedAt != nil; got != (want.conditions[3] == yes) {
-		t.Errorf("%s: finishedAt is %v, Finished is %s", reason, b.Status.FinishedAt, want.conditions[3])
+	if got := b.Status.CompletionTime != nil; got != (want.conditions[3] == yes) {
+		t.Errorf("%s: completionTime is %v, Finished is %s", reason, b.Status.CompletionTime, want.conditions[3])
 	}
 	f.wantEvent(t, name, reason, want.event)
 	return b

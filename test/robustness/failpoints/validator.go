@@ -199,7 +199,7 @@ func checkCreations(e evidence, _ outcome) error {
 	if created > allowed {
 		return fmt.Errorf("%d batches were created, %d are allowed", created, allowed)
 	}
-	reported := slices.ContainsFunc(e.events, func(event eventsv1.Event) bool { return event.Reason == v1alpha1.ReasonCreateOutcomeUnknown })
+	reported := slices.ContainsFunc(e.events, func(event eventsv1.Event) bool { return event.Reason == v1alpha1.ReasonBatchRecreated })
 	if created > 1 && !reported {
 		return fmt.Errorf("%d batches were created, and no Event reports a lost response", created)
 	}

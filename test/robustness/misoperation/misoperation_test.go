@@ -225,7 +225,7 @@ func (s *sequence) waitObserved(t *testing.T, f *framework.Fixture, spec map[str
 	framework.Eventually(t, s.object+" to be reconciled", func() bool {
 		b := f.Get(t, s.object)
 		seen := b == nil || b.Status.ObservedGeneration == b.Generation
-		return seen && (b == nil || spec["cancel"] != true || !s.exists() || b.Status.FinishedAt != nil)
+		return seen && (b == nil || spec["cancel"] != true || !s.exists() || b.Status.CompletionTime != nil)
 	})
 }
 
@@ -272,12 +272,12 @@ func needsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 	case v1alpha1.DeletionPolicyDetachFiles:
 		return b.Status.BatchID != ""
 	case v1alpha1.DeletionPolicyCancel:
-		return b.Status.BatchID != "" && b.Status.FinishedAt == nil
+		return b.Status.BatchID != "" && b.Status.CompletionTime == nil
 	case v1alpha1.DeletionPolicyOrphan:
 		return false
 	}
 	created := b.Spec.BatchID == ""
-	return created && b.Status.BatchID != "" && b.Status.FinishedAt == nil
+	return created && b.Status.BatchID != "" && b.Status.CompletionTime == nil
 }
 
 func (s *sequence) ending(t *testing.T, f *framework.Fixture) ending {

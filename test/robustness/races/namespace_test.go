@@ -64,7 +64,7 @@ func (r resident) settle(t *testing.T, f *framework.Fixture) {
 	case "cancelling":
 		f.WaitForReason(t, r.name(), v1alpha1.ReasonInProgress)
 		f.Patch(t, r.name(), `{"spec":{"cancel":true}}`)
-		framework.Eventually(t, "the cancel of "+r.name(), func() bool { return f.Get(t, r.name()).Status.CancelRequestedAt != nil })
+		framework.Eventually(t, "the cancel of "+r.name(), func() bool { return f.Get(t, r.name()).Status.CancelRequestTime != nil })
 	case "completed":
 		f.WaitForReason(t, r.name(), v1alpha1.ReasonCompleted)
 	case "suspended":
