@@ -18,6 +18,11 @@ const (
 	// the batch. The operator sets it before it sends the request. As long as no batch ID is
 	// recorded, it is unknown whether the batch was created.
 	AnnotationCreateStartedAt = "vector-store-operator.dev/create-started-at"
+
+	// AnnotationReconcileRequestedAt requests a reconciliation: each new value makes the next call for
+	// the object due at once, whatever its back-off. By convention the value is a time. The operator
+	// records the value that it handled in status.lastHandledReconcileAt.
+	AnnotationReconcileRequestedAt = "vector-store-operator.dev/reconcile-requested-at"
 )
 
 // Keys of the credentials Secret. The OpenAI SDKs read environment variables of the same names.
@@ -46,6 +51,9 @@ const (
 	MaxMessageLength = 1024
 	// MaxStatusLength is the maximum length of a status or an error code from the API.
 	MaxStatusLength = 128
+	// MaxReconcileRequestLength is the maximum length of status.lastHandledReconcileAt. The operator
+	// compares no more of the annotation.
+	MaxReconcileRequestLength = 64
 	// MaxIDLength is the maximum length of an ID.
 	MaxIDLength = 512
 	// MaxAttributes is the maximum number of attributes per file.

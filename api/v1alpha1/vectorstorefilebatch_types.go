@@ -338,6 +338,14 @@ type VectorStoreFileBatchStatus struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// lastHandledReconcileAt is the last value of the annotation
+	// vector-store-operator.dev/reconcile-requested-at that the operator handled, truncated to 64
+	// characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 }
 
 // FileCounts are the numbers of files in a batch, by state.

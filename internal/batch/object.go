@@ -54,6 +54,19 @@ func Suspended(b *v1alpha1.VectorStoreFileBatch) bool {
 	return b.Spec.Suspend != nil && *b.Spec.Suspend
 }
 
+// ReconcileRequest returns the last value of the annotation that requests a reconciliation; empty if there
+// is none. It is cut to the length that the status can record.
+func ReconcileRequest(b *v1alpha1.VectorStoreFileBatch) string {
+	value := []rune(b.Annotations[v1alpha1.AnnotationReconcileRequestedAt])
+	return string(value[:min(len(value), v1alpha1.MaxReconcileRequestLength)])
+}
+
+// ReconcileRequested reports whether the object has a request that the operator has not handled.
+func ReconcileRequested(b *v1alpha1.VectorStoreFileBatch) bool {
+	request := ReconcileRequest(b)
+	return request != "" && request != b.Status.LastHandledReconcileAt
+}
+
 // Finished reports whether the object's Finished condition is true.
 func Finished(b *v1alpha1.VectorStoreFileBatch) bool {
 	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionFinished)

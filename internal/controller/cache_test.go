@@ -106,7 +106,7 @@ func TestTransform_KeepsRequiredFields(t *testing.T) {
 			b.Annotations[v1alpha1.AnnotationBatchID] = strings.Repeat("x", 5000)
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationBatchID: strings.Repeat("x", 256)}
+			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationBatchID: strings.Repeat("x", 1024)}
 		}},
 		"in progress": {func() *v1alpha1.VectorStoreFileBatch {
 			b := finished(fullObject("b", 3))

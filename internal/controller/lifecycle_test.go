@@ -347,9 +347,11 @@ func TestCredentials_RotatedKey(t *testing.T) {
 	if err := env.Client.Patch(f.Context(), secret, client.RawPatch(types.MergePatchType, []byte(`{"stringData":{"OPENAI_API_KEY":"`+apiKey+`"}}`))); err != nil {
 		t.Fatal(err)
 	}
-	// An edit of the spec retries immediately.
-	f.patch(b, `{"spec":{"maxFailedFiles":1}}`)
-	f.awaitConditions(b, "Completed", succeeded)
+	// A request retries immediately.
+	f.patch(b, `{"metadata":{"annotations":{"vector-store-operator.dev/reconcile-requested-at":"2026-01-02T03:04:05Z"}}}`)
+	if b = f.awaitConditions(b, "Completed", succeeded); b.Status.LastHandledReconcileAt != "2026-01-02T03:04:05Z" {
+		t.Errorf("lastHandledReconcileAt is %q", b.Status.LastHandledReconcileAt)
+	}
 }
 
 func TestBatchID_RestoredFromStatusOrAnnotation(t *testing.T) {

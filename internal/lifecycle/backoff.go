@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -19,6 +20,9 @@ const (
 	maxSecretBackoff = time.Minute
 )
 
+// insufficientQuota is the API's error code for an exhausted quota, which only a user can change.
+const insufficientQuota = "insufficient_quota"
+
 // failed ends a reconciliation after a failed call, in the condition for its kind of error.
 func (s scope) failed(action Action, err *upstream.Error) Decision {
 	state := s.withFailure(action)
@@ -30,7 +34,7 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 		if err.RetryAfter >= longBackoff {
 			c.message = rateLimitedUntil(s.now.Add(err.RetryAfter))
 		}
-		if err.Code == "insufficient_quota" {
+		if err.Code == insufficientQuota {
 			c.message = "Quota exhausted. Add credits or raise the limit: " + err.Error()
 		}
 	case upstream.Unauthorized:
@@ -48,7 +52,34 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 	case upstream.Transient, upstream.UnknownOutcome:
 		c = condition{v1alpha1.ReasonUpstreamUnavailable, "The API is unavailable; retrying: " + err.Error()}
 	}
-	return s.requeue(c, state, backoff(first, longest, state.Failures), notBefore(err))
+	return s.requeue(s.steady(c, err, state), state, backoff(first, longest, state.Failures), notBefore(err))
+}
+
+// steady returns the condition after a failed call. The message of the first failures stays, and is renewed
+// at growing intervals: each has another request ID, and a server that is unavailable for a day must not
+// cost a status write for each attempt. For the same reason a server that alternates between being
+// unavailable and being busy stays what it was first.
+func (s scope) steady(c condition, err *upstream.Error, state State) condition {
+	current := s.currentCondition()
+	alike := current.reason == c.reason || unavailable(current.reason) && unavailable(c.reason) && err.Code != insufficientQuota
+	edited := s.b.Generation != s.b.Status.ObservedGeneration || batch.ReconcileRequested(s.b)
+	if !alike || edited || renewed(state.Failures) {
+		return c
+	}
+	return current
+}
+
+// unavailable reports whether a reason means that the API cannot be used for now.
+func unavailable(reason string) bool {
+	return reason == v1alpha1.ReasonUpstreamUnavailable || reason == v1alpha1.ReasonRateLimited
+}
+
+// renewed reports whether the message is renewed after a number of failures in a row: 1, 4, 16 and so on.
+func renewed(failures int) bool {
+	for failures > 1 && failures%4 == 0 {
+		failures /= 4
+	}
+	return failures == 1
 }
 
 // notBefore returns how long the server asked to wait, but at most maxBackoff: a server that asks for a

@@ -104,6 +104,9 @@ func (s scope) describe(c condition) Decision {
 	table := rows[c.reason]
 	status := s.mirrored()
 	status.ObservedGeneration = s.b.Generation
+	if request := batch.ReconcileRequest(s.b); request != "" {
+		status.LastHandledReconcileAt = request
+	}
 	if table.finished == yes && status.CompletionTime == nil {
 		status.CompletionTime = &metav1.Time{Time: s.now.Truncate(time.Second)}
 	}
@@ -118,7 +121,7 @@ func (s scope) describe(c condition) Decision {
 		{v1alpha1.ConditionSucceeded, table.succeeded},
 	} {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: line.conditionType, Status: line.status, Reason: c.reason, Message: c.message,
+			Type: line.conditionType, Status: line.status, Reason: c.reason, Message: messageOf(line.conditionType, line.status, c),
 			ObservedGeneration: s.b.Generation,
 			LastTransitionTime: metav1.Time{Time: s.now.Truncate(time.Second)},
 		})
@@ -129,6 +132,35 @@ func (s scope) describe(c condition) Decision {
 		d.Events = append(d.Events, Event{Warning: warning, Reason: c.reason, Message: c.message})
 	}
 	return d
+}
+
+// messageOf returns the message of a condition. Ready has the whole message, and so has Reconciling or
+// Stalled if it is True, because generic tools show that one. The others state only their own case.
+func messageOf(conditionType string, status metav1.ConditionStatus, c condition) string {
+	final := rows[c.reason].finished == yes
+	switch {
+	case conditionType == v1alpha1.ConditionReady:
+	case conditionType == v1alpha1.ConditionFinished && status == yes:
+		return "The batch is finished"
+	case conditionType == v1alpha1.ConditionFinished:
+		return "The batch is not finished"
+	case conditionType == v1alpha1.ConditionSucceeded && status == unknown:
+		return "The result is known once the batch is finished"
+	case conditionType == v1alpha1.ConditionSucceeded && status == yes:
+		return "The files are in the vector store"
+	case conditionType == v1alpha1.ConditionSucceeded:
+		return "Not all files were added to the vector store"
+	case status == yes:
+	case conditionType == v1alpha1.ConditionStalled:
+		return "The object does not have to be changed"
+	case final:
+		return "The operator has nothing left to do"
+	case c.reason == v1alpha1.ReasonSuspended:
+		return "The object is suspended"
+	default:
+		return "The object makes no progress until a user acts"
+	}
+	return c.message
 }
 
 // ready returns the Ready condition that the object has now; nil if it has none.

@@ -144,11 +144,12 @@ func (s scope) cancelAccepted() bool {
 	return id != "" && s.observed.State.CancelledID == id
 }
 
-// due reports whether an action may be taken now. A changed spec is reconciled at once. A cancel
-// is delayed only by its own failures, not by polls or their errors.
+// due reports whether an action may be taken now. A changed spec and a requested reconciliation are
+// handled at once. A cancel is delayed only by its own failures, not by polls or their errors.
 func (s scope) due(action Action) bool {
 	state := s.observed.State
-	if !s.now.Before(state.NextCall) || s.b.Generation != s.b.Status.ObservedGeneration || s.finalAttempt() {
+	edited := s.b.Generation != s.b.Status.ObservedGeneration || batch.ReconcileRequested(s.b)
+	if !s.now.Before(state.NextCall) || edited || s.finalAttempt() {
 		return true
 	}
 	return action == Cancel && (state.Failed != Cancel || state.Failures == 0)
