@@ -98,3 +98,16 @@ func literals(t *testing.T, folder string) map[string]string {
 	}
 	return found
 }
+
+// TestPromise_IsWhatTheSuiteChecks requires the promise on creates word for word as the fault suite has it.
+func TestPromise_IsWhatTheSuiteChecks(t *testing.T) {
+	promise := strings.TrimSpace(read(t, "test/robustness/failpoints/promise.txt"))
+	if promise == "" {
+		t.Fatal("the fault suite has no promise")
+	}
+	for _, page := range []string{readme, "docs/reliability.md"} {
+		if !strings.Contains(read(t, page), promise) {
+			t.Errorf("%s does not contain the promise of the fault suite: %s", page, promise)
+		}
+	}
+}

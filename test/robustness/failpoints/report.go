@@ -108,10 +108,10 @@ func (r *report) writeFailures(out io.Writer) error {
 	return nil
 }
 
-// writeSummary writes the number of runs, the seed and the duration.
+// writeSummary writes what was promised about creates, the number of runs, the seed and the duration.
 func (r *report) writeSummary(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "\n%d of %d possible runs with a fault, %d without, seed %d, in %s\n",
-		len(r.results)-r.references, r.possible, r.references, r.seed, r.took.Round(time.Second))
+	_, err := fmt.Fprintf(out, "\ncreates and counted check: %s\n%d of %d possible runs with a fault, %d without, seed %d, in %s\n",
+		strings.TrimSpace(promise), len(r.results)-r.references, r.possible, r.references, r.seed, r.took.Round(time.Second))
 	return err
 }
 
