@@ -80,7 +80,7 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	if err := os.MkdirAll(r.folder, 0o700); err != nil {
 		return r, fmt.Errorf("creating the log directory: %w", err)
 	}
-	r.openai = emulator.New(emulator.Options{APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
+	r.openai = emulator.New(emulator.Options{Profile: s.profile, APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
 	direct, err := r.serve(r.openai)
 	if err != nil {
 		return r, err
@@ -92,7 +92,7 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	r.managers = &managers{program: f.Program("manager"), env: s.env, number: max(1, s.managers), history: r.history, folder: r.folder}
 	if r.proxied, err = r.serve(newInjector(injector{
 		history: r.history, classify: classifyCall, target: target, transport: &http.Transport{},
-		managers: r.managers, beforeForward: r.beforeForward, store: "/v1/vector_stores/" + r.store,
+		managers: r.managers, beforeForward: r.beforeForward, store: r.openai.Settings().Behaviors.BasePath + "/vector_stores/" + r.store,
 	})); err != nil {
 		return r, err
 	}
@@ -179,7 +179,7 @@ func (r *run) end() error {
 }
 
 func (r *run) createSecret(ctx context.Context) error {
-	secret := framework.NewSecret(r.namespace, secretName, r.key, r.proxied.URL+"/v1")
+	secret := framework.NewSecret(r.namespace, secretName, r.key, r.proxied.URL+r.openai.Settings().Behaviors.BasePath)
 	if err := r.fixture.Client.Create(ctx, secret); err != nil {
 		return fmt.Errorf("creating the Secret: %w", err)
 	}

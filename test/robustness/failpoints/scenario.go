@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/utils/ptr"
@@ -40,6 +41,8 @@ type scenario struct {
 	failpoints []string
 	// faults are injected into every run, including the reference.
 	faults []injection
+	// profile is the emulator's profile; empty means its default.
+	profile string
 	// settings configure the emulator.
 	settings emulator.Settings
 	// beforeForward is called before a request is forwarded; it may be nil.
@@ -48,6 +51,8 @@ type scenario struct {
 	actions func(ctx context.Context, r *run) error
 	// reason is the final reason of Ready; empty if the object is deleted.
 	reason string
+	// unattached means that a file that was not processed is not in the vector store.
+	unattached bool
 	// cancels means that every batch with a recorded ID is cancelled.
 	cancels bool
 	// batchOptional means that the outcome may be the same without a batch, if the create does not
@@ -68,7 +73,30 @@ var (
 	slowCancel = emulator.Settings{CancelDelay: cancelDelay}
 )
 
-var scenarios = []scenario{
+// scenarios are those of the default profile, and some of them with the other profiles.
+var scenarios = slices.Concat(
+	lives,
+	inProfile(emulator.ProfileAzure, "complete", "cancel", "files-failed"),
+	inProfile(emulator.ProfileOGX, "complete", "cancel", "adopt", "delete", "detach", "files-failed", "deadline", "lost-create"),
+	inProfile(emulator.ProfileGateway, "complete", "cancel", "detach", "files-failed", "lost-create"),
+)
+
+// inProfile returns variants of scenarios with a profile.
+func inProfile(profile string, names ...string) []scenario {
+	var variants []scenario
+	for _, s := range lives {
+		if slices.Contains(names, s.name) {
+			s.name, s.profile = profile+"-"+s.name, profile
+			s.description += ", profile " + profile
+			s.unattached = profile == emulator.ProfileOGX
+			variants = append(variants, s)
+		}
+	}
+	return variants
+}
+
+// lives are the scenarios of the default profile.
+var lives = []scenario{
 	{
 		name: "complete", description: "create and complete", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck},
