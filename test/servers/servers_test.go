@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -203,6 +204,24 @@ func TestOGX_Deadline(t *testing.T) {
 	}
 }
 
+// TestOGX_Adopt adopts a batch of another client.
+func TestOGX_Adopt(t *testing.T) {
+	requireOGX(t)
+	t.Parallel()
+	f := newFixture(t, server)
+	ids := server.upload(t, payroll, travel, security)
+	id, err := server.CreateBatch(t.Context(), f.store, ids...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Create(t, f.object("adopted", v1alpha1.VectorStoreFileBatchSpec{BatchID: id}))
+	b := f.WaitForReason(t, "adopted", v1alpha1.ReasonCompleted)
+	if c := b.Status.FileCounts; c == nil || c.Completed != 3 || c.Total != 3 {
+		t.Errorf("fileCounts = %+v, want 3 of 3 completed", c)
+	}
+	f.wantFound(t, ids)
+}
+
 func TestOGX_DetachFiles(t *testing.T) {
 	requireOGX(t)
 	t.Parallel()
@@ -227,24 +246,64 @@ func TestOGX_DetachFiles(t *testing.T) {
 	}
 }
 
-// TestOGX_LostResponse loses the response to the create: the batch exists, and its ID is unknown.
+// TestOGX_DetachFilesInProgress deletes an object whose batch is in progress. OGX answers 400 to the
+// detach of a file that it has not processed.
+func TestOGX_DetachFilesInProgress(t *testing.T) {
+	requireOGX(t)
+	t.Parallel()
+	f := newFixture(t, server)
+	h, id := f.startHeld(t, "deleted", v1alpha1.VectorStoreFileBatchSpec{DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles})
+	f.Kubectl.Must(t, "delete", "vsfb", "deleted", "--timeout="+framework.Timeout.String())
+	if status := server.batch(t, f.store, id).Status; status != "cancelled" {
+		t.Errorf("the batch is %s, want cancelled", status)
+	}
+	h.end()
+	if files := server.storeFiles(t, f.store); len(files) != 0 {
+		t.Errorf("the vector store has %v, want no file", files)
+	}
+}
+
+// TestOGX_LostResponse loses the response to the create: the batch exists, and its ID is unknown. The
+// operator finds its files in the vector store, and creates a second batch to track them.
 func TestOGX_LostResponse(t *testing.T) {
 	requireOGX(t)
 	t.Parallel()
-	testLost(t, func(r proxy.Request) bool { return r.Status != 0 }, 2)
+	f := newFixture(t, server)
+	f.cutCreate(func(r proxy.Request) bool { return r.Status != 0 })
+	f.wantComplete(t, server.upload(t, payroll, travel, security), 2)
+}
+
+// TestOGX_LostResponseInProgress is TestOGX_LostResponse with a batch that is in progress until there
+// is a second. OGX lists no file until it has processed it.
+func TestOGX_LostResponseInProgress(t *testing.T) {
+	requireOGX(t)
+	t.Parallel()
+	f := newFixture(t, server)
+	h := vectors.hold(t, "unrecorded")
+	f.OnRequest(func(r proxy.Request) int {
+		if r.Operation == proxy.CreateBatch && r.Status == http.StatusOK {
+			if len(f.created()) == 1 {
+				return proxy.Cut
+			}
+			h.end()
+		}
+		return 0
+	})
+	unrecorded := document{payroll.name, payroll.content + "\nAn unrecorded word.\n"}
+	f.wantComplete(t, server.upload(t, unrecorded, travel, security), 2)
 }
 
 // TestOGX_LostRequest loses the create before OGX has it.
 func TestOGX_LostRequest(t *testing.T) {
 	requireOGX(t)
 	t.Parallel()
-	testLost(t, func(r proxy.Request) bool { return r.Status == 0 }, 1)
+	f := newFixture(t, server)
+	f.cutCreate(func(r proxy.Request) bool { return r.Status == 0 })
+	f.wantComplete(t, server.upload(t, payroll, travel, security), 1)
 }
 
-// testLost cuts the connection of the first create at a step of it, and requires that the object
-// completes with at most a number of batches.
-func testLost(t *testing.T, at func(proxy.Request) bool, atMost int) {
-	f := newFixture(t, server)
+// cutCreate cuts the connection of the first create at a step of it.
+func (f *fixture) cutCreate(at func(proxy.Request) bool) {
 	var cuts atomic.Int32
 	f.OnRequest(func(r proxy.Request) int {
 		if r.Operation == proxy.CreateBatch && at(r) && cuts.Add(1) == 1 {
@@ -252,20 +311,27 @@ func testLost(t *testing.T, at func(proxy.Request) bool, atMost int) {
 		}
 		return 0
 	})
-	ids := server.upload(t, payroll, travel, security)
+}
+
+// created returns the creates that OGX accepted.
+func (f *fixture) created() []proxy.Request {
+	return slices.DeleteFunc(f.Requests(proxy.CreateBatch), func(r proxy.Request) bool { return r.Status != http.StatusOK })
+}
+
+// wantComplete attaches files through the proxy, and requires that the object completes after the
+// outcome of a create was unknown, with a number of batches.
+func (f *fixture) wantComplete(t *testing.T, ids []string, batches int) {
+	t.Helper()
 	f.Create(t, f.object("lost", v1alpha1.VectorStoreFileBatchSpec{FileIDs: ids, CredentialsRef: through()}))
 	f.WaitForReason(t, "lost", v1alpha1.ReasonCreateOutcomeUnknown)
 	b := f.WaitForReason(t, "lost", v1alpha1.ReasonCompleted)
 	wantCondition(t, b, v1alpha1.ConditionSucceeded, metav1.ConditionTrue)
 	f.wantFound(t, ids)
-	batches := 0
-	for _, r := range f.Requests(proxy.CreateBatch) {
-		if r.Status == http.StatusOK {
-			batches++
-		}
+	if len(f.Requests(proxy.ListStoreFiles)) == 0 {
+		t.Error("the operator did not check whether the files are attached")
 	}
-	if batches == 0 || batches > atMost {
-		t.Errorf("OGX created %d batches, want 1 to %d", batches, atMost)
+	if created := len(f.created()); created != batches {
+		t.Errorf("OGX created %d batches, want %d", created, batches)
 	}
 }
 
@@ -327,13 +393,30 @@ func TestOGX_RejectedKey(t *testing.T) {
 	wantCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue)
 }
 
-// TestOGX_Killed kills OGX in the middle of a batch, and starts it again with the same state. OGX resumes
-// the batch, and may fail files that it had not processed, as not found.
-func TestOGX_Killed(t *testing.T) {
+// TestOGX_Restarted stops OGX in the middle of a batch, and starts it again with the same state.
+func TestOGX_Restarted(t *testing.T) {
 	requireOGX(t)
 	t.Parallel()
 	own := startOGX(t)
 	f := newFixture(t, own)
+	t.Run("Terminated", func(t *testing.T) { f.testTerminated(t, own) })
+	t.Run("Killed", func(t *testing.T) { f.testKilled(t, own) })
+}
+
+// testTerminated stops OGX with SIGTERM. It cancels the batch before it exits.
+func (f *fixture) testTerminated(t *testing.T, own *ogx) {
+	f.startHeld(t, "terminated", v1alpha1.VectorStoreFileBatchSpec{})
+	own.process.Terminate()
+	own.process.MustExit(t)
+	f.WaitForReason(t, "terminated", v1alpha1.ReasonUpstreamUnavailable)
+	own.mustStart(t)
+	b := f.WaitForReason(t, "terminated", v1alpha1.ReasonCancelledExternally)
+	wantCondition(t, b, v1alpha1.ConditionSucceeded, metav1.ConditionFalse)
+}
+
+// testKilled kills OGX. After the restart it resumes the batch, and may fail files that it had not
+// processed, as not found.
+func (f *fixture) testKilled(t *testing.T, own *ogx) {
 	h, id := f.startHeld(t, "killed", v1alpha1.VectorStoreFileBatchSpec{})
 	own.process.Kill()
 	f.WaitForReason(t, "killed", v1alpha1.ReasonUpstreamUnavailable)
