@@ -45,7 +45,7 @@ func TestInstall_WithoutPython(t *testing.T) {
 	}
 	wantSkipped()
 	old := framework.WriteFile(t, programs, "python3", "#!/usr/bin/env bash\nexit 1\n")
-	if err := os.Chmod(old, 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.Chmod(old, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	wantSkipped()
