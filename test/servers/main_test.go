@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		Options:  framework.Options{Install: []string{"crd", "policy"}, Build: []string{"manager", "emulator", "kubectl-vsfb"}},
 		Setup:    setup,
 		Teardown: teardown,
-		Parallel: 4,
+		Parallel: 6,
 	}.Run(m, &env))
 }
 
