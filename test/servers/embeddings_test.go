@@ -4,6 +4,7 @@
 package servers_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -36,9 +37,10 @@ type embeddings struct {
 	holds []*hold
 }
 
-// hold blocks the calls for texts that have a word.
+// hold blocks or refuses the calls for texts that have a word.
 type hold struct {
 	word     string
+	refuses  bool
 	released chan struct{}
 	release  sync.Once
 	// blocked is the number of calls that it has blocked so far.
@@ -72,9 +74,17 @@ func (e *embeddings) setDelay(w http.ResponseWriter, r *http.Request) {
 	e.delay = delay
 }
 
-// hold blocks the calls for texts that have a word, until release or the end of the test.
+// hold blocks the calls for texts that have a word, until its end or that of the test.
 func (e *embeddings) hold(t *testing.T, word string) *hold {
-	h := &hold{word: word, released: make(chan struct{})}
+	return e.add(t, &hold{word: word, released: make(chan struct{})})
+}
+
+// refuse refuses the calls for texts that have a word, until its end or that of the test.
+func (e *embeddings) refuse(t *testing.T, word string) *hold {
+	return e.add(t, &hold{word: word, refuses: true, released: make(chan struct{})})
+}
+
+func (e *embeddings) add(t *testing.T, h *hold) *hold {
 	t.Cleanup(h.end)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -82,7 +92,26 @@ func (e *embeddings) hold(t *testing.T, word string) *hold {
 	return h
 }
 
+// end releases the calls.
 func (h *hold) end() { h.release.Do(func() { close(h.released) }) }
+
+// wait waits until the calls are released. It returns an error if they are refused, or if ctx ends.
+func (h *hold) wait(ctx context.Context) error {
+	if h.refuses {
+		select {
+		case <-h.released:
+			return nil
+		default:
+			return fmt.Errorf("the test refuses %q", h.word)
+		}
+	}
+	select {
+	case <-h.released:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // waitBlocked waits until calls are blocked.
 func (e *embeddings) waitBlocked(t *testing.T, h *hold, calls int) {
@@ -109,7 +138,8 @@ func (e *embeddings) embed(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !e.wait(r, texts) {
+	if err := e.wait(r.Context(), texts); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	var data []any
@@ -126,8 +156,9 @@ func (e *embeddings) embed(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// wait waits for the delay and the holds of a call. It returns false if the client is gone.
-func (e *embeddings) wait(r *http.Request, texts []string) bool {
+// wait waits for the delay and the holds of a call. It returns an error if the call is refused, or if
+// ctx ends.
+func (e *embeddings) wait(ctx context.Context, texts []string) error {
 	e.mu.Lock()
 	delay, all := e.delay, words(strings.Join(texts, " "))
 	var held []*hold
@@ -138,17 +169,11 @@ func (e *embeddings) wait(r *http.Request, texts []string) bool {
 		}
 	}
 	e.mu.Unlock()
-	if framework.Pause(r.Context(), delay) != nil {
-		return false
-	}
+	err := framework.Pause(ctx, delay)
 	for _, h := range held {
-		select {
-		case <-h.released:
-		case <-r.Context().Done():
-			return false
-		}
+		err = errors.Join(err, h.wait(ctx))
 	}
-	return true
+	return err
 }
 
 // decodeInput returns the texts of an input, which is one or a list.

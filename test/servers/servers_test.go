@@ -152,6 +152,25 @@ func TestOGX_FailedFiles(t *testing.T) {
 	f.wantFound(t, good)
 }
 
+// TestOGX_FailedFileAgain attaches a file that failed once more. OGX does not process it again until it
+// was detached, which DetachFiles does.
+func TestOGX_FailedFileAgain(t *testing.T) {
+	requireOGX(t)
+	t.Parallel()
+	f := newFixture(t, server)
+	refused := vectors.refuse(t, "unlucky")
+	ids := server.upload(t, document{"unlucky.txt", "An unlucky text."})
+	for _, name := range []string{"first", "second"} {
+		f.Create(t, f.object(name, v1alpha1.VectorStoreFileBatchSpec{FileIDs: ids, DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles}))
+		f.WaitForReason(t, name, v1alpha1.ReasonFilesFailed)
+		refused.end()
+	}
+	f.Kubectl.Must(t, "delete", "vsfb", "--all", "--timeout="+framework.Timeout.String())
+	f.Create(t, f.object("third", v1alpha1.VectorStoreFileBatchSpec{FileIDs: ids}))
+	f.WaitForReason(t, "third", v1alpha1.ReasonCompleted)
+	server.find(t, f.store, "unlucky", ids[0])
+}
+
 // filesOf returns n documents, the last of which has a word that the embeddings hold.
 func filesOf(n int, word string) []document {
 	documents := make([]document, n)
