@@ -170,6 +170,10 @@ func (p *probe) deletedUploads(ctx context.Context) error {
 	if !p.main.accepted() {
 		return errNoBatch
 	}
+	// Earlier steps may have detached it.
+	if _, _, err := p.attach(ctx, p.store, p.second.id, nil); err != nil {
+		return err
+	}
 	if _, err := p.storeFile(ctx, p.store, p.second.id); err != nil {
 		return err
 	}

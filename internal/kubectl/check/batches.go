@@ -71,10 +71,17 @@ func (p *probe) run(ctx context.Context, store string, body map[string]any) (bat
 
 // finish waits until a batch is finished, and reads its files.
 func (p *probe) finish(ctx context.Context, b *batch) error {
+	const question = "batch_visible_after"
 	finished, _, err := p.eventually(ctx, p.Timeout, func() (bool, error) {
 		r, err := p.get(ctx, b.path())
-		if err != nil || !r.ok() {
-			return false, err // not found yet
+		if err != nil {
+			return false, err
+		}
+		if p.seen[question].Status != Observed {
+			p.see(question, r.missing(), map[bool]string{true: "found after a while", false: "found at once"}[r.missing()])
+		}
+		if !r.ok() {
+			return false, nil
 		}
 		if b.final = r; b.retrieved.StatusCode == 0 {
 			b.retrieved = r

@@ -5,6 +5,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,7 +23,6 @@ import (
 
 const (
 	attempts     = 3
-	retryDelay   = time.Second
 	maxRetry     = 10 * time.Second
 	pollDelay    = 100 * time.Millisecond
 	maxPollDelay = 2 * time.Second
@@ -148,7 +148,7 @@ func (p *probe) send(ctx context.Context, request openai.RawRequest) (response, 
 		if !unavailable && raw.StatusCode != http.StatusTooManyRequests {
 			return r, nil
 		}
-		if attempt == attempts || !repeatable || pause(ctx, retryAfter(raw)) != nil {
+		if attempt == attempts || !repeatable || pause(ctx, p.retryAfter(raw)) != nil {
 			if err == nil {
 				err = r.err()
 			}
@@ -158,10 +158,10 @@ func (p *probe) send(ctx context.Context, request openai.RawRequest) (response, 
 }
 
 // retryAfter returns the delay that a response requests, up to maxRetry.
-func retryAfter(raw openai.RawResponse) time.Duration {
+func (p *probe) retryAfter(raw openai.RawResponse) time.Duration {
 	seconds, err := strconv.Atoi(raw.Header.Get("Retry-After"))
 	if err != nil || seconds < 1 {
-		return retryDelay
+		return p.RetryDelay
 	}
 	return min(time.Duration(seconds)*time.Second, maxRetry)
 }
@@ -217,36 +217,43 @@ func (p *probe) upload(ctx context.Context, name, content string) (upload, error
 		Method: http.MethodPost, Path: "files", Body: body.Bytes(), ContentType: form.FormDataContentType(),
 	})
 	id := r.text("id")
-	if r.ok() && id != "" {
-		p.created.addFile(id)
-	}
-	if err != nil || r.ok() && id == "" {
+	switch {
+	case err != nil, r.ok() && id == "":
 		p.created.lost = true
+		return upload{sent: r}, cmp.Or(err, errNoObject)
+	case !r.ok():
+		return upload{sent: r}, nil
 	}
-	if err == nil && r.ok() && id == "" {
-		err = errNoObject
+	p.created.addFile(id)
+	return upload{id: id, sent: r}, p.waitForUpload(ctx, id)
+}
+
+// waitForUpload waits until an upload is found, so that the next steps can use it.
+func (p *probe) waitForUpload(ctx context.Context, id string) error {
+	const question = "upload_visible_after"
+	_, atOnce, err := p.eventually(ctx, p.Settle, func() (bool, error) {
+		r, err := p.get(ctx, filePath(id))
+		return r.ok(), err
+	})
+	if err == nil && p.seen[question].Status != Observed {
+		p.see(question, !atOnce, map[bool]string{true: "found at once", false: "found after a while"}[atOnce])
 	}
-	return upload{id: id, sent: r}, err
+	return err
 }
 
 // createStore creates a vector store and returns its ID.
 func (p *probe) createStore(ctx context.Context, suffix string) (string, error) {
 	r, err := p.post(ctx, "vector_stores", map[string]any{"name": p.name(suffix)})
 	id := r.text("id")
-	if r.ok() && id != "" {
-		p.created.addStore(id)
-		return id, nil
-	}
-	if err != nil || r.ok() {
+	switch {
+	case err != nil, r.ok() && id == "":
 		p.created.lost = true
+		return "", cmp.Or(err, errNoObject)
+	case !r.ok():
+		return "", r.err()
 	}
-	if err == nil {
-		err = r.err()
-	}
-	if err == nil {
-		err = errNoObject
-	}
-	return "", err
+	p.created.addStore(id)
+	return id, nil
 }
 
 // errNoObject is the error of a success that cannot be used.

@@ -41,12 +41,12 @@ func (p *probe) cleanUp(ctx context.Context) []string {
 	// The vector stores first, because deleting a file that is attached may fail.
 	for _, id := range p.created.stores {
 		if err := p.remove(ctx, storePath(id)); err != nil {
-			notRemoved = append(notRemoved, fmt.Sprintf("vector store %s: %v", id, err))
+			notRemoved = append(notRemoved, p.Client.Sanitize(fmt.Sprintf("vector store %s: %v", id, err)))
 		}
 	}
 	for _, id := range p.created.files {
 		if err := p.remove(ctx, filePath(id)); err != nil {
-			notRemoved = append(notRemoved, fmt.Sprintf("file %s: %v", id, err))
+			notRemoved = append(notRemoved, p.Client.Sanitize(fmt.Sprintf("file %s: %v", id, err)))
 		}
 	}
 	return notRemoved

@@ -29,6 +29,8 @@ type Server struct {
 	// Settle is the time to wait for an effect that may be delayed, such as that of a detach. Defaults
 	// to 5 s.
 	Settle time.Duration
+	// RetryDelay is the time until a call to a server that is not available is repeated. Defaults to 1 s.
+	RetryDelay time.Duration
 	// CleanupTimeout bounds the removal of what was created. Defaults to 2 minutes.
 	CleanupTimeout time.Duration
 	// Progress reports what is done. It can be nil.
@@ -102,6 +104,7 @@ func (s Server) withDefaults() Server {
 	s.BaseURL = cmp.Or(s.BaseURL, upstream.DefaultBaseURL)
 	s.Timeout = cmp.Or(s.Timeout, time.Minute)
 	s.Settle = cmp.Or(s.Settle, 5*time.Second)
+	s.RetryDelay = cmp.Or(s.RetryDelay, time.Second)
 	s.CleanupTimeout = cmp.Or(s.CleanupTimeout, 2*time.Minute)
 	if s.Progress == nil {
 		s.Progress = func(string) {}
@@ -154,7 +157,7 @@ func (p *probe) see(id string, observed bool, answer string) {
 	if observed {
 		status = Observed
 	}
-	p.seen[id] = Behavior{Status: status, Answer: answer}
+	p.seen[id] = Behavior{Status: status, Answer: p.Client.Sanitize(answer)}
 }
 
 // unknown records that a question could not be answered.

@@ -75,11 +75,6 @@ func (p *probe) uploads(ctx context.Context) error {
 	if p.plain.id == "" {
 		return p.plain.sent.err()
 	}
-	visible, err := p.get(ctx, filePath(p.plain.id))
-	if err != nil {
-		return err
-	}
-	p.see("upload_visible_after", !visible.ok(), visible.describe())
 	p.see("file_lifetime", lifetime(p.plain.sent) > 0, lifetimeText(lifetime(p.plain.sent)))
 	p.see("file_id_length", len(p.plain.id) > 64, lengthText(len(p.plain.id)))
 	if p.second, err = p.upload(ctx, p.name("-second.txt"), "The second file of kubectl vsfb check.\n"); err != nil {
@@ -183,7 +178,7 @@ func (p *probe) mainBatch(ctx context.Context) error {
 	if !b.accepted() {
 		return errNoBatch
 	}
-	if err := p.firstReads(ctx, &b); err != nil {
+	if err := p.firstRead(ctx); err != nil {
 		return err
 	}
 	if err := p.finish(ctx, &b); err != nil {
@@ -195,16 +190,8 @@ func (p *probe) mainBatch(ctx context.Context) error {
 	return p.lateCancel(ctx, b)
 }
 
-// firstReads observes what is visible directly after a create.
-func (p *probe) firstReads(ctx context.Context, b *batch) error {
-	r, err := p.get(ctx, b.path())
-	if err != nil {
-		return err
-	}
-	p.see("batch_visible_after", !r.ok(), r.describe())
-	if r.ok() {
-		b.retrieved = r
-	}
+// firstRead observes whether a file is in the vector store directly after the create of its batch.
+func (p *probe) firstRead(ctx context.Context) error {
 	file, err := p.get(ctx, storePath(p.store, "files", p.plain.id))
 	if err != nil {
 		return err
@@ -460,17 +447,18 @@ func (p *probe) duplicates(ctx context.Context) error {
 // unknownFile attaches a file that was never uploaded.
 func (p *probe) unknownFile(ctx context.Context) error {
 	id := similarID(p.plain.id)
+	// The server may make a file of the ID.
+	p.created.addFile(id)
 	b, err := p.create(ctx, p.other, map[string]any{"file_ids": []string{id}})
 	if err != nil {
 		return err
 	}
 	p.seeResponse("strict_files", !b.accepted(), b.created)
 	if !b.accepted() {
+		p.created.removeFile(id)
 		p.unknown("missing_files_fail", "the create is refused")
 		return nil
 	}
-	// The server may have made a file of the ID.
-	p.created.addFile(id)
 	if err := p.finish(ctx, &b); err != nil {
 		return err
 	}

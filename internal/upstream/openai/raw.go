@@ -127,3 +127,6 @@ func decodeRaw(content []byte) any {
 	}
 	return value
 }
+
+// Sanitize returns a text that can contain parts of a response in a form that can be shown.
+func (c *Client) Sanitize(text string) string { return c.sanitize(text, maxMessage) }
