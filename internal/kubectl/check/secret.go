@@ -115,7 +115,7 @@ func (s *secretCheck) baseURL() {
 		s.add(check, Failed, name+" is in quotation marks. Remove them.")
 		return
 	}
-	insecure := s.AllowInsecure || s.Flags != nil && s.Flags.Endpoints.AllowInsecure
+	insecure := s.AllowInsecure || s.Flags == nil || s.Flags.Endpoints.AllowInsecure
 	if err := (upstream.EndpointPolicy{AllowInsecure: insecure}).Check(trimmed); err != nil {
 		s.add(check, Failed, sentence(err.Error()))
 		return
@@ -139,6 +139,8 @@ func (s *secretCheck) path(check, name string, parsed *url.URL) {
 		s.add(check, Failed, fmt.Sprintf("%s ends with /%s. Set it to the base URL, such as %s.", name, last, upstream.DefaultBaseURL))
 	case strings.Contains(parsed.Path, "/openai/deployments/"):
 		s.add(check, Failed, fmt.Sprintf("%s names a deployment. Use the v1 API of Azure OpenAI: https://%s/openai/v1.", name, parsed.Host))
+	case parsed.Scheme == "http" && s.Flags == nil && !s.AllowInsecure:
+		s.add(check, Warning, name+" begins with http://, which sends the key unencrypted. The operator refuses it without its flag --allow-insecure-endpoints.")
 	case strings.Contains(parsed.Path, "//"):
 		s.add(check, Warning, name+" has an empty segment (//) in its path. Remove a slash.")
 	default:

@@ -248,9 +248,9 @@ func TestServer_SingleBehaviors(t *testing.T) {
 
 func TestServer_Timing(t *testing.T) {
 	t.Parallel()
-	const delay = emulator.Duration(400 * time.Millisecond)
+	const delay = emulator.Duration(80 * time.Millisecond)
 	e := newTarget(t, emulator.Options{})
-	e.examine.Settle = 2 * time.Second
+	e.examine.Settle = time.Second
 	e.Configure(func(s *emulator.Settings) {
 		s.UploadVisibleAfter, s.BatchVisibleAfter, s.DetachDelay, s.DriftingCreation = delay, delay, delay, true
 	})
