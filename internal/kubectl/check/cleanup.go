@@ -88,10 +88,7 @@ func (p *probe) findLost(ctx context.Context) {
 	} {
 		// The server may list them with a delay.
 		_, _, _ = p.eventually(ctx, p.Settle, func() (bool, error) {
-			r, err := p.get(ctx, list.path, list.query...)
-			if err != nil {
-				return false, nil
-			}
+			r, _ := p.get(ctx, list.path, list.query...) // without a list, it is asked for again
 			for _, item := range r.items() {
 				id := textAt(item, "id")
 				if strings.Contains(textAt(item, list.field), p.token) && id != "" && !slices.Contains(*list.into, id) {

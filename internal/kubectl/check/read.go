@@ -74,10 +74,8 @@ func (p *probe) readPaths(ctx context.Context) error {
 		return err
 	}
 	p.seeStatus("unknown_path", unknown)
-	parsed, err := url.Parse(p.BaseURL)
-	if err != nil || strings.Trim(parsed.Path, "/") == "" {
-		p.unknown("strict_path", "the base URL has no path")
-		return nil
+	if parsed, err := url.Parse(p.BaseURL); err != nil || strings.Trim(parsed.Path, "/") == "" {
+		return errRequired("the base URL has no path")
 	}
 	outside, err := p.send(ctx, openai.RawRequest{Method: http.MethodGet, Path: "/vector_stores", Query: queryOf([]string{"limit", "1"})})
 	if err != nil {

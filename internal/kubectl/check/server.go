@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -172,7 +173,7 @@ func (p *probe) seeResponse(id string, observed bool, r response) {
 }
 
 // seeStatus records whether the response for something missing is another one than a 404.
-func (p *probe) seeStatus(id string, r response) { p.seeResponse(id, r.StatusCode != 404, r) }
+func (p *probe) seeStatus(id string, r response) { p.seeResponse(id, r.StatusCode != http.StatusNotFound, r) }
 
 // name returns the name of an object that the run creates.
 func (p *probe) name(suffix string) string { return namePrefix + p.token + suffix }

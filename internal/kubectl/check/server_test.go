@@ -81,9 +81,10 @@ func (e *target) wantNothingLeft(t *testing.T, f Findings) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Body.Close()
 		var list struct{ Data []json.RawMessage }
-		if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
+		err = json.NewDecoder(r.Body).Decode(&list)
+		r.Body.Close()
+		if err != nil {
 			t.Fatal(err)
 		}
 		if len(list.Data) > 0 {

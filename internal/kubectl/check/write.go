@@ -55,7 +55,6 @@ func errRequired(what string) error {
 }
 
 var (
-	errNoStore = errRequired("no vector store could be created")
 	errNoFile  = errRequired("no file could be uploaded")
 	errNoBatch = errRequired("no batch could be created")
 )
