@@ -35,6 +35,9 @@ type checkCommand struct {
 	server            bool
 	write             bool
 	timeout           time.Duration
+
+	// status shows the progress. It is nil if standard error is not a terminal.
+	status *terminal.StatusLine
 }
 
 const checkExample = `  # Check the operator and the Secret openai in the current namespace
@@ -107,16 +110,7 @@ func (c *checkCommand) run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	report := checkReport{Operator: []check.Row{}}
-	var flags *check.ManagerFlags
-	if !c.credentials.fromEnv {
-		operator, err := c.checkOperator(ctx)
-		if err != nil {
-			return err
-		}
-		report.Operator, flags = operator.Rows, operator.Flags
-	}
-	err := c.checkServer(ctx, &report, flags)
+	report, err := c.check(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,6 +118,24 @@ func (c *checkCommand) run(ctx context.Context) error {
 		return err
 	}
 	return c.result(ctx, report)
+}
+
+// check makes all checks, and shows their progress.
+func (c *checkCommand) check(ctx context.Context) (checkReport, error) {
+	if _, screen := c.newTable(c.Streams.ErrOut); screen != nil {
+		c.status = terminal.NewStatusLine(screen)
+		defer c.status.Close()
+	}
+	report := checkReport{Operator: []check.Row{}}
+	var flags *check.ManagerFlags
+	if !c.credentials.fromEnv {
+		operator, err := c.checkOperator(ctx)
+		if err != nil {
+			return report, err
+		}
+		report.Operator, flags = operator.Rows, operator.Flags
+	}
+	return report, c.checkServer(ctx, &report, flags)
 }
 
 func (c *checkCommand) validate() error {
@@ -171,7 +183,7 @@ func (c *checkCommand) checkServer(ctx context.Context, report *checkReport, fla
 	}
 	c.progress("Checking " + report.source)
 	report.Credentials = check.Credentials{
-		Source: report.source, Value: value, Flags: flags, AllowInsecure: c.credentials.allowInsecure || c.isLocal(value), Now: time.Now,
+		Source: report.source, Value: value, Flags: flags, Environment: c.credentials.fromEnv, AllowInsecure: c.credentials.allowInsecure || c.isLocal(value), Now: time.Now,
 	}.Check()
 	if check.AnyFailed(withoutEndpoint(report.Credentials)) {
 		report.Credentials = append(report.Credentials, check.Row{Check: "key_accepted", Status: check.Skipped, Message: "Requires valid credentials."})
@@ -254,8 +266,12 @@ func (c *checkCommand) environment(name string) (string, bool) {
 	return "", false
 }
 
-// progress prints what the command does.
+// progress shows what the command does.
 func (c *checkCommand) progress(text string) {
+	if c.status != nil {
+		c.status.Draw(text + " ...")
+		return
+	}
 	_, _ = fmt.Fprintln(c.Streams.ErrOut, text+" ...")
 }
 

@@ -30,6 +30,8 @@ type Credentials struct {
 	Value func(name string) (string, bool)
 	// Flags are those of the managers. They can be nil.
 	Flags *ManagerFlags
+	// Environment is true if the values are those of the environment, which the operator does not use.
+	Environment bool
 	// AllowInsecure permits http:// endpoints.
 	AllowInsecure bool
 	// Now returns the current time.
@@ -50,7 +52,9 @@ func (c Credentials) Check() []Row {
 	s.baseURL()
 	s.header("organization", v1alpha1.SecretKeyOrganization, "org-")
 	s.header("project", v1alpha1.SecretKeyProject, "proj_")
-	s.caBundle()
+	if !s.Environment {
+		s.caBundle()
+	}
 	return s.rows
 }
 
@@ -60,7 +64,7 @@ func (s *secretCheck) key() {
 	trimmed := strings.TrimSpace(value)
 	switch {
 	case !found:
-		s.add(check, Failed, fmt.Sprintf("%s has no %s. Add it.%s", s.Source, name, s.similar(name)))
+		s.add(check, Failed, fmt.Sprintf("%s is missing in %s. Add it.%s", name, s.Source, s.similar(name)))
 	case trimmed == "":
 		s.add(check, Failed, name+" is empty. Set it to the API key.")
 	case isQuoted(trimmed):
@@ -151,6 +155,9 @@ func (s *secretCheck) path(check, name string, parsed *url.URL) {
 // allowed checks the endpoint by the flags of the managers.
 func (s *secretCheck) allowed(baseURL string) {
 	const check = "allowed_endpoint"
+	if s.Environment {
+		return
+	}
 	if s.Flags == nil {
 		s.add(check, Skipped, "The flags of the operator are not known.")
 		return

@@ -65,7 +65,7 @@ func TestCredentials_Values(t *testing.T) {
 		want   string
 	}{
 		{"api_key", values{"OPENAI_API_KEY": "sk-abc"}, OK, ""},
-		{"api_key", values{}, Failed, "has no OPENAI_API_KEY"},
+		{"api_key", values{}, Failed, "OPENAI_API_KEY is missing in Secret demo/openai"},
 		{"api_key", values{"api-key": "sk-abc"}, Failed, "rename that to OPENAI_API_KEY"},
 		{"api_key", values{"OPENAI_API_KEY": " \n"}, Failed, "is empty"},
 		{"api_key", values{"OPENAI_API_KEY": `"sk-abc"`}, Failed, "quotation marks"},

@@ -173,7 +173,9 @@ func (p *probe) seeResponse(id string, observed bool, r response) {
 }
 
 // seeStatus records whether the response for something missing is another one than a 404.
-func (p *probe) seeStatus(id string, r response) { p.seeResponse(id, r.StatusCode != http.StatusNotFound, r) }
+func (p *probe) seeStatus(id string, r response) {
+	p.seeResponse(id, r.StatusCode != http.StatusNotFound, r)
+}
 
 // name returns the name of an object that the run creates.
 func (p *probe) name(suffix string) string { return namePrefix + p.token + suffix }
