@@ -147,15 +147,17 @@ func validatesBatches(policy admissionv1.ValidatingAdmissionPolicy) bool {
 // managers checks the Pods of the operator, their versions, their leader and their flags.
 func (k *clusterCheck) managers(ctx context.Context) {
 	list, err := get[corev1.PodList](ctx, k.api, k.path("/api/v1", "pods"), managerLabels)
-	if err != nil {
+	pods := slices.DeleteFunc(list.Items, isFinished)
+	switch namespaces := namespacesOf(pods); {
+	case err != nil:
 		k.addError("manager_pods", "list pods in "+k.where(), err)
-		k.add("manager_version", Skipped, "Requires the Pods of the operator.")
-		k.add("leader", Skipped, "Requires the Pods of the operator.")
-		k.add("watched_namespace", Skipped, "Requires the Pods of the operator.")
+		k.skipManagers("Requires the Pods of the operator.")
 		return
-	}
-	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
-	if len(pods) == 0 {
+	case len(namespaces) > 1:
+		k.add("manager_pods", Warning, fmt.Sprintf("The operator is installed in several namespaces (%s). Set --operator-namespace to one of them.", strings.Join(namespaces, ", ")))
+		k.skipManagers("Requires --operator-namespace.")
+		return
+	case len(pods) == 0:
 		k.noManagers(ctx)
 		return
 	}
@@ -165,6 +167,18 @@ func (k *clusterCheck) managers(ctx context.Context) {
 	k.flags = &flags
 	k.leader(ctx, pods, flags)
 	k.watches(flags)
+}
+
+// isFinished reports whether a Pod will not run again.
+func isFinished(pod corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+}
+
+// skipManagers skips the checks that require the Pods.
+func (k *clusterCheck) skipManagers(message string) {
+	for _, check := range []string{"manager_version", "leader", "watched_namespace"} {
+		k.add(check, Skipped, message)
+	}
 }
 
 // path returns the path of a resource in the namespace of the operator, or in all namespaces.

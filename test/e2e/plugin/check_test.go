@@ -319,6 +319,16 @@ func TestCheck_Interrupted(t *testing.T) {
 	w.wantClean()
 }
 
+func TestCheck_SeveralInstallations(t *testing.T) {
+	t.Parallel()
+	one, other := newWorkspace(t, emulator.Options{}), newWorkspace(t, emulator.Options{})
+	one.createManagerPod("manager", true, managerFlags...)
+	other.createManagerPod("manager", true, managerFlags...)
+	r, _ := one.check("--operator-namespace=")
+	one.want(r, "manager_pods", check.Warning, "several namespaces")
+	one.want(r, "leader", check.Skipped, "--operator-namespace")
+}
+
 func TestCheck_CRDAndPolicies(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
