@@ -68,7 +68,7 @@ func (s *secretCheck) key() {
 	case trimmed == "":
 		s.add(check, Failed, name+" is empty. Set it to the API key.")
 	case isQuoted(trimmed):
-		s.add(check, Failed, name+" is in quotation marks. Remove them: kubectl create secret --from-env-file keeps them.")
+		s.add(check, Failed, name+" is in quotation marks. Remove them: kubectl create secret keeps those of an env file.")
 	case len(trimmed) > maxCredential:
 		s.add(check, Failed, fmt.Sprintf("%s is longer than %d bytes. Set it to the API key.", name, maxCredential))
 	case strings.ContainsFunc(trimmed, invalidInHeader):

@@ -15,7 +15,7 @@ import (
 )
 
 // foreign lists flags that the documentation of kubectl describes.
-var foreign = []string{"--allow-missing-template-keys", "--show-managed-fields", "--from-env-file", "--template", "--help", "--version"}
+var foreign = []string{"--allow-missing-template-keys", "--show-managed-fields", "--template", "--help", "--version"}
 
 func TestDocs_FlagsOfThePlugin(t *testing.T) {
 	t.Parallel()
