@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -322,9 +323,19 @@ func (t table) checks(title string, checked []check.Row) string {
 	styles := map[check.Status]terminal.Style{check.OK: terminal.Green, check.Warning: terminal.Yellow, check.Failed: terminal.Red, check.Skipped: terminal.Dim}
 	rows := [][]string{{title, "STATUS", "MESSAGE"}}
 	for _, row := range checked {
-		rows = append(rows, []string{row.Check, t.paint(styles[row.Status], string(row.Status)), row.Message})
+		rows = append(rows, []string{row.Check, t.paint(styles[row.Status], string(row.Status)), printable(row.Message)})
 	}
 	return strings.Join(align(rows), "\n")
+}
+
+// printable replaces control characters, which could change the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // behaviors formats what was observed of a server.

@@ -20,7 +20,11 @@ func (p *probe) lists(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.see("filter_ignored", len(failed) > 0, fmt.Sprintf("%d of 0 failed files", len(failed)))
+	completed, err := p.batchFiles(ctx, p.main, "filter", "completed")
+	if err != nil {
+		return err
+	}
+	p.see("filter_ignored", len(failed) > 0 || len(completed) != 2, fmt.Sprintf("%d failed and %d completed files", len(failed), len(completed)))
 	if err := p.pages(ctx); err != nil {
 		return err
 	}

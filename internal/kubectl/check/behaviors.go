@@ -74,7 +74,7 @@ var questions = []question{
 	{id: "no_attribute_update", text: "Is an update of the attributes of a file refused?", write: true},
 	{id: "reject_late_cancel", text: "Is the cancel of a completed batch refused?", write: true},
 
-	{id: "filter_ignored", text: "Does the list of a batch's files ignore filter=failed?", write: true},
+	{id: "filter_ignored", text: "Does the list of a batch's files ignore filter?", write: true},
 	{id: "cursor_ignored", text: "Does the list of a batch's files ignore limit or after?", write: true},
 	{id: "loose_queries", text: "Does the list of a batch's files accept an unknown filter and an unknown cursor?", write: true},
 	{id: "large_pages", text: "Does the list of a vector store's files accept limit=101?", write: true},
