@@ -170,6 +170,11 @@ bench: ## Measure the built manager and a baseline: SCALE=full takes half an hou
 test-race: ## Run the tests of internal/ with the race detector. Requires a C compiler.
 	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
 
+.PHONY: test-servers
+test-servers: ## Test the operator with OGX, a real server. Skipped without Python 3.12 or PyPI, unless OGX=required.
+	ogx=$$(hack/ogx/install.sh) && if [[ -n $$ogx ]]; then \
+		$(ASSETS) && OGX_DIR=$$ogx go test -count=1 -v -timeout=15m ./test/servers $(ARGS); fi
+
 .PHONY: test-sdk
 test-sdk: ## Test the OpenAI emulator with the SDKs of other languages, if their runtimes are installed.
 	go test -count=1 -v ./test/conformance

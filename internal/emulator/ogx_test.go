@@ -5,6 +5,7 @@ package emulator_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,9 +23,9 @@ import (
 )
 
 // TestProfile_OGXMatchesServer makes the same calls to the emulator and to a running OGX, and
-// compares what it observes. It needs the URL of an OGX without authentication in OGX_URL, such as
-// http://127.0.0.1:8321. If OGX_SLOW_URL is set, a GET of it with 1 or 0 appended makes embeddings
-// slow or fast, and the test also cancels a batch in progress.
+// compares what it observes. It needs the URL of an OGX in OGX_URL, such as http://127.0.0.1:8321, and
+// its key in OGX_KEY, if it has one. If OGX_SLOW_URL is set, a GET of it with 1 or 0 appended makes
+// embeddings slow or fast, and the test also cancels a batch in progress. `make test-servers` sets them.
 func TestProfile_OGXMatchesServer(t *testing.T) {
 	emulated := httptest.NewServer(emulator.New(emulator.Options{Profile: emulator.ProfileOGX, Strict: true}))
 	defer emulated.Close()
@@ -118,7 +119,7 @@ type observer struct {
 
 func (o observer) send(request *http.Request) (int, string) {
 	o.t.Helper()
-	request.Header.Set("Authorization", "Bearer "+testKey)
+	request.Header.Set("Authorization", "Bearer "+cmp.Or(os.Getenv("OGX_KEY"), testKey))
 	request.Close = true // OGX closes the connection after some errors
 	r, err := http.DefaultClient.Do(request)
 	if err != nil {

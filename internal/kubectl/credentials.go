@@ -49,7 +49,12 @@ func (p *plugin) newAPIClient(ctx context.Context, flags credentialFlags, namesp
 	if err != nil {
 		return apiClient{}, err
 	}
-	insecure := flags.allowInsecure || isLoopback(connection.BaseURL)
+	return p.dial(connection, source, flags.allowInsecure, timeout)
+}
+
+// dial returns a client for a connection.
+func (p *plugin) dial(connection upstream.Connection, source string, allowInsecure bool, timeout time.Duration) (apiClient, error) {
+	insecure := allowInsecure || isLoopback(connection.BaseURL)
 	if strings.HasPrefix(strings.ToLower(connection.BaseURL), "http://") && !insecure {
 		return apiClient{}, fmt.Errorf("OPENAI_BASE_URL from %s begins with http://, which sends the API key unencrypted: "+
 			"use https://, or set --allow-insecure-endpoints", source)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kubectl implements the kubectl plugin, which lists and cancels batches, lists their failed
-// files, and creates batches from local files.
+// files, creates batches from local files, and checks the operator and servers.
 package kubectl
 
 import (
@@ -39,7 +39,10 @@ const rootExample = `  # List the batches in the current namespace and their pro
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
 
   # Cancel a batch and wait until it is finished
-  kubectl vsfb cancel handbook --wait`
+  kubectl vsfb cancel handbook --wait
+
+  # Check the operator and the API key
+  kubectl vsfb check`
 
 // NewCommand returns the command kubectl vsfb.
 func NewCommand(o Options) *cobra.Command {
@@ -61,7 +64,7 @@ Without a subcommand, this command lists batches, as "kubectl vsfb list" does.`
 	p.configFlags.AddFlags(root.PersistentFlags())
 	list := p.newList("list [NAME...]")
 	list.Aliases = []string{"get", "ls"}
-	root.AddCommand(list, p.newCancel(), p.newFailures(), p.newCreate())
+	root.AddCommand(list, p.newCancel(), p.newFailures(), p.newCreate(), p.newCheck())
 	root.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
 	p.completeGlobalFlags(root)
 	return root

@@ -39,9 +39,9 @@ type Fixture struct {
 	Namespace string
 	// Kubectl runs kubectl in the namespace, as an administrator.
 	Kubectl Kubectl
-	// Emulator is in this process, behind a proxy at URL.
+	// Emulator is in this process, behind a proxy at URL. NewServerFixture has none.
 	Emulator *emulator.Server
-	// URL is the emulator's, without a path, and BaseURL the one for OPENAI_BASE_URL.
+	// URL is the proxy's, without a path, and BaseURL the one for OPENAI_BASE_URL.
 	URL, BaseURL string
 
 	recorder proxy.Recorder
@@ -60,16 +60,41 @@ func (e *Env) NewFixture(t testing.TB, options emulator.Options) *Fixture {
 func (e *Env) NewFixtureWithoutSecret(t testing.TB, options emulator.Options) *Fixture {
 	t.Helper()
 	options.VectorStores = append(options.VectorStores, VectorStore)
-	f := &Fixture{Env: e, Namespace: "test-" + strings.ToLower(rand.Text()[:12]), Emulator: emulator.New(options)}
-	f.Kubectl = e.Kubectl.In(f.Namespace)
-	server, err := proxy.Serve(proxy.NewEmulator(f.Emulator, &f.recorder))
+	f := e.newFixture()
+	f.Emulator = emulator.New(options)
+	f.serve(t, proxy.NewEmulator(f.Emulator, &f.recorder))
+	return f
+}
+
+// NewServerFixture creates a namespace with the default Secret for a server of the OpenAI API, at a URL
+// without a path, that takes the place of the emulator. The server must accept APIKey.
+func (e *Env) NewServerFixture(t testing.TB, url string) *Fixture {
+	t.Helper()
+	f := e.newFixture()
+	handler, err := proxy.NewServer(url, &f.recorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.serve(t, handler)
+	f.CreateSecret(t, v1alpha1.DefaultCredentialsSecret)
+	return f
+}
+
+func (e *Env) newFixture() *Fixture {
+	namespace := "test-" + strings.ToLower(rand.Text()[:12])
+	return &Fixture{Env: e, Namespace: namespace, Kubectl: e.Kubectl.In(namespace)}
+}
+
+// serve serves the proxy of the OpenAI API, and creates the namespace.
+func (f *Fixture) serve(t testing.TB, handler http.Handler) {
+	t.Helper()
+	server, err := proxy.Serve(handler)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() }) // a frozen manager may still have connections
 	f.URL, f.BaseURL = server.URL, server.URL+"/v1"
 	f.Create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.Namespace}})
-	return f
 }
 
 // EmulatorClient returns a client of the emulator with APIKey.

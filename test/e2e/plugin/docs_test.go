@@ -40,7 +40,7 @@ func TestDocs_FlagsOfThePlugin(t *testing.T) {
 func (w *workspace) flags(flag *regexp.Regexp) []string {
 	w.Helper()
 	var there []string
-	for _, command := range []string{"list", "cancel", "failures", "create"} {
+	for _, command := range []string{"list", "cancel", "failures", "create", "check"} {
 		help, complaint, err := w.Kubectl.Try(w.Context(), "", "vsfb", command, "--help")
 		if err != nil {
 			w.Fatal(err, complaint)

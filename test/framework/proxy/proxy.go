@@ -4,7 +4,7 @@
 // Package proxy provides proxies between a manager and its servers. They record each request, call a
 // hook before and after it, and delay or interrupt watches.
 //
-//   - NewAPIServer, NewEmulator: the proxies, which share a Recorder.
+//   - NewAPIServer, NewEmulator, NewServer: the proxies, which share a Recorder.
 //   - Recorder, Hook, Gate: what was requested; a function at each step of a request; a blocked step.
 //   - Operation, Request, ClassifyAPIServer, ClassifyCall: what a request does.
 //   - Watch, Chunks: late and interrupted watches.
@@ -156,6 +156,31 @@ func NewEmulator(emulator http.Handler, recorder *Recorder) http.Handler {
 			return response.Result(), nil
 		})
 	})
+}
+
+// NewServer returns a proxy between the managers and a server of the OpenAI API at a URL. It uses each
+// connection once, because a server may close a connection without announcing it.
+func NewServer(target string, recorder *Recorder) (http.Handler, error) {
+	parsed, err := url.Parse(target)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the URL of the server: %w", err)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the manager is gone
+		}
+		recorder.serve(r.Context(), w, ClassifyCall(r, body), func(ctx context.Context) (*http.Response, error) {
+			request := r.Clone(ctx)
+			request.RequestURI, request.URL.Scheme, request.URL.Host = "", parsed.Scheme, parsed.Host
+			request.Body = io.NopCloser(bytes.NewReader(body))
+			return client.Do(request)
+		})
+	}), nil
 }
 
 // Chunks reads a stream as it arrives, and returns each part of it after a lag, to a reader that may

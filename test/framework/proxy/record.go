@@ -18,8 +18,12 @@ import (
 
 // Hook is called for each request before the server has it, and again, with a Status, after the server
 // has answered and before the manager has the answer. It may block. If it returns a status other than
-// 0 before the server has the request, that is the answer, and the server never has the request.
+// 0 before the server has the request, that is the answer, and the server never has the request. If it
+// returns Cut, the connection is closed instead, before the request or the answer is forwarded.
 type Hook func(r Request) (status int)
+
+// Cut is what a Hook returns to close the connection of the manager without an answer.
+const Cut = -1
 
 // Recorder records requests, and calls a hook for each. Several proxies may share it.
 type Recorder struct {
@@ -85,14 +89,22 @@ func (c *Recorder) serve(ctx context.Context, w http.ResponseWriter, request Req
 	}
 	request.Status = response.StatusCode
 	c.add(request)
-	c.call(request)
+	if c.call(request) == Cut {
+		cut()
+	}
 	copyHeader(w.Header(), response.Header)
 	w.WriteHeader(response.StatusCode)
 	_, _ = w.Write(answer) // the manager may be gone
 }
 
-// refuse answers as the API server does.
+// cut closes the connection of the request that is being served.
+func cut() { panic(http.ErrAbortHandler) }
+
+// refuse answers as the API server does, or cuts the connection.
 func refuse(w http.ResponseWriter, status int) {
+	if status == Cut {
+		cut()
+	}
 	reasons := map[int]metav1.StatusReason{http.StatusConflict: metav1.StatusReasonConflict}
 	body, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
