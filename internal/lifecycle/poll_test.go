@@ -323,6 +323,35 @@ func TestFailedFiles_Listed(t *testing.T) {
 	}
 }
 
+// TestFailedFiles_PartialList checks that the files of a list that ended with an error are kept, beside those
+// that are known already.
+func TestFailedFiles_PartialList(t *testing.T) {
+	file := func(ids ...string) (files []upstream.FailedFile) {
+		for _, id := range ids {
+			files = append(files, upstream.FailedFile{FileID: id, Code: "server_error"})
+		}
+		return files
+	}
+	three := result{batch: answer(upstream.InProgress, failures(3))}
+	partial := fails(upstream.Transient)
+	partial.files = file("file-b")
+	r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, failures(1))}, result{files: file("file-c")})
+	r = r.again(three, partial)
+	names := func() (names string) {
+		for _, f := range r.object.Status.FailedFiles {
+			names += f.FileID + " "
+		}
+		return names
+	}
+	if got := names(); got != "file-b file-c " {
+		t.Errorf("after a list that ended with an error: %s", got)
+	}
+	r = r.again(result{batch: answer(upstream.Completed, failures(3))}, result{files: file("file-c", "file-a", "file-b")})
+	if got := names(); got != "file-a file-b file-c " {
+		t.Errorf("after a whole list: %s", got)
+	}
+}
+
 func TestFailedFiles_AfterPollFailures(t *testing.T) {
 	r := run(created(), lifecycle.State{}, epoch, fails(upstream.Transient))
 	for range 9 {

@@ -34,8 +34,8 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 		status.Status = cut(string(answer.Status), v1alpha1.MaxStatusLength)
 		status.FileCounts = counts(answer.FileCounts)
 	}
-	if s.observed.lastAction() == ListFailedFiles && s.observed.Err == nil {
-		status.FailedFiles = failedFiles(s.observed.FailedFiles)
+	if s.observed.performed(ListFailedFiles) {
+		status.FailedFiles = s.listedFailures()
 	}
 	// A reconciliation that detached nothing does not undo the progress of others.
 	status.DetachedFileCount = max(status.DetachedFileCount, int32(min(s.observed.Detached.Count, math.MaxInt32)))
@@ -51,6 +51,23 @@ func counts(c upstream.FileCounts) *v1alpha1.FileCounts {
 		Cancelled:  bounded(c.Cancelled),
 		Total:      bounded(c.Total),
 	}
+}
+
+// listedFailures returns the failed files that are known after a list. A list that ended with an error
+// adds its files to those that are known already.
+func (s scope) listedFailures() []v1alpha1.FailedFile {
+	listed := failedFiles(s.observed.FailedFiles)
+	if s.observed.lastAction() == ListFailedFiles && s.observed.Err == nil {
+		return listed
+	}
+	for _, known := range s.b.Status.FailedFiles {
+		again := slices.ContainsFunc(listed, func(f v1alpha1.FailedFile) bool { return f.FileID == known.FileID })
+		if !again && len(listed) < v1alpha1.MaxFailedFilesListed {
+			listed = append(listed, known)
+		}
+	}
+	slices.SortFunc(listed, func(a, b v1alpha1.FailedFile) int { return cmp.Compare(a.FileID, b.FileID) })
+	return listed
 }
 
 // failedFiles returns the files in the order of their IDs, because the API's order is not stable.

@@ -26,7 +26,7 @@ type Client interface {
 	// progress, or completed if it finished before the request. It is safe to repeat.
 	Cancel(ctx context.Context, ref BatchRef) (Batch, error)
 	// FailedFiles returns the failed files of a batch, at most limit of them. It reads as many pages
-	// as necessary.
+	// as necessary. If one fails, it returns the files of the pages before it, and the error.
 	FailedFiles(ctx context.Context, ref BatchRef, limit int) ([]FailedFile, error)
 	// Files returns the IDs of all files of a batch. It reads as many pages as necessary.
 	Files(ctx context.Context, ref BatchRef) ([]string, error)

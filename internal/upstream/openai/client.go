@@ -201,10 +201,7 @@ func (c *Client) FailedFiles(ctx context.Context, ref upstream.BatchRef, limit i
 		}
 		return len(failed) < limit
 	})
-	if err != nil {
-		return nil, err
-	}
-	return failed, nil
+	return failed, err
 }
 
 // Files implements upstream.Client.

@@ -166,6 +166,21 @@ func TestFailedFiles_EndlessList(t *testing.T) {
 	})
 }
 
+// TestFailedFiles_KeepsPagesBeforeError checks that one page that fails does not lose the others.
+func TestFailedFiles_KeepsPagesBeforeError(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("after") == "" {
+			respondJSON(http.StatusOK, page("failed", true, "file-a", "file-b"))(w, r)
+			return
+		}
+		respondJSON(http.StatusInternalServerError, `{}`)(w, r)
+	}, Options{})
+	failed, err := client.FailedFiles(t.Context(), testRef, 100)
+	if !upstream.IsTransient(err) || len(failed) != 2 || failed[0].FileID != "file-a" || failed[1].FileID != "file-b" {
+		t.Errorf("FailedFiles = %v, %v; want the two of the first page, and an error", failed, err)
+	}
+}
+
 func TestFiles_Pages(t *testing.T) {
 	for name, test := range map[string]struct {
 		perPage         int
@@ -274,7 +289,7 @@ func TestFailedFiles_SparseLists(t *testing.T) {
 
 func TestClient_PollAfter(t *testing.T) {
 	for hint, want := range map[string]time.Duration{
-		"": 0, "5000": 5 * time.Second, "-1": 0, "soon": 0, "86400000": time.Hour, "1e300": time.Hour, "NaN": 0,
+		"": 0, "5000": 5 * time.Second, "-1": 0, "soon": 0, "8000": 8 * time.Second, "8001": 8 * time.Second, "86400000": 8 * time.Second, "1e300": 8 * time.Second, "NaN": 0,
 	} {
 		client, _ := serve(t, respondJSON(200, batchJSON, "openai-poll-after-ms", hint), Options{})
 		for name, call := range map[string]func() (upstream.Batch, error){

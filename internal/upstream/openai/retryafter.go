@@ -14,7 +14,7 @@ import (
 // The maximum delays that a server can request: before a request is repeated, and before a poll.
 const (
 	maxDelay     = 7 * 24 * time.Hour
-	maxPollDelay = time.Hour
+	maxPollDelay = 8 * time.Second
 )
 
 // retryAfter returns the delay that a response requests, or 0 if it requests none. It supports both
