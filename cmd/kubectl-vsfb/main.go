@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -20,6 +21,9 @@ import (
 // version is set at build time.
 var version = "dev"
 
+// repeatedSignal is the time for which further signals are those of the first interruption.
+const repeatedSignal = time.Second
+
 // Exit codes. After any of the signals, the code is the one that a shell reports for SIGINT.
 const (
 	exitError       = 1
@@ -28,8 +32,9 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// Restore the default handling, so that a second signal terminates the process.
-	context.AfterFunc(ctx, stop)
+	// Restore the default handling, so that a second signal terminates the process. Wrappers such as
+	// timeout and make send the first one twice: it must not interrupt what the command removes.
+	context.AfterFunc(ctx, func() { time.AfterFunc(repeatedSignal, stop) })
 	command := kubectl.NewCommand(kubectl.Options{
 		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
 		Env:     os.Getenv,
