@@ -63,6 +63,15 @@ func wantCondition(t *testing.T, b *v1alpha1.VectorStoreFileBatch, condition str
 	}
 }
 
+// waitStalled waits until an object is Stalled for a reason. A new object is not at first, because the
+// server may not know its files yet.
+func (f *fixture) waitStalled(t *testing.T, name, reason string) {
+	t.Helper()
+	framework.Await(t, name+" to be stalled: "+reason, func() *v1alpha1.VectorStoreFileBatch { return f.Get(t, name) }, func(b *v1alpha1.VectorStoreFileBatch) bool {
+		return framework.ReadyReason(b) == reason && meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionStalled)
+	})
+}
+
 func raw(value string) v1alpha1.AttributeValue { return v1alpha1.AttributeValue{Raw: []byte(value)} }
 
 // TestOGX_MatchesProfile compares OGX with the emulator's profile. It slows the embeddings down for
@@ -381,10 +390,8 @@ func TestOGX_NotFound(t *testing.T) {
 	store := f.object("store", v1alpha1.VectorStoreFileBatchSpec{FileIDs: server.upload(t, payroll)})
 	store.Spec.VectorStoreID = "vs_00000000-0000-0000-0000-000000000000"
 	f.Create(t, store)
-	for _, name := range []string{"batch", "store"} {
-		b := f.WaitForReason(t, name, v1alpha1.ReasonBatchNotFound)
-		wantCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue)
-	}
+	f.waitStalled(t, "batch", v1alpha1.ReasonBatchNotFound)
+	f.waitStalled(t, "store", v1alpha1.ReasonRejected)
 	f.Kubectl.Must(t, "delete", "vsfb", "--all", "--timeout="+framework.Timeout.String())
 }
 
@@ -408,8 +415,7 @@ func TestOGX_RejectedKey(t *testing.T) {
 	f.Create(t, f.object("refused", v1alpha1.VectorStoreFileBatchSpec{
 		FileIDs: server.upload(t, payroll), CredentialsRef: &v1alpha1.CredentialsReference{Name: "wrong"},
 	}))
-	b := f.WaitForReason(t, "refused", v1alpha1.ReasonCredentialsRejected)
-	wantCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue)
+	f.waitStalled(t, "refused", v1alpha1.ReasonCredentialsRejected)
 }
 
 // TestOGX_Restarted stops OGX in the middle of a batch, and starts it again with the same state.
