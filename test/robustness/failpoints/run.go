@@ -81,6 +81,9 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 		return r, fmt.Errorf("creating the log directory: %w", err)
 	}
 	r.openai = emulator.New(emulator.Options{Profile: s.profile, APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
+	if s.configure != nil {
+		r.openai.Configure(s.configure)
+	}
 	direct, err := r.serve(r.openai)
 	if err != nil {
 		return r, err

@@ -243,10 +243,9 @@ func checkFiles(e evidence, _ outcome) error {
 	}
 	if e.scenario.unattached {
 		// A file that was in the store already is not processed again, and one of a cancelled batch is not.
-		for file := range want {
-			want[file] = min(1, got[file])
-			if e.outcome.Reason == v1alpha1.ReasonCompleted {
-				want[file] = 1
+		for file, most := range want {
+			if completed := e.outcome.Reason == v1alpha1.ReasonCompleted; got[file] > 0 || !completed {
+				want[file] = min(most, got[file])
 			}
 		}
 	}
