@@ -50,7 +50,7 @@ func TestOutage_CostsFewStatusWrites(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
 			r := run(test.object, lifecycle.State{}, epoch, outage(random, test.kinds...))
 			writes, attempts := 1, 1
-			for now := epoch; now.Before(epoch.Add(24 * time.Hour)) && r.final.RequeueAfter > 0; attempts++ {
+			for now := epoch; now.Before(epoch.Add(24*time.Hour)) && r.final.RequeueAfter > 0; attempts++ {
 				before := r.object.Status
 				now = now.Add(r.final.RequeueAfter)
 				r = run(r.object, r.state, now, outage(random, test.kinds...))

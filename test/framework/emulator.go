@@ -4,6 +4,7 @@
 package framework
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -20,6 +21,8 @@ import (
 type EmulatorClient struct {
 	// URL is the emulator's, without a path.
 	URL string
+	// BasePath is the path of the API; /v1 by default.
+	BasePath string
 	// Key is an API key that it accepts.
 	Key string
 	// HTTP makes the calls.
@@ -58,7 +61,9 @@ func StartEmulator(ctx context.Context, program, log string, flags ...string) (*
 func NewKey(name string) string { return "sk-" + name + "-" + strings.ToLower(rand.Text()) }
 
 // BaseURL returns the URL for OPENAI_BASE_URL.
-func (c EmulatorClient) BaseURL() string { return c.URL + "/v1" }
+func (c EmulatorClient) BaseURL() string { return c.URL + c.basePath() }
+
+func (c EmulatorClient) basePath() string { return cmp.Or(c.BasePath, "/v1") }
 
 // Call sends a request with a body in JSON, and decodes the answer into into, unless that is nil.
 func (c EmulatorClient) Call(ctx context.Context, method, path string, body, into any) error {
@@ -98,7 +103,7 @@ func (c EmulatorClient) CreateBatch(ctx context.Context, store string, fileIDs .
 	type created struct {
 		ID string `json:"id"`
 	}
-	b, err := call[created](ctx, c, http.MethodPost, "/v1/vector_stores/"+store+"/file_batches", map[string][]string{"file_ids": fileIDs})
+	b, err := call[created](ctx, c, http.MethodPost, c.basePath()+"/vector_stores/"+store+"/file_batches", map[string][]string{"file_ids": fileIDs})
 	return b.ID, err
 }
 

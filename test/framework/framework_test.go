@@ -4,8 +4,11 @@
 package framework_test
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +68,26 @@ func TestEmulator_ListsBatches(t *testing.T) {
 	if err != nil || len(sets) != 1 || !slices.Equal(sets[0].BatchIDs, []string{id}) {
 		t.Errorf("file sets = %+v, %v, want one with batch %s", sets, err, id)
 	}
+}
+
+// TestProcess_KillEndsItsChildren checks that a server of several processes leaves none behind.
+func TestProcess_KillEndsItsChildren(t *testing.T) {
+	p, err := framework.Run(framework.Command{
+		Path: "/bin/sh", Args: []string{"-c", "sleep 600 & echo child $! started; wait"}, Log: filepath.Join(t.TempDir(), "log"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.MustOutput(t, "started")
+	child, err := strconv.Atoi(strings.Fields(p.Output())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	framework.Eventually(t, "the end of the child", func() bool {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return err != nil || strings.Contains(string(state), ") Z ") // a container without an init process does not reap it
+	})
 }
 
 func TestKubectl_FlagsComeBeforeDashes(t *testing.T) {

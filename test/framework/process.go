@@ -80,12 +80,13 @@ func (p *Process) Thaw() { p.signal(syscall.SIGCONT) }
 // Terminate sends SIGTERM.
 func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
 
-// Kill kills the process and waits for its exit. It does nothing if p is nil.
+// Kill kills the process, and those that it started and that would survive it, and waits for its exit. It
+// does nothing if p is nil.
 func (p *Process) Kill() {
 	if p == nil {
 		return
 	}
-	p.signal(syscall.SIGKILL)
+	_ = syscall.Kill(-p.ID(), syscall.SIGKILL) // fails only if the group has exited
 	<-p.exited
 }
 

@@ -138,12 +138,30 @@ func (c *Client) statusMessage(x *exchange) string {
 	case x.status >= 300 && x.status <= 399:
 		return status + ", a redirect" + redirectTarget(x.header) +
 			" that is not followed; set OPENAI_BASE_URL to the base URL of the API"
+	case x.status == http.StatusNotFound && (c.hasNoPath() || x.failure.message == ""):
+		return c.nothingFound(x, status)
 	case x.body.html:
 		return status + " with an HTML page"
 	case c.sanitize(x.failure.message, maxMessage) == "":
 		return status
 	}
 	return x.failure.message
+}
+
+// hasNoPath reports whether the base URL is only a host. Most APIs are below a path.
+func (c *Client) hasNoPath() bool { return strings.Trim(c.baseURL.Path, "/") == "" }
+
+// nothingFound returns the message for a 404 that can be due to the base URL. It shows only the part of the
+// path that the client appends: the base URL can contain secrets.
+func (c *Client) nothingFound(x *exchange, status string) string {
+	message := fmt.Sprintf("%s for {OPENAI_BASE_URL}/%s", status, x.path)
+	if x.failure.message != "" {
+		message += ": " + x.failure.message
+	}
+	if c.hasNoPath() {
+		return message + "; OPENAI_BASE_URL has no path, and most APIs are below one such as /v1"
+	}
+	return message + "; check that OPENAI_BASE_URL includes the path of the API, such as /v1"
 }
 
 // redirectTarget returns the origin that a redirect leads to. It omits the path and the query, which

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -633,4 +634,42 @@ func TestRetrieve_KeyAsID(t *testing.T) {
 	client, _ := serve(t, dropConnection, Options{})
 	_, err := client.Retrieve(t.Context(), upstream.BatchRef{VectorStoreID: testKey + "/", BatchID: testBatch})
 	expectNoSecrets(t, err, testKey)
+}
+
+// TestClient_NotFoundNamesPath checks that a 404 that can be due to the base URL names the path and the key
+// of the Secret, and that one of an API's own errors about an object stays what it is.
+func TestClient_NotFoundNamesPath(t *testing.T) {
+	for name, test := range map[string]struct {
+		path, body string
+		want       []string
+		wantNot    string
+	}{
+		"no path":                     {"", `{"detail":"Not Found"}`, []string{"{OPENAI_BASE_URL}/vector_stores/vs_1/file_batches", "Not Found", "has no path", "/v1"}, ""},
+		"only a slash":                {"/", `{"error":{"message":"Invalid URL (POST /vector_stores)"}}`, []string{"Invalid URL", "has no path", "/v1"}, ""},
+		"another path, HTML":          {"/secret-path", "<html>Not Found</html>", []string{"{OPENAI_BASE_URL}/vector_stores/vs_1/file_batches", "includes the path"}, "secret-path"},
+		"another path, empty":         {"/openai", "", []string{"{OPENAI_BASE_URL}/vector_stores/vs_1/file_batches", "includes the path"}, ""},
+		"an API's error on an object": {"/v1", `{"error":{"message":"No vector store found with id 'vs_1'."}}`, []string{"No vector store found with id 'vs_1'."}, "OPENAI_BASE_URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(respondJSON(http.StatusNotFound, test.body))
+			defer server.Close()
+			client, err := Dial(upstream.Connection{APIKey: testKey, BaseURL: server.URL + test.path}, Options{Endpoints: upstream.EndpointPolicy{AllowInsecure: true}, Addresses: upstream.AnyAddress()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Create(t.Context(), upstream.CreateRequest{VectorStoreID: "vs_1", FileIDs: []string{"file-1"}})
+			failure := classified(t, err)
+			if failure.Kind != upstream.NotFound {
+				t.Errorf("the kind is %s", failure.Kind)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(failure.Message, want) {
+					t.Errorf("the message does not contain %q: %s", want, failure.Message)
+				}
+			}
+			if test.wantNot != "" && strings.Contains(failure.Message, test.wantNot) {
+				t.Errorf("the message contains %q: %s", test.wantNot, failure.Message)
+			}
+		})
+	}
 }

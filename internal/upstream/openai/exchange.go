@@ -29,6 +29,8 @@ type exchange struct {
 	operation upstream.Operation
 	// notIdempotent is true if the request must not take effect twice.
 	notIdempotent bool
+	// path is the path of the request below the base URL.
+	path string
 	// decode decodes the body of a response with a status code of 2xx, within the limits. If it is nil,
 	// the body is ignored.
 	decode func(*scanner) error
@@ -50,6 +52,7 @@ type exchange struct {
 
 // call sends a request with JSON, or without a body.
 func (c *Client) call(ctx context.Context, x *exchange, to target, content []byte) error {
+	x.path = to.path
 	return c.do(ctx, x, c.newRequest(ctx, to, content))
 }
 

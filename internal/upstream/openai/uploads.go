@@ -60,6 +60,7 @@ func (c *Client) callUpload(ctx context.Context, x *exchange, to target, body *f
 		// Many servers reject a body of unknown length.
 		request.Body, request.ContentLength = io.NopCloser(body.content), body.length
 	}
+	x.path = to.path
 	err := c.do(ctx, x, request)
 	if err != nil {
 		return upstream.UploadedFile{}, err

@@ -54,8 +54,9 @@ type run struct {
 	folder   string
 
 	namespace, key, store string
-	// batchID is the batch to adopt.
+	// batchID is the batch to adopt, and neighbor that of another client.
 	batchID  string
+	neighbor string
 	files    []string
 	history  *history
 	openai   *emulator.Server
@@ -81,6 +82,9 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 		return r, fmt.Errorf("creating the log directory: %w", err)
 	}
 	r.openai = emulator.New(emulator.Options{Profile: s.profile, APIKeys: []string{r.key}, VectorStores: []string{r.store}, Settings: s.settings})
+	if s.configure != nil {
+		r.openai.Configure(s.configure)
+	}
 	direct, err := r.serve(r.openai)
 	if err != nil {
 		return r, err
@@ -92,7 +96,7 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	r.managers = &managers{program: f.Program("manager"), env: s.env, number: max(1, s.managers), history: r.history, folder: r.folder}
 	if r.proxied, err = r.serve(newInjector(injector{
 		history: r.history, classify: classifyCall, target: target, transport: &http.Transport{},
-		managers: r.managers, beforeForward: r.beforeForward, store: r.openai.Settings().Behaviors.BasePath + "/vector_stores/" + r.store,
+		managers: r.managers, beforeForward: r.beforeForward, store: r.openai.Settings().BasePath + "/vector_stores/" + r.store,
 	})); err != nil {
 		return r, err
 	}
@@ -129,7 +133,11 @@ func (r *run) beforeForward(ctx context.Context, failpoint string) {
 	}
 }
 
-// prepare creates the namespace, the Secret and, if the scenario adopts one, the batch.
+// neighborFiles are the files of the batch of another client. The second one keeps the batch in progress.
+var neighborFiles = []string{"file-neighbor", "file-stuck-neighbor"}
+
+// prepare creates the namespace, the Secret, the neighbor's batch and, if the scenario adopts one, the
+// batch.
 func (r *run) prepare(ctx context.Context, direct *proxy.Server) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.namespace}}
 	if err := r.fixture.Client.Create(ctx, namespace); err != nil {
@@ -141,6 +149,11 @@ func (r *run) prepare(ctx context.Context, direct *proxy.Server) error {
 			return err
 		}
 	}
+	api := framework.EmulatorClient{URL: direct.URL, BasePath: r.openai.Settings().BasePath, Key: r.key, HTTP: http.DefaultClient}
+	var err error
+	if r.neighbor, err = api.CreateBatch(ctx, r.store, neighborFiles...); err != nil {
+		return fmt.Errorf("creating the neighbor's batch: %w", err)
+	}
 	r.files = r.scenario.spec.FileIDs
 	switch {
 	case r.scenario.objectFirst:
@@ -149,8 +162,6 @@ func (r *run) prepare(ctx context.Context, direct *proxy.Server) error {
 		return nil
 	}
 	r.files = threeStuck
-	api := framework.EmulatorClient{URL: direct.URL, Key: r.key, HTTP: http.DefaultClient}
-	var err error
 	if r.batchID, err = api.CreateBatch(ctx, r.store, r.files...); err != nil {
 		return fmt.Errorf("creating the batch to adopt: %w", err)
 	}
@@ -179,7 +190,7 @@ func (r *run) end() error {
 }
 
 func (r *run) createSecret(ctx context.Context) error {
-	secret := framework.NewSecret(r.namespace, secretName, r.key, r.proxied.URL+r.openai.Settings().Behaviors.BasePath)
+	secret := framework.NewSecret(r.namespace, secretName, r.key, r.proxied.URL+r.openai.Settings().BasePath)
 	if err := r.fixture.Client.Create(ctx, secret); err != nil {
 		return fmt.Errorf("creating the Secret: %w", err)
 	}
@@ -229,6 +240,9 @@ func (r *run) inProgress(ctx context.Context) error {
 // finishBatches completes every batch in the emulator.
 func (r *run) finishBatches() error {
 	for _, b := range r.openai.Batches() {
+		if b.ID == r.neighbor {
+			continue
+		}
 		if err := r.openai.SetBatchStatus(b.ID, "completed"); err != nil {
 			return fmt.Errorf("finishing a batch: %w", err)
 		}

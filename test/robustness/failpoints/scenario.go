@@ -43,6 +43,8 @@ type scenario struct {
 	faults []injection
 	// profile is the emulator's profile; empty means its default.
 	profile string
+	// configure changes the emulator's behaviors; it may be nil.
+	configure func(*emulator.Settings)
 	// settings configure the emulator.
 	settings emulator.Settings
 	// beforeForward is called before a request is forwarded; it may be nil.
@@ -89,11 +91,18 @@ func inProfile(profile string, names ...string) []scenario {
 			s.name, s.profile = profile+"-"+s.name, profile
 			s.description += ", profile " + profile
 			s.unattached = profile == emulator.ProfileOGX
+			if profile == emulator.ProfileGateway {
+				s.configure = translatedIDs
+			}
 			variants = append(variants, s)
 		}
 	}
 	return variants
 }
+
+// translatedIDs makes a gateway translate the IDs of vector stores in both directions. With one that does
+// not, no batch can be tracked.
+func translatedIDs(s *emulator.Settings) { s.OriginStoreIDs = false }
 
 // lives are the scenarios of the default profile.
 var lives = []scenario{

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
@@ -53,8 +54,11 @@ type evidence struct {
 	texts   map[string]string
 	key     string
 	settled error
-	// adopted is the number of batches that existed before the run.
+	// adopted is the number of batches that existed before the run, without the neighbor's.
 	adopted int
+	// neighbor is the batch of another client, and neighborFile is true if its file is still attached.
+	neighbor     emulator.Batch
+	neighborFile bool
 }
 
 // gather collects the evidence of a finished run.
@@ -63,6 +67,12 @@ func (r *run) gather(ctx context.Context, faults int, settled error) (evidence, 
 		scenario: r.scenario, faults: faults, files: r.files, key: r.key, settled: settled, untriggered: r.history.untriggered(),
 		batches: r.openai.Batches(), attached: r.openai.AttachedFiles(r.store), texts: map[string]string{},
 	}
+	e.neighbor, _ = r.openai.Batch(r.neighbor)
+	e.batches = slices.DeleteFunc(e.batches, func(b emulator.Batch) bool { return b.ID == r.neighbor })
+	e.attached = slices.DeleteFunc(e.attached, func(a emulator.AttachedFile) bool {
+		e.neighborFile = e.neighborFile || a.ID == neighborFiles[0]
+		return slices.Contains(neighborFiles, a.ID)
+	})
 	if r.scenario.adopts {
 		e.adopted = 1
 	}
@@ -126,6 +136,8 @@ var validators = []validator{
 	{"counted", "a batch that is created again is counted by the process that creates it", checkCounted},
 	{"files", "every batch attaches every file once, and the files are detached if the policy requires it", checkFiles},
 	{"cancels", "every batch that should be cancelled is cancelled once; a cancel is repeated only if a fault hid its response", checkCancels},
+	{"succeeded", "an object has succeeded only if the vector store holds its files", checkSucceeded},
+	{"neighbor", "the batch of another client in the same vector store is neither cancelled, nor are its files detached", checkNeighbor},
 	{"writes", "the number of status writes is bounded, and each write changes something", checkWrites},
 	{"settled", "the run reaches a state in which nothing changes", checkSettled},
 	{"secret", "no log, object, Event or metric contains the API key", checkSecret},
@@ -243,15 +255,41 @@ func checkFiles(e evidence, _ outcome) error {
 	}
 	if e.scenario.unattached {
 		// A file that was in the store already is not processed again, and one of a cancelled batch is not.
-		for file := range want {
-			want[file] = min(1, got[file])
-			if e.outcome.Reason == v1alpha1.ReasonCompleted {
-				want[file] = 1
+		for file, most := range want {
+			if completed := e.outcome.Reason == v1alpha1.ReasonCompleted; got[file] > 0 || !completed {
+				want[file] = min(most, got[file])
 			}
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("number of attachments per file (-want +got):\n%s", diff)
+	}
+	return nil
+}
+
+// checkSucceeded requires that the store holds the files of a batch that succeeded, except for those that
+// failed. It does not trust what the server reports about the batch.
+func checkSucceeded(e evidence, _ outcome) error {
+	if !slices.Contains(e.outcome.Conditions, v1alpha1.ConditionSucceeded+"=True") {
+		return nil
+	}
+	for _, file := range e.files {
+		held := slices.ContainsFunc(e.attached, func(a emulator.AttachedFile) bool { return a.ID == file })
+		failed := slices.ContainsFunc(e.outcome.Failed, func(text string) bool { return strings.HasPrefix(text, file+" ") })
+		if !held && !failed {
+			return fmt.Errorf("the object has succeeded, and %s is not in the vector store", file)
+		}
+	}
+	return nil
+}
+
+// checkNeighbor requires that nothing of another client was touched.
+func checkNeighbor(e evidence, _ outcome) error {
+	if e.neighbor.Cancels != 0 || e.neighbor.Status != string(upstream.InProgress) {
+		return fmt.Errorf("the neighbor's batch %s is %s, and received %d cancels", e.neighbor.ID, e.neighbor.Status, e.neighbor.Cancels)
+	}
+	if !e.neighborFile {
+		return fmt.Errorf("%s of the neighbor is not in the vector store", neighborFiles[0])
 	}
 	return nil
 }
