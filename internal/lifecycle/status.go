@@ -23,6 +23,14 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	if id := batch.ID(s.b); id != "" {
 		status.BatchID = id
 	}
+	switch {
+	case !s.b.DeletionTimestamp.IsZero() || batch.Finished(s.b) || s.batchFinished() || s.accepted():
+	case !s.cancelRequired():
+		status.CancelStartTime = nil
+	case s.observed.Batch != nil && !s.observed.performed(Cancel): // the cancel is sent at once
+	case status.CancelStartTime == nil:
+		status.CancelStartTime = &metav1.Time{Time: s.observed.startedAt(s.now).Truncate(time.Second)}
+	}
 	if s.cancelAccepted() && status.CancelRequestTime == nil {
 		status.CancelRequestTime = &metav1.Time{Time: s.observed.State.CancelledAt.Truncate(time.Second)}
 	}

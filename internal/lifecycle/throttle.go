@@ -27,6 +27,14 @@ func (s scope) throttled() Decision {
 	if state.WaitingSince.IsZero() {
 		state.WaitingSince = s.now
 	}
+	if s.observed.Admission == BackedOff && state.FailingSince.IsZero() {
+		state.FailingSince = s.now
+	}
+	if s.b.DeletionTimestamp.IsZero() && s.failedAction() != s.observed.lastAction() {
+		// A cancel was refused, and the poll that would show why has to wait.
+		state = s.withFailure(Cancel)
+		return s.inTime(s.requeue(s.currentCondition(), state, backoff(s.PollMin, maxBackoff, state.Failures), 0))
+	}
 	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
 	_, pending := batch.CreatePending(s.b, s.now)
 	long := s.observed.Admission == BackedOff && s.observed.BackedOffUntil.Sub(s.now) >= longBackoff
@@ -34,15 +42,28 @@ func (s scope) throttled() Decision {
 	switch left := throttledDelay - s.now.Sub(state.WaitingSince); {
 	case !s.b.DeletionTimestamp.IsZero():
 		return s.beforeFinalizeTimeout(d)
-	case !shown && !long:
-		return s.beforeDeadline(d)
+	case !shown && !long && !s.clockUnstarted():
+		return s.inTime(d)
 	case left > 0:
 		d.RequeueAfter = left
 		return d
 	}
-	described := s.describe(s.throttledCondition())
+	c := s.currentCondition()
+	if shown || long {
+		c = s.throttledCondition()
+	}
+	described := s.describe(c)
 	described.Throttled, described.State, described.RequeueAfter = true, state, throttledRequeue
-	return s.beforeDeadline(described)
+	return s.inTime(described)
+}
+
+// clockUnstarted reports whether only a status can start the time by which the object has to be
+// finished.
+func (s scope) clockUnstarted() bool {
+	if s.cancelPending() {
+		return s.b.Status.CancelStartTime == nil
+	}
+	return s.b.Spec.ActiveDeadlineSeconds != nil && s.ready() == nil
 }
 
 // throttledCondition returns the condition of an object whose call waits for admission. It quotes no
