@@ -31,23 +31,41 @@ func (r *Reconciler) detach(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 		}
 		return detached, err
 	}
-	progress, failures, requests := false, 0, d.Limit
-	startedAt, tries := r.Clock.Now(), len(list.files)
-	for ; tries > 0 && requests > 0 && failures < maxFailures; tries-- {
-		if requests < d.Limit && r.Clock.Since(startedAt) >= r.Lifecycle.RequestTimeout {
+	progress, err := r.detachFrom(ctx, call, b, list, d.Limit)
+	detached := list.progress()
+	if progress {
+		detached.At = r.Clock.Now()
+	}
+	if len(list.files) == 0 && list.incomplete != nil { // it is listed again
+		r.toDetach.forget(b.UID)
+		detached.Listed, detached.Left = false, notListed
+		return detached, list.incomplete
+	}
+	r.toDetach.put(b.UID, list)
+	if progress && err != nil && !concernsAll(err) {
+		err = nil // the next reconciliation continues
+	}
+	return detached, err
+}
+
+// detachFrom detaches files of a list with a number of requests. It reports whether any was detached, and
+// the error of the last one that was not.
+func (r *Reconciler) detachFrom(ctx context.Context, call *apiCall, b *v1alpha1.VectorStoreFileBatch, list *detachList, limit int) (progress bool, err error) {
+	failures, requests, startedAt := 0, 0, r.Clock.Now()
+	for tries := len(list.files); tries > 0 && requests < limit && failures < maxFailures; tries-- {
+		if requests > 0 && r.Clock.Since(startedAt) >= r.Lifecycle.RequestTimeout {
 			break // the next reconciliation continues, so that a slow server does not hold this worker
 		}
 		file := list.files[0]
 		sent, failure := detachFile(ctx, call, b.Spec.VectorStoreID, file)
-		requests -= sent
+		requests += sent
 		if failure == nil {
 			failures, list.files = 0, list.files[1:]
 			// A list that is read again, because it was incomplete, can have files that are detached already.
 			progress = progress || sent == 1 || list.incomplete == nil
 			continue
 		}
-		err = failure
-		if concernsAll(failure) {
+		if err = failure; concernsAll(failure) {
 			break
 		}
 		list.files = append(list.files[1:], file)
@@ -55,23 +73,7 @@ func (r *Reconciler) detach(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 			failures++
 		}
 	}
-	if progress && err != nil && !concernsAll(err) && len(list.files) > 0 {
-		err = nil // the next reconciliation continues
-	}
-	if len(list.files) == 0 && list.incomplete != nil {
-		err = list.incomplete
-	}
-	detached := list.progress()
-	if progress {
-		detached.At = r.Clock.Now()
-	}
-	if len(list.files) == 0 && list.incomplete != nil {
-		r.toDetach.forget(b.UID) // it is listed again
-		detached.Listed, detached.Left = false, notListed
-	} else {
-		r.toDetach.put(b.UID, list)
-	}
-	return detached, err
+	return progress, err
 }
 
 // notListed names the files of an adopted batch that the API did not list.

@@ -198,13 +198,11 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 			Message: fmt.Sprintf("Gave up after %s without progress: %s: %s", s.FinalizeTimeout, s.leftBehind(action), cause),
 		})
 	}
-	failed := "The batch could not be cancelled"
-	switch action {
-	case Detach:
-		failed = "Not all files could be detached from the vector store"
-	case ReadStore:
-		failed = "Neither the batch nor the vector store was found"
-	}
+	failed := map[Action]string{
+		Cancel:    "The batch could not be cancelled",
+		Detach:    "Not all files could be detached from the vector store",
+		ReadStore: "Neither the batch nor the vector store was found",
+	}[action]
 	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}
 	return s.requeue(c, state, min(backoff(minBackoff, maxBackoff, state.Failures), left), min(notBefore, left))
 }

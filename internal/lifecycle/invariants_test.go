@@ -137,19 +137,6 @@ func detachedAll(in input) bool {
 	return slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err == nil && in.observed.Detached.Remaining == 0
 }
 
-// confirmedGone reports whether this reconciliation got a 404 for the batch after the grace period.
-func confirmedGone(in input) bool {
-	since := in.b.CreationTimestamp.Time
-	switch {
-	case in.b.Status.CreatedAt != nil:
-		since = in.b.Status.CreatedAt.Time
-	case !in.b.DeletionTimestamp.IsZero() && !batch.Adopted(in.b):
-		since = in.b.DeletionTimestamp.Time // the batch may have been created just before
-	}
-	return slices.Contains(in.observed.Actions, lifecycle.Poll) && in.observed.Err != nil && in.observed.Err.Kind == upstream.NotFound &&
-		in.now.Sub(since) >= config.NotFoundGrace
-}
-
 // acceptedCancel reports whether the API accepted a cancel, as far as this process knows.
 func acceptedCancel(in input) bool {
 	id := batch.ID(in.b)

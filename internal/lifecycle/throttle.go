@@ -31,9 +31,7 @@ func (s scope) throttled() Decision {
 		state.FailingSince = s.now
 	}
 	if s.b.DeletionTimestamp.IsZero() && s.failedAction() != s.observed.lastAction() {
-		// A cancel was refused, and the poll that would show why has to wait.
-		state = s.withFailure(Cancel)
-		return s.inTime(s.requeue(s.currentCondition(), state, backoff(s.PollMin, maxBackoff, state.Failures), 0))
+		return s.refusedAndThrottled()
 	}
 	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
 	_, pending := batch.CreatePending(s.b, s.now)
@@ -52,9 +50,21 @@ func (s scope) throttled() Decision {
 	if shown || long {
 		c = s.throttledCondition()
 	}
-	described := s.describe(c)
-	described.Throttled, described.State, described.RequeueAfter = true, state, throttledRequeue
-	return s.inTime(described)
+	return s.showThrottled(c, state)
+}
+
+// showThrottled ends a reconciliation whose call has to wait, and shows a condition.
+func (s scope) showThrottled(c condition, state State) Decision {
+	d := s.describe(c)
+	d.Throttled, d.State, d.RequeueAfter = true, state, throttledRequeue
+	return s.inTime(d)
+}
+
+// refusedAndThrottled ends a reconciliation whose cancel was refused, and whose poll, which would show
+// why, has to wait.
+func (s scope) refusedAndThrottled() Decision {
+	state := s.withFailure(Cancel)
+	return s.inTime(s.requeue(s.currentCondition(), state, backoff(s.PollMin, maxBackoff, state.Failures), 0))
 }
 
 // clockUnstarted reports whether only a status can start the time by which the object has to be
