@@ -195,7 +195,9 @@ func checkCall(in input, action lifecycle.Action) error {
 			return fmt.Errorf("cancelled without a request")
 		}
 		acceptedAt := in.b.Status.CancelRequestTime
-		repeated := acceptedAt != nil && !in.now.Before(acceptedAt.Add(10*time.Minute)) && in.now.Sub(in.observed.State.CancelSentAt) >= 10*time.Minute
+		repeated := acceptedAt != nil && slices.ContainsFunc([]time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour}, func(after time.Duration) bool {
+			return !in.now.Before(acceptedAt.Add(after)) && in.observed.State.CancelSentAt.Before(acceptedAt.Add(after))
+		})
 		if (acceptedAt != nil || acceptedCancel(in)) && !repeated {
 			return fmt.Errorf("cancelled again")
 		}
