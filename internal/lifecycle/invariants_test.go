@@ -147,7 +147,8 @@ func acceptedCancel(in input) bool {
 // so does the progress of an earlier process, whose time is unknown.
 func finalizeDeadline(in input) time.Time {
 	since := later(in.b.DeletionTimestamp.Time, in.observed.State.DetachedAt)
-	failed := slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err != nil
+	tried := slices.Contains(in.observed.Actions, lifecycle.Detach) || slices.Contains(in.observed.Actions, lifecycle.ReadStore)
+	failed := tried && in.observed.Err != nil
 	if failed && in.b.Status.DetachedFileCount > 0 && in.observed.State.DetachedAt.IsZero() {
 		since = later(since, in.now)
 	}

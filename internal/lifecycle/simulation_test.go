@@ -670,7 +670,8 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 	unreadable := status.CancelRequestTime != nil && !s.now.Before(status.CancelRequestTime.Add(time.Minute))
 	switch reasonOf(status) {
 	case v1alpha1.ReasonDeadlineExceeded, v1alpha1.ReasonCancelFailed, v1alpha1.ReasonCancelled:
-		if excused && !s.now.Before(given) || unreadable || s.storeDeleted {
+		lost := b.Status.CreatedAt == nil // with the status, so that a 404 of a new batch is believed
+		if excused && !s.now.Before(given) || unreadable || s.storeDeleted || lost {
 			return nil // the operator has given up waiting for the batch
 		}
 	}
