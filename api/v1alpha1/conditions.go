@@ -21,6 +21,13 @@ const (
 	ConditionSucceeded = "Succeeded"
 )
 
+// ConditionSuspended is True while spec.suspend is true, and False after it was. An object that was
+// never suspended does not have it. Its transition time is when activeDeadlineSeconds starts again.
+const ConditionSuspended = "Suspended"
+
+// ReasonResumed is the reason of the condition Suspended after spec.suspend was unset.
+const ReasonResumed = "Resumed"
+
 // Reasons while the batch is not finished: Ready is Unknown, Reconciling is True.
 const (
 	// ReasonCreating means that the operator is about to create the batch.
@@ -59,9 +66,12 @@ const (
 	ReasonCancelled = "Cancelled"
 	// ReasonCancelledExternally means that the batch was cancelled by another client of the API.
 	ReasonCancelledExternally = "CancelledExternally"
-	// ReasonDeadlineExceeded means that the batch ran for longer than activeDeadlineSeconds and
-	// was cancelled.
+	// ReasonDeadlineExceeded means that the batch was not finished within activeDeadlineSeconds. The
+	// operator cancelled it. If the API did not accept that, the batch may still be running.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonCancelFailed means that the API did not accept the cancellation that spec.cancel
+	// requests. The batch may still be running.
+	ReasonCancelFailed = "CancelFailed"
 )
 
 // ReasonSuspended means that spec.suspend is true. Ready is Unknown; no other condition is True.
@@ -88,6 +98,22 @@ const (
 // ReasonBatchRecreated is the reason of the Event for a batch that is created again because the response
 // to the create request was lost.
 const ReasonBatchRecreated = "BatchRecreated"
+
+// ReasonBatchOrphaned is the reason of the Event for an object that is deleted while the outcome of its
+// create request is unknown: a batch may be running that no object tracks.
+const ReasonBatchOrphaned = "BatchOrphaned"
+
+// ReasonDeletionIncomplete is the reason of the Event for a deletion that was given up: the batch may
+// still be running, or its files may still be in the vector store.
+const ReasonDeletionIncomplete = "DeletionIncomplete"
+
+// ReasonFilesSpared is the reason of the Event for a deletion with the policy DetachFiles that left files in
+// the vector store, because other objects attach them too.
+const ReasonFilesSpared = "FilesSpared"
+
+// ReasonVectorStoreNotFound is the reason of the Event for a deletion that had nothing to do, because the
+// vector store does not exist.
+const ReasonVectorStoreNotFound = "VectorStoreNotFound"
 
 // ReasonTTLExpired is the reason of the Event for the deletion of a finished object whose
 // ttlSecondsAfterFinished has passed.

@@ -54,7 +54,7 @@ const fullStatus = `{"conditions":[{"type":"Ready","status":"True","reason":"Com
 	"observedGeneration":1,"batchID":"vsfb_1","createdAt":"2026-01-02T03:04:05Z","status":"completed",
 	"fileCounts":{"inProgress":0,"completed":1,"failed":1,"cancelled":0,"total":2},
 	"failedFiles":[{"fileID":"file-1","code":"server_error","message":"text"}],
-	"cancelRequestTime":"2026-01-02T03:04:05Z","detachedFileCount":1,"completionTime":"2026-01-02T03:04:05Z","lastHandledReconcileAt":"now"}`
+	"cancelStartTime":"2026-01-02T03:04:05Z","cancelRequestTime":"2026-01-02T03:04:05Z","detachedFileCount":1,"completionTime":"2026-01-02T03:04:05Z","lastHandledReconcileAt":"now"}`
 
 // values returns JSON values to set in place of another one: some of each type, and for numbers and
 // times those at the limits of what types hold and parsers accept.

@@ -130,9 +130,10 @@ type VectorStoreFileBatchSpec struct {
 	Suspend *bool `json:"suspend,omitempty"`
 
 	// activeDeadlineSeconds is the maximum duration, in seconds, of the batch. It is relative to
-	// the creation of the batch or of this object, whichever is later. When it is exceeded, the
-	// operator cancels the batch, and the object fails with the reason DeadlineExceeded. The
-	// deadline is not enforced while the object is suspended.
+	// the creation of the batch or of this object, whichever is later; it starts again when the
+	// object is resumed. When it is exceeded, the operator cancels the batch, and the object fails
+	// with the reason DeadlineExceeded, a minute later at most, even if the API does not accept the
+	// cancellation. The deadline is not enforced while the object is suspended.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2147483647
@@ -160,8 +161,8 @@ type VectorStoreFileBatchSpec struct {
 	// deletionPolicy determines what happens to the batch when this object is deleted.
 	// Cancel cancels the batch if it is in progress.
 	// Orphan leaves the batch alone.
-	// DetachFiles cancels the batch and removes its files from the vector store, even if another
-	// batch added them too. The uploaded files themselves are kept.
+	// DetachFiles cancels the batch and removes its files from the vector store, except those that
+	// another object with the same vectorStoreID adds. The uploaded files themselves are kept.
 	// With Cancel and Orphan, files that are processed stay in the vector store. Defaults to Cancel
 	// for a batch that the operator created, and to Orphan for an adopted one.
 	// +optional
@@ -276,7 +277,8 @@ type CredentialsReference struct {
 // namespaces.
 type VectorStoreFileBatchStatus struct {
 	// conditions are Ready, Reconciling, Stalled, Finished and Succeeded. The operator sets all of
-	// them on its first reconciliation. Wait for Finished.
+	// them on its first reconciliation. Wait for Finished. An object that is or was suspended has the
+	// condition Suspended too.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -320,6 +322,12 @@ type VectorStoreFileBatchStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	FailedFiles []FailedFile `json:"failedFiles,omitempty"`
+
+	// cancelStartTime is the time at which the operator began to request the cancellation that
+	// cancel or activeDeadlineSeconds requires, if the API did not accept it at once.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('0001-01-01T00:00:00Z') && self <= timestamp('9999-12-31T23:59:59Z')",message="must be a time between the years 1 and 9999"
+	CancelStartTime *metav1.Time `json:"cancelStartTime,omitempty"`
 
 	// cancelRequestTime is the time at which the API accepted the cancellation.
 	// +optional

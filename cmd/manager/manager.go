@@ -50,6 +50,7 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 	reconciler := controller.New(controller.Options{
 		Client:      mgr.GetClient(),
 		Reader:      mgr.GetAPIReader(),
+		Namespaces:  o.watchNamespaces,
 		Dial:        dial,
 		Events:      mgr.GetEventRecorder("vector-store-operator"),
 		Clock:       clock.RealClock{},

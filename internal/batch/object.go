@@ -84,16 +84,18 @@ func NeedsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 	case v1alpha1.DeletionPolicyOrphan:
 		return false
 	case v1alpha1.DeletionPolicyDetachFiles:
-		return !Finished(b) || ID(b) != ""
+		_, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
+		return !Finished(b) || ID(b) != "" || pending && !Stopped(b)
 	case v1alpha1.DeletionPolicyCancel:
 	}
 	return !Finished(b)
 }
 
-// Stopped reports whether nothing is left to be cancelled: the object is finished, the API accepted
-// a cancel, or the batch's last known status is final.
+// Stopped reports whether nothing is left to be cancelled: the API accepted a cancel, or the batch's last
+// known status is final. An object that was finished because the API accepted no cancel has a batch that
+// may be running.
 func Stopped(b *v1alpha1.VectorStoreFileBatch) bool {
-	return Finished(b) || b.Status.CancelRequestTime != nil || upstream.Status(b.Status.Status).Terminal()
+	return b.Status.CancelRequestTime != nil || upstream.Status(b.Status.Status).Terminal()
 }
 
 // Urgent reports whether a cancel must be sent now, which the spec or the object's deletion requests

@@ -28,6 +28,8 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	if err != nil || result.Admission != lifecycle.Admitted {
 		return r.endCall(ctx, call, b, d, result, err)
 	}
+	callCtx, cancel := within(ctx, d.Timeout)
+	defer cancel()
 	switch d.Action {
 	case lifecycle.AddFinalizer:
 		err = r.patchMetadata(ctx, b, addFinalizer(b))
@@ -38,21 +40,32 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.Create:
 		result.Batch, err = r.create(ctx, call, b, d)
 	case lifecycle.VerifyCreate:
-		result.Attached, err = r.verifyCreate(ctx, call, b, d.Verify)
+		result.Attached, err = r.verifyCreate(callCtx, call, b, d.Verify)
 	case lifecycle.Poll:
-		result.Batch, err = answered(call.Retrieve(ctx, batch.Ref(b)))
+		result.Batch, err = answered(call.Retrieve(callCtx, batch.Ref(b)))
 	case lifecycle.Cancel:
-		if result.Batch, err = answered(call.Cancel(ctx, batch.Ref(b))); err == nil {
-			result.CancelAccepted, result.At = batch.ID(b), r.Clock.Now()
+		if result.Batch, err = answered(call.Cancel(callCtx, batch.Ref(b))); err == nil {
+			result.CancelAccepted = batch.ID(b)
 		}
+		result.At = r.Clock.Now()
 	case lifecycle.ListFailedFiles:
-		result.FailedFiles, err = call.FailedFiles(ctx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
+		result.FailedFiles, err = call.FailedFiles(callCtx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
+	case lifecycle.ReadStore:
+		result, err = r.readStore(callCtx, call, b, result)
 	case lifecycle.Detach:
 		result.Detached, err = r.detach(ctx, call, b, d.Detach)
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
 		err = fmt.Errorf("%s is terminal and cannot be performed in the middle of a reconciliation", d.Action)
 	}
 	return r.endCall(ctx, call, b, d, result, err)
+}
+
+// within returns a context with a timeout; without one if it is 0.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
 }
 
 // answered returns nil instead of the batch if the call failed.
@@ -104,6 +117,9 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 	var apiError *upstream.Error
 	switch {
 	case result.Admission != lifecycle.Admitted:
+		if d.Action == lifecycle.Poll && result.Admission == lifecycle.BackedOff {
+			r.collector.observeHold(b.UID, result.BackedOffUntil)
+		}
 		return result, nil
 	case err == nil:
 		r.collector.observeCall(b.UID, d.Action)

@@ -69,7 +69,8 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	}
 	c := &cluster{
 		T: t, random: rand.New(rand.NewPCG(seed, seed)),
-		server: fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).WithStatusSubresource(&v1alpha1.VectorStoreFileBatch{}).Build(),
+		server: fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).WithStatusSubresource(&v1alpha1.VectorStoreFileBatch{}).
+			WithIndex(&v1alpha1.VectorStoreFileBatch{}, "spec.vectorStoreID", func(client.Object) []string { return []string{"vs_1"} }).Build(),
 		cached: make(map[types.NamespacedName]*v1alpha1.VectorStoreFileBatch), queued: make(map[types.NamespacedName]bool),
 	}
 	limits := flowcontrol.DefaultLimits()
@@ -163,6 +164,8 @@ func (a simulatedAPI) FailedFiles(context.Context, upstream.BatchRef, int) ([]up
 func (a simulatedAPI) Files(context.Context, upstream.BatchRef) ([]string, error) {
 	return []string{"file-a"}, nil
 }
+
+func (a simulatedAPI) Store(context.Context, string) (bool, error) { a.interfere(); return true, nil }
 
 func (a simulatedAPI) Detach(context.Context, string, string) error { a.interfere(); return nil }
 

@@ -58,6 +58,8 @@ type activeBatch struct {
 	polledAt time.Time
 	// cancelWantedAt is zero if no cancel is pending.
 	cancelWantedAt time.Time
+	// gone is true if nothing is left to be cancelled, which the status does not show.
+	gone bool
 }
 
 func newStateCollector(c clock.PassiveClock) *stateCollector {
@@ -119,7 +121,7 @@ func (c *stateCollector) ObserveUpdate(before, after *v1alpha1.VectorStoreFileBa
 	reason := batch.Reason(after.Status)
 	active.polled, active.progressing = lifecycle.Polled(reason), lifecycle.Progressing(reason)
 	switch {
-	case !batch.Urgent(after):
+	case !batch.Urgent(after) || active.gone:
 		active.cancelWantedAt = time.Time{}
 	case active.cancelWantedAt.IsZero():
 		active.cancelWantedAt = now
@@ -178,14 +180,27 @@ func (c *stateCollector) observeCall(uid types.UID, action lifecycle.Action) {
 		return
 	}
 	now := c.clock.Now()
+	if action == lifecycle.ReadStore || action == lifecycle.Detach { // the batch was cancelled, or is gone
+		active.gone, active.cancelWantedAt = true, time.Time{}
+	}
 	if action == lifecycle.Cancel && !active.cancelWantedAt.IsZero() {
 		telemetry.CancelDuration.WithLabelValues().Observe(now.Sub(active.cancelWantedAt).Seconds())
 	}
 	if action == lifecycle.Poll {
-		telemetry.PollInterval.WithLabelValues().Observe(now.Sub(c.whileLeading(active.polledAt)).Seconds())
+		telemetry.PollInterval.WithLabelValues().Observe(max(0, now.Sub(c.whileLeading(active.polledAt))).Seconds())
 	}
 	if action == lifecycle.Create || action == lifecycle.Poll || action == lifecycle.Cancel {
 		active.polledAt = now
+	}
+}
+
+// observeHold records that a poll of an object waits because the API asked to wait: until then it is not
+// late.
+func (c *stateCollector) observeHold(uid types.UID, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if active := c.active[uid]; active != nil && until.After(active.polledAt) {
+		active.polledAt = until
 	}
 }
 

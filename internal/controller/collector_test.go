@@ -150,6 +150,35 @@ func TestStateCollector_GreatestAges(t *testing.T) {
 	ages("0", "0", "0") // a batch that needs a user is not stuck, and has another alert
 }
 
+// TestStateCollector_NoFalseAges: files that are detached are no cancel that waits, and neither is the
+// cancel of a batch that is gone. A poll is not late while the API asked to wait.
+func TestStateCollector_NoFalseAges(t *testing.T) {
+	for _, action := range []lifecycle.Action{lifecycle.ReadStore, lifecycle.Detach} {
+		start := time.Unix(1000, 0)
+		clock := clocktesting.NewFakePassiveClock(start)
+		c := newStateCollector(clock)
+		c.lead()
+		deleted := newBatch("a", inProgress, v1alpha1.ReasonDeleting)
+		deleted.DeletionTimestamp, deleted.Status.BatchID = ptr.To(metav1.Now()), "batch_1"
+		deleted.Finalizers = []string{v1alpha1.Finalizer}
+		c.ObserveUpdate(nil, deleted)
+		clock.SetTime(start.Add(5 * time.Minute))
+		wantMetrics(t, c, []string{cancelAge}, cancelAge+" 300")
+		c.observeCall("a", action)
+		c.ObserveUpdate(deleted, deleted)
+		clock.SetTime(start.Add(10 * time.Minute))
+		wantMetrics(t, c, []string{cancelAge}, cancelAge+" 0")
+	}
+	start := time.Unix(1000, 0)
+	clock := clocktesting.NewFakePassiveClock(start)
+	c := newStateCollector(clock)
+	c.lead()
+	c.ObserveUpdate(nil, newBatch("a", inProgress, v1alpha1.ReasonInProgress))
+	c.observeHold("a", start.Add(time.Hour))
+	clock.SetTime(start.Add(time.Hour + time.Minute))
+	wantMetrics(t, c, []string{pollAge}, pollAge+" 60")
+}
+
 // BenchmarkStateCollector_Collect measures a scrape with 50,000 batches in progress.
 func BenchmarkStateCollector_Collect(b *testing.B) {
 	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))

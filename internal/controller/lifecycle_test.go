@@ -25,7 +25,13 @@ import (
 // createBatch creates a batch as a client other than the operator, and returns its ID.
 func (f *fixture) createBatch() string {
 	f.Helper()
-	id, err := f.api.CreateBatch(f.Context(), store, "file-x", "file-y")
+	return f.createBatchOf([]string{"file-x", "file-y"})
+}
+
+// createBatchOf is createBatch for a batch of files.
+func (f *fixture) createBatchOf(files []string) string {
+	f.Helper()
+	id, err := f.api.CreateBatch(f.Context(), store, files...)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -325,7 +331,7 @@ func TestDelete_TimeoutWarns(t *testing.T) {
 	id := f.awaitConditions(b, "InProgress", progressing).Status.BatchID
 	f.fault(emulator.Fault{Operation: emulator.AnyOperation, Status: http.StatusServiceUnavailable})
 	f.deleteAndWait(b)
-	if event := f.awaitEvent(b, "Deleting", "Gave up after"); event.Type != corev1.EventTypeWarning || !strings.Contains(event.Note, id) {
+	if event := f.awaitEvent(b, "DeletionIncomplete", "Gave up after"); event.Type != corev1.EventTypeWarning || !strings.Contains(event.Note, id) {
 		t.Errorf("the Event is %s: %s", event.Type, event.Note)
 	}
 }

@@ -16,8 +16,10 @@ import (
 // then, and before its earlier status.
 func recordMetrics(b *v1alpha1.VectorStoreFileBatch, before v1alpha1.VectorStoreFileBatchStatus, d lifecycle.Decision) {
 	if d.Action == lifecycle.RemoveFinalizer {
-		for _, event := range d.Events { // there is one only if something may be left behind
-			telemetry.FinalizersAbandoned.WithLabelValues(event.Reason).Inc()
+		for _, event := range d.Events {
+			if event.Warning { // something may be left behind
+				telemetry.FinalizersAbandoned.WithLabelValues(event.Reason).Inc()
+			}
 		}
 		return
 	}
@@ -64,15 +66,16 @@ func recordTransitions(before, after v1alpha1.VectorStoreFileBatchStatus) {
 
 // init starts counters at 0, so that queries see their first increase.
 func init() {
-	for _, action := range []lifecycle.Action{lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.ListFailedFiles, lifecycle.Detach} {
+	for _, action := range []lifecycle.Action{lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach} {
 		telemetry.RateLimitWait.WithLabelValues(action.String())
 	}
-	for _, reason := range []string{v1alpha1.ReasonDeleting, v1alpha1.ReasonCreateOutcomeUnknown} {
+	for _, reason := range []string{v1alpha1.ReasonDeletionIncomplete, v1alpha1.ReasonBatchOrphaned} {
 		telemetry.FinalizersAbandoned.WithLabelValues(reason)
 	}
 	for _, reason := range []string{
 		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonBatchFailed,
 		v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
+		v1alpha1.ReasonCancelFailed,
 	} {
 		telemetry.BatchDuration.WithLabelValues(reason)
 	}

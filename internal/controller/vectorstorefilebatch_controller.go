@@ -38,12 +38,14 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Options configure a Reconciler. All of them are required.
+// Options configure a Reconciler. All of them but Namespaces are required.
 type Options struct {
 	// Client reads objects from a cache that includes every write of this client.
 	Client client.Client
 	// Reader reads objects from the API server, without a cache.
 	Reader client.Reader
+	// Namespaces are the namespaces that are watched; all if it is empty.
+	Namespaces []string
 	// Dial returns a client of the OpenAI API for a connection.
 	Dial func(upstream.Connection) (DialedClient, error)
 	// Events records Kubernetes Events.
@@ -70,6 +72,8 @@ type Reconciler struct {
 	backlog   *backlog
 	// decoded bounds the memory for whole objects.
 	decoded *semaphore.Weighted
+	// toDetach are the files of deleted objects.
+	toDetach *detachLists
 }
 
 // New returns a Reconciler.
@@ -83,6 +87,7 @@ func New(o Options) *Reconciler {
 		collector: newStateCollector(o.Clock),
 		backlog:   newBacklog(),
 		decoded:   semaphore.NewWeighted(maxDecoded),
+		toDetach:  newDetachLists(),
 	}
 	r.clients.Rotated, r.clients.GoneLifetime = r.throttler.Rotate, o.Lifecycle.FinalizeTimeout
 	return r
@@ -172,9 +177,10 @@ const jitter = 0.2
 func (r *Reconciler) observe(b *v1alpha1.VectorStoreFileBatch) lifecycle.Observed {
 	state, gone := r.state.load(b)
 	return lifecycle.Observed{
-		State:  state,
-		Gone:   gone,
-		Jitter: jitter * (2*rand.Float64() - 1), //nolint:gosec // nothing secret depends on it
+		State:     state,
+		Gone:      gone,
+		StartedAt: r.Clock.Now(),
+		Jitter:    jitter * (2*rand.Float64() - 1), //nolint:gosec // nothing secret depends on it
 	}
 }
 
@@ -203,6 +209,9 @@ func (r *Reconciler) finish(ctx context.Context, b *v1alpha1.VectorStoreFileBatc
 	if err != nil {
 		return r.handleError(ctx, b, err)
 	}
+	if d.Action == lifecycle.RemoveFinalizer {
+		r.toDetach.forget(b.UID)
+	}
 	recordMetrics(b, before, d)
 	r.recordEvents(ctx, b, d.Events)
 	r.state.save(b, d)
@@ -229,6 +238,7 @@ func (r *Reconciler) handleError(ctx context.Context, b *v1alpha1.VectorStoreFil
 	case apierrors.IsNotFound(err):
 		r.throttler.Forget(callerOf(b))
 		r.state.forget(b)
+		r.toDetach.forget(b.UID)
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("The object was changed during the reconciliation, reconciling again")

@@ -27,6 +27,8 @@ const (
 	Cancel
 	// ListFailedFiles reads which files failed, and why.
 	ListFailedFiles
+	// ReadStore finds out whether the API knows the vector store.
+	ReadStore
 	// Detach detaches some of the batch's files from the vector store.
 	Detach
 	// Delete deletes the object because its time to live has expired.
@@ -39,7 +41,7 @@ const (
 // CallsAPI reports whether an action calls the OpenAI API.
 func (a Action) CallsAPI() bool {
 	switch a {
-	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, Detach:
+	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, ReadStore, Detach:
 		return true
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:
 	}
@@ -48,7 +50,9 @@ func (a Action) CallsAPI() bool {
 
 // ReadsBatch reports whether an action only reads from the OpenAI API, so that it can be cut off
 // at any time.
-func (a Action) ReadsBatch() bool { return a == VerifyCreate || a == Poll || a == ListFailedFiles }
+func (a Action) ReadsBatch() bool {
+	return a == VerifyCreate || a == Poll || a == ListFailedFiles || a == ReadStore
+}
 
 // Terminal reports whether an action ends the reconciliation.
 func (a Action) Terminal() bool { return a == Requeue || a == RemoveFinalizer || a == Delete }
@@ -74,6 +78,8 @@ func (a Action) String() string {
 		return "Cancel"
 	case ListFailedFiles:
 		return "ListFailedFiles"
+	case ReadStore:
+		return "ReadStore"
 	case Detach:
 		return "Detach"
 	case Delete:
@@ -100,8 +106,8 @@ func (s scope) cost(action Action) Cost {
 	case Cancel:
 		return Cost{Requests: 1, Urgent: true}
 	case Detach:
-		return Cost{Requests: s.filesToDetach()}
-	case Poll, ListFailedFiles:
+		return Cost{Requests: s.requestsToDetach()}
+	case Poll, ListFailedFiles, ReadStore:
 		return Cost{Requests: 1, Urgent: batch.Urgent(s.b)}
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:
 	}

@@ -19,7 +19,7 @@ func TestAction_String(t *testing.T) {
 	for action := lifecycle.Requeue; action <= lifecycle.RemoveFinalizer; action++ {
 		names[action.String()] = true
 	}
-	if len(names) != 12 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
+	if len(names) != 13 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
 		t.Errorf("the names of the actions are %v", names)
 	}
 }
@@ -27,7 +27,8 @@ func TestAction_String(t *testing.T) {
 func TestDecide_Cost(t *testing.T) {
 	detachFiles := deletionPolicy(v1alpha1.DeletionPolicyDetachFiles)
 	longAgo := epoch.Add(-2 * config.FinalizeTimeout)
-	progress := lifecycle.State{DetachProgress: lifecycle.DetachProgress{LastDetached: "file-a", DetachedAt: epoch.Add(-time.Minute)}}
+	progress := lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true, Listed: true, DetachedAt: epoch.Add(-time.Minute)}}
+	located := lifecycle.Observed{State: lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true}}}
 	verified := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.VerifyCreate}}
 	polled := lifecycle.Observed{Actions: []lifecycle.Action{lifecycle.Poll}, Batch: answer(upstream.Completed, failures(1))}
 	for name, test := range map[string]struct {
@@ -43,10 +44,13 @@ func TestDecide_Cost(t *testing.T) {
 		"list after a poll":         {tracked(), polled, lifecycle.ListFailedFiles, lifecycle.Cost{Requests: 1}},
 		"cancel":                    {tracked(cancelWanted), lifecycle.Observed{}, lifecycle.Cancel, lifecycle.Cost{Requests: 1, Urgent: true}},
 		"finalizer":                 {tracked(withoutFinalizers), lifecycle.Observed{}, lifecycle.AddFinalizer, lifecycle.Cost{}},
-		"detach":                    {tracked(detachFiles, cancelAccepted, deletedAt(epoch)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
+		"detach":                    {tracked(detachFiles, cancelAccepted, deletedAt(epoch)), located, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
+		"detach, not located":       {tracked(detachFiles, cancelAccepted, deletedAt(epoch)), lifecycle.Observed{}, lifecycle.ReadStore, lifecycle.Cost{Requests: 1}},
+		"detach, adopted":           {tracked(adopted, detachFiles, cancelAccepted, deletedAt(epoch)), located, lifecycle.Detach, lifecycle.Cost{Requests: 3}},
+		"detach, listed":            {tracked(adopted, detachFiles, cancelAccepted, deletedAt(epoch)), lifecycle.Observed{State: progress}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
 		"detach, with progress":     {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{State: progress}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
-		"detach, for the last time": {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
-		"detach, unknown number":    {newObject(withFinalizer, detachFiles, pendingSince(longAgo), deletedAt(epoch)), lifecycle.Observed{}, lifecycle.Detach, lifecycle.Cost{Requests: 25}},
+		"detach, for the last time": {tracked(detachFiles, cancelAccepted, deletedAt(longAgo)), located, lifecycle.Detach, lifecycle.Cost{Requests: 2}},
+		"detach, unknown number":    {newObject(withFinalizer, detachFiles, pendingSince(longAgo), deletedAt(epoch)), located, lifecycle.Detach, lifecycle.Cost{Requests: 25}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := config.Decide(test.b, test.observed, epoch)

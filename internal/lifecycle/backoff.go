@@ -93,6 +93,9 @@ func (s scope) withFailure(action Action) State {
 		state.Failures = 0
 	}
 	state.Failed = action
+	if state.FailingSince.IsZero() {
+		state.FailingSince = s.observed.startedAt(s.now)
+	}
 	state.Failures++
 	return state
 }

@@ -138,7 +138,7 @@ func TestCancel_OverdueMessage(t *testing.T) {
 	ages := map[string]bool{}
 	for r.next.Before(epoch.Add(25 * time.Hour)) {
 		before := r.object.Status
-		if r = r.again(); r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonCancelling {
+		if r = r.again(); !strings.Contains("Poll Cancel", r.actionNames()) || r.reason() != v1alpha1.ReasonCancelling {
 			t.Fatalf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
 		}
 		if diff := cmp.Diff(before, r.object.Status); diff != "" {
@@ -213,8 +213,8 @@ func TestDelete(t *testing.T) {
 		"in progress":                {tracked(deleted), nil, "Cancel"},
 		"completed meanwhile":        {tracked(deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel"},
 		"cancel rejected, completed": {tracked(deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll"},
-		"batch gone":                 {tracked(deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
-		"adopted batch not found":    {newObject(withFinalizer, adopted, deletionPolicy("Cancel"), deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll"},
+		"batch gone":                 {tracked(deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll ReadStore"},
+		"adopted batch not found":    {newObject(withFinalizer, adopted, deletionPolicy("Cancel"), deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound)}, "Cancel Poll ReadStore"},
 		"finished":                   {withChange(runCompleted().object, withFinalizer, deleted), nil, ""},
 		"cancel accepted":            {tracked(cancelAccepted, deleted), nil, ""},
 		"orphaned":                   {tracked(deletionPolicy("Orphan"), deleted), nil, ""},
@@ -270,7 +270,7 @@ func TestDelete_TimeoutWarns(t *testing.T) {
 				}
 				r = r.again(results...)
 			}
-			warning := r.warning(v1alpha1.ReasonDeleting)
+			warning := r.warning(v1alpha1.ReasonDeletionIncomplete)
 			for _, part := range []string{"batch_1", "vs_1", "may still be running"} {
 				if !strings.Contains(warning, part) {
 					t.Errorf("the warning %q does not contain %q", warning, part)
@@ -304,7 +304,7 @@ func TestDelete_WaitsForCreateInFlight(t *testing.T) {
 	if r.final.Action != lifecycle.Requeue || r.final.RequeueAfter != config.RequestTimeout+batch.ClockSkew-time.Second {
 		t.Fatalf("%s for %s", r.final.Action, r.final.RequeueAfter)
 	}
-	if r = r.again(); r.final.Action != lifecycle.RemoveFinalizer || !strings.Contains(r.warning(v1alpha1.ReasonCreateOutcomeUnknown), "vs_1") {
+	if r = r.again(); r.final.Action != lifecycle.RemoveFinalizer || !strings.Contains(r.warning(v1alpha1.ReasonBatchOrphaned), "vs_1") {
 		t.Errorf("%s; Events %+v", r.final.Action, r.events)
 	}
 	answered := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Hour), Failed: lifecycle.Create, Failures: 1}, Unsaved: lifecycle.Unsaved{CreateAnswered: true}}

@@ -68,6 +68,7 @@ var rows = map[string]row{
 	v1alpha1.ReasonCancelled:           cancelled,
 	v1alpha1.ReasonCancelledExternally: failed,
 	v1alpha1.ReasonDeadlineExceeded:    failed,
+	v1alpha1.ReasonCancelFailed:        failed,
 }
 
 // Polled reports whether the batch of an object whose Ready condition has this reason is polled
@@ -126,6 +127,7 @@ func (s scope) describe(c condition) Decision {
 			LastTransitionTime: metav1.Time{Time: s.now.Truncate(time.Second)},
 		})
 	}
+	s.setSuspended(&status)
 	d := Decision{Action: Requeue, Status: status}
 	if ready := s.ready(); ready == nil || ready.Reason != c.reason {
 		warning := table.ready == no || table == running && hindered(c.reason)
@@ -163,6 +165,25 @@ func messageOf(conditionType string, status metav1.ConditionStatus, c condition)
 	return c.message
 }
 
+// setSuspended sets the condition Suspended of an object that is or was suspended. The deadline depends on
+// its transition time.
+func (s scope) setSuspended(status *v1alpha1.VectorStoreFileBatchStatus) {
+	if status.CompletionTime != nil || !s.b.DeletionTimestamp.IsZero() {
+		return
+	}
+	suspended := metav1.Condition{
+		Type: v1alpha1.ConditionSuspended, Status: yes, Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true",
+		ObservedGeneration: s.b.Generation, LastTransitionTime: metav1.Time{Time: s.observed.startedAt(s.now).Truncate(time.Second)},
+	}
+	if !batch.Suspended(s.b) {
+		if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSuspended) == nil {
+			return
+		}
+		suspended.Status, suspended.Reason, suspended.Message = no, v1alpha1.ReasonResumed, "spec.suspend is not true any more"
+	}
+	meta.SetStatusCondition(&status.Conditions, suspended)
+}
+
 // ready returns the Ready condition that the object has now; nil if it has none.
 func (s scope) ready() *metav1.Condition {
 	return meta.FindStatusCondition(s.b.Status.Conditions, v1alpha1.ConditionReady)
@@ -179,7 +200,7 @@ func (s scope) currentCondition() condition {
 
 // undisturbed returns the condition of an object that no error holds up.
 func (s scope) undisturbed() condition {
-	accepted := s.b.Status.CancelRequestTime != nil || s.cancelAccepted()
+	accepted := s.accepted()
 	switch {
 	case accepted && s.cancelledByDeadline(s.mirrored()):
 		return condition{v1alpha1.ReasonCancelling, "Deadline exceeded (spec.activeDeadlineSeconds); cancelling the batch"}
@@ -216,7 +237,7 @@ func (s scope) overdue() string {
 // outcome returns the condition of a batch that is finished.
 func (s scope) outcome(status v1alpha1.VectorStoreFileBatchStatus) condition {
 	counts := countsOf(status)
-	if ready := s.ready(); batch.Finished(s.b) && ready != nil && ready.Reason == v1alpha1.ReasonDeadlineExceeded {
+	if ready := s.ready(); batch.Finished(s.b) && ready != nil && !judged(ready.Reason) {
 		return condition{ready.Reason, ready.Message}
 	}
 	switch status.Status {
@@ -227,6 +248,11 @@ func (s scope) outcome(status v1alpha1.VectorStoreFileBatchStatus) condition {
 	default:
 		return condition{v1alpha1.ReasonBatchFailed, fmt.Sprintf("Batch failed; %d of %d files failed%s", counts.Failed, counts.Total, seeFailedFiles(status))}
 	}
+}
+
+// judged reports whether a final reason depends on spec.maxFailedFiles, which can be changed.
+func judged(reason string) bool {
+	return reason == v1alpha1.ReasonCompleted || reason == v1alpha1.ReasonFilesFailed
 }
 
 func countsOf(status v1alpha1.VectorStoreFileBatchStatus) v1alpha1.FileCounts {
@@ -263,10 +289,9 @@ func seeFailedFiles(status v1alpha1.VectorStoreFileBatchStatus) string {
 // cancelled distinguishes a cancel that this object requested from one by someone else. A
 // judgement is final: a spec.cancel that is set afterwards requested nothing.
 func (s scope) cancelled(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) condition {
-	if ready := s.ready(); batch.Finished(s.b) && ready != nil {
-		return condition{ready.Reason, ready.Message}
-	}
-	if s.cancelledByDeadline(status) {
+	uncertain := s.observed.performed(Cancel) && !batch.CancelWanted(s.b) && s.b.Spec.ActiveDeadlineSeconds != nil && s.b.Status.CancelRequestTime == nil
+	if uncertain || s.cancelledByDeadline(status) || s.exceeded() && !batch.CancelWanted(s.b) && status.CancelRequestTime == nil {
+		// The creation time that came with the cancel can postpone the deadline, or the status was lost.
 		return s.deadlineExceeded(counts)
 	}
 	if status.CancelRequestTime == nil && !batch.CancelWanted(s.b) {

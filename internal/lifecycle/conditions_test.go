@@ -40,7 +40,7 @@ var table = []tableRow{
 	{[]string{"BatchFailed"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"Cancelled"}, yes, no, no, yes, no, status.CurrentStatus},
 	{[]string{"CancelledExternally"}, no, no, yes, yes, no, status.FailedStatus},
-	{[]string{"DeadlineExceeded"}, no, no, yes, yes, no, status.FailedStatus},
+	{[]string{"DeadlineExceeded", "CancelFailed"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"Suspended"}, unknown, no, no, no, unknown, status.InProgressStatus},
 	{[]string{"BatchNotFound"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"Rejected", "InvalidSpec", "EndpointNotAllowed"}, no, no, yes, no, unknown, status.FailedStatus},
@@ -124,6 +124,10 @@ var examples = map[string][]reconciliation{
 	"DeadlineExceeded": {
 		run(tracked(deadline(time.Hour), edited), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)}),
 		run(tracked(deadline(time.Hour), cancelAccepted), lifecycle.State{}, epoch.Add(time.Minute)),
+	},
+	"CancelFailed": {
+		runAt(run(created(cancelWanted), lifecycle.State{}, epoch, fails(upstream.Transient)), epoch.Add(time.Minute), fails(upstream.Transient)),
+		runAt(run(newObject(withFinalizer, cancelWanted, pendingSince(epoch)), lifecycle.State{}, epoch), epoch.Add(time.Minute)),
 	},
 	"Suspended": {
 		run(newObject(suspended), lifecycle.State{}, epoch),

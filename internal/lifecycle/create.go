@@ -22,12 +22,18 @@ func (s scope) create() Decision {
 	if batch.Suspended(s.b) && !batch.CancelWanted(s.b) {
 		return s.suspended()
 	}
+	if s.mustEnd() {
+		return s.finish(s.abandoned())
+	}
 	files, invalid := batch.Files(s.b)
 	if startedAt, pending := batch.CreatePending(s.b, s.now); pending && invalid == nil {
 		return s.recoverCreate(files, startedAt)
 	}
 	if batch.CancelWanted(s.b) {
 		return s.cancelledBeforeCreate()
+	}
+	if s.exceeded() {
+		return s.finish(s.abandoned())
 	}
 	if invalid != nil {
 		return s.requeue(condition{v1alpha1.ReasonInvalidSpec, invalid.Error()}, State{}, 0, 0)
@@ -82,11 +88,16 @@ func (s scope) recoverCreate(files int, startedAt time.Time) Decision {
 	if s.observed.lastAction() == VerifyCreate && s.observed.Err != nil && s.observed.Err.Kind != upstream.NotFound {
 		return s.failed(VerifyCreate, s.observed.Err)
 	}
-	if batch.CancelWanted(s.b) && !s.observed.Attached {
+	if s.cancelRequired() && !s.observed.Attached {
 		if !s.observed.performed(ClearCreatePending) {
 			return s.act(ClearCreatePending)
 		}
+	}
+	switch {
+	case batch.CancelWanted(s.b) && !s.observed.Attached:
 		return s.cancelledBeforeCreate()
+	case s.exceeded():
+		return s.finish(s.abandoned())
 	}
 	d := s.createBatch(files)
 	d.Recovery = &Recovery{Attached: s.observed.Attached}

@@ -171,15 +171,18 @@ func TestDeadline_StuckBatch(t *testing.T) {
 func TestDeadline_SpecCancelIsFollowed(t *testing.T) {
 	for name, b := range map[string]*object{
 		"before the deadline": tracked(deadline(2*time.Hour), cancelWanted, cancelAccepted),
-		"after the deadline":  tracked(deadline(time.Hour), cancelWanted, cancelAccepted),
+		"after the deadline":  tracked(deadline(2*time.Hour), cancelWanted, cancelAcceptedAt(epoch.Add(time.Hour))),
 		"before, then unset":  tracked(deadline(2*time.Hour), cancelAccepted),
 	} {
-		r := run(b, lifecycle.State{}, epoch.Add(90*time.Minute))
+		r := run(b, lifecycle.State{CancelSentAt: epoch.Add(time.Hour)}, epoch.Add(time.Hour+30*time.Second))
 		if r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonCancelling {
 			t.Errorf("%s: performed %q: %s", name, r.actionNames(), r.reason())
 		}
-		if r = r.again(result{batch: answer(upstream.Cancelled)}); r.reason() != v1alpha1.ReasonCancelled {
-			t.Errorf("%s: finished as %s", name, r.reason())
+		if cancelled := r.again(result{batch: answer(upstream.Cancelled)}); cancelled.reason() != v1alpha1.ReasonCancelled {
+			t.Errorf("%s: finished as %s", name, cancelled.reason())
+		}
+		if r = runAt(r, epoch.Add(time.Hour+time.Minute)); r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonDeadlineExceeded {
+			t.Errorf("%s, stuck: performed %q: %s", name, r.actionNames(), r.reason())
 		}
 	}
 }

@@ -52,6 +52,8 @@ type Decision struct {
 	Detach DetachRange
 	// Cost is what the action's API call takes from the rate limits.
 	Cost Cost
+	// Timeout bounds the action's API call if it is shorter than the request timeout; 0 if it is not.
+	Timeout time.Duration
 
 	// Status is the status that the object gets. It is set if the action is terminal.
 	Status v1alpha1.VectorStoreFileBatchStatus
@@ -79,12 +81,10 @@ type Verification struct {
 	Since time.Time
 }
 
-// DetachRange is a part of a batch's files, in the order of their IDs. It begins after the
-// first Skip files if the files are those of the spec, and after the file After if they are those
-// that the API lists, because that list can shrink meanwhile.
+// DetachRange is what a Detach does: at most Limit requests. A process that does not know which files are
+// left begins with those after the first Skip files, in the order of their IDs, and continues with these.
 type DetachRange struct {
 	Skip  int
-	After string
 	Limit int
 }
 
@@ -111,7 +111,7 @@ type Event struct {
 func (c Config) Decide(b *v1alpha1.VectorStoreFileBatch, observed Observed, now time.Time) Decision {
 	s := scope{Config: c, b: b, observed: observed, now: now}
 	switch {
-	case observed.Admission != Admitted:
+	case observed.Admission != Admitted && !s.mustEnd():
 		return s.throttled()
 	case observed.Gone:
 		return s.unchanged()
@@ -122,9 +122,9 @@ func (c Config) Decide(b *v1alpha1.VectorStoreFileBatch, observed Observed, now 
 	case batch.Finished(b):
 		return s.finished()
 	case batch.ID(b) == "":
-		return s.create()
+		return s.inTime(s.create())
 	default:
-		return s.beforeDeadline(s.poll())
+		return s.withCancelIrrevocable(s.inTime(s.poll()))
 	}
 }
 
@@ -135,13 +135,6 @@ type scope struct {
 	b        *v1alpha1.VectorStoreFileBatch
 	observed Observed
 	now      time.Time
-}
-
-// cancelAccepted reports whether the API accepted a cancel of the batch that the status may not
-// show yet.
-func (s scope) cancelAccepted() bool {
-	id := batch.ID(s.b)
-	return id != "" && s.observed.State.CancelledID == id
 }
 
 // due reports whether an action may be taken now. A changed spec and a requested reconciliation are
@@ -157,7 +150,7 @@ func (s scope) due(action Action) bool {
 
 // act returns the decision to take an action before anything else is decided.
 func (s scope) act(action Action) Decision {
-	return Decision{Action: action, State: s.observed.State, Cost: s.cost(action)}
+	return Decision{Action: action, State: s.observed.State, Cost: s.cost(action), Timeout: s.timeout(action)}
 }
 
 // recordBatchID returns the decision to record the batch's ID in the annotation: that of a batch

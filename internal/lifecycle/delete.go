@@ -20,14 +20,16 @@ func (s scope) delete() Decision {
 		return s.unchanged()
 	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyOrphan:
 		return s.removeFinalizer()
-	case batch.ID(s.b) != "" && (batch.Stopped(s.b) || s.observed.performed(Detach)):
-		return s.detach()
 	case batch.ID(s.b) == "" && s.observed.State.CreatedID != "":
 		return s.recordBatchID()
 	case batch.ID(s.b) == "":
 		return s.deleteWithoutBatch()
+	case batch.Stopped(s.b), s.observed.State.BatchGone:
+		return s.detach()
 	case s.observed.Err != nil:
 		return s.deleteFailed(s.observed.Err)
+	case s.observed.performed(ReadStore):
+		return s.storeGone()
 	case s.cancelAccepted(), s.observed.Batch != nil && s.observed.Batch.Status.Terminal():
 		return s.batchStopped()
 	case s.observed.Batch != nil:
@@ -50,8 +52,8 @@ func (s scope) batchStopped() Decision {
 }
 
 const (
-	// detachLimit is how many files one reconciliation detaches, so that it stays short and other
-	// objects can proceed.
+	// detachLimit is how many requests one reconciliation makes to detach files, so that it stays short
+	// and other objects can proceed.
 	detachLimit = 25
 	// detachPause is the pause between two of those, and detachNow the one before the first.
 	detachPause = time.Second
@@ -67,25 +69,72 @@ func (s scope) detach() Decision {
 	case s.observed.performed(Detach) && s.observed.Err != nil:
 		return s.retryDelete(Detach, s.observed.Err.Error(), notBefore(s.observed.Err))
 	case s.observed.performed(Detach) && detached.Remaining == 0:
-		return s.removeFinalizer()
+		return s.removeFinalizer(s.spared()...)
 	case s.observed.performed(Detach):
 		c := condition{v1alpha1.ReasonDeleting, fmt.Sprintf("Detached %d of %d files from the vector store", detached.Count, detached.Count+detached.Remaining)}
 		return s.requeue(c, s.detachState(), detachPause, 0)
-	case !s.due(Detach):
+	case len(s.observed.Actions) == 0 && !s.due(Detach):
 		return s.waitUntilDue()
+	case !s.observed.State.Located:
+		return s.locate()
 	default:
 		d := s.act(Detach)
-		d.Detach = DetachRange{Skip: int(s.b.Status.DetachedFileCount), After: s.observed.State.LastDetached, Limit: detachLimit}
+		d.Detach = DetachRange{Skip: int(s.b.Status.DetachedFileCount), Limit: detachLimit}
 		return d
 	}
 }
 
-// filesToDetach returns how many files the next Detach is expected to detach, at least 1.
-func (s scope) filesToDetach() int {
-	if s.b.Status.FileCounts == nil {
-		return detachLimit
+// locate makes sure that the API knows the batch or its store before a 404 for a file counts: with the
+// key of another project, or a wrong base URL, there is a 404 for everything.
+func (s scope) locate() Decision {
+	err := s.observed.Err
+	switch {
+	case !s.observed.performed(ReadStore):
+		return s.act(ReadStore)
+	case err == nil:
+		return s.storeGone()
+	case refused(err) && batch.ID(s.b) != "" && !s.observed.performed(Poll):
+		return s.act(Poll) // not every server returns stores
+	default:
+		return s.retryDelete(ReadStore, err.Error(), notBefore(err))
 	}
-	return max(1, min(detachLimit, int(s.b.Status.FileCounts.Total-s.b.Status.DetachedFileCount)))
+}
+
+// storeGone completes the deletion of an object whose store does not exist.
+func (s scope) storeGone() Decision {
+	return s.removeFinalizer(Event{
+		Reason:  v1alpha1.ReasonVectorStoreNotFound,
+		Message: fmt.Sprintf("Vector store %s was not found, so there is nothing to cancel or detach: it was deleted or has expired, or the key belongs to another project", s.b.Spec.VectorStoreID),
+	})
+}
+
+// spared returns the Event about files that were not detached because other objects attach them too.
+func (s scope) spared() []Event {
+	detached := s.observed.Detached
+	if detached.Spared == 0 {
+		return nil
+	}
+	return []Event{{
+		Reason:  v1alpha1.ReasonFilesSpared,
+		Message: fmt.Sprintf("Detached %d files from vector store %s. %d files stay there, because other objects attach them too", detached.Count, s.b.Spec.VectorStoreID, detached.Spared),
+	}}
+}
+
+// filesPerPage is how many files a page of the API's lists has.
+const filesPerPage = 100
+
+// requestsToDetach returns how many requests the next Detach is expected to make, at least 1. The first
+// one for an adopted batch lists its files too.
+func (s scope) requestsToDetach() int {
+	files, pages := detachLimit, 1
+	if counts := s.b.Status.FileCounts; counts != nil {
+		files = max(1, min(detachLimit, int(counts.Total-s.b.Status.DetachedFileCount)))
+		pages = max(1, int(counts.Total+filesPerPage-1)/filesPerPage)
+	}
+	if batch.Adopted(s.b) && !s.observed.State.Listed {
+		return min(files+pages, 2*detachLimit)
+	}
+	return files
 }
 
 // detachState returns what the next Detach has to know.
@@ -98,7 +147,7 @@ func (s scope) detachState() State {
 // for it can be in flight.
 func (s scope) deleteWithoutBatch() Decision {
 	startedAt, pending := batch.CreatePending(s.b, s.now)
-	if !pending || batch.Finished(s.b) {
+	if !pending || batch.Stopped(s.b) {
 		return s.removeFinalizer()
 	}
 	if wait := s.inFlightFor(startedAt); wait > 0 && !s.observed.State.CreateAnswered {
@@ -109,19 +158,21 @@ func (s scope) deleteWithoutBatch() Decision {
 		return s.detach() // needs no batch, only its files
 	}
 	return s.removeFinalizer(Event{
-		Warning: true, Reason: v1alpha1.ReasonCreateOutcomeUnknown,
+		Warning: true, Reason: v1alpha1.ReasonBatchOrphaned,
 		Message: fmt.Sprintf("The object was deleted while the outcome of its create request was unknown: an untracked batch may be running in vector store %s", s.b.Spec.VectorStoreID),
 	})
 }
 
 // deleteFailed decides after a call that the deletion needs has failed.
 func (s scope) deleteFailed(err *upstream.Error) Decision {
-	refused := err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
+	last := s.observed.lastAction()
 	switch {
-	case refused && s.observed.lastAction() == Cancel:
+	case refused(err) && last == Cancel:
 		return s.act(Poll)
-	case err.Kind == upstream.NotFound && s.now.Sub(s.knownSince()) >= s.NotFoundGrace:
-		return s.detach()
+	case err.Kind == upstream.NotFound && last == Poll && s.now.Sub(s.knownSince()) >= s.NotFoundGrace:
+		return s.act(ReadStore)
+	case last == ReadStore:
+		return s.retryDelete(ReadStore, err.Error(), notBefore(err))
 	default:
 		return s.retryDelete(Cancel, err.Error(), notBefore(err))
 	}
@@ -129,37 +180,49 @@ func (s scope) deleteFailed(err *upstream.Error) Decision {
 
 // retryDelete tries again later, and not before a time, until the finalize timeout.
 func (s scope) retryDelete(action Action, cause string, notBefore time.Duration) Decision {
-	state := s.withFailure(action)
-	if action == Detach && s.b.Status.DetachedFileCount > 0 && state.DetachedAt.IsZero() {
+	next := action
+	if action == ReadStore {
+		if next = Cancel; batch.ID(s.b) == "" || batch.Stopped(s.b) {
+			next = Detach
+		}
+	}
+	state := s.withFailure(next)
+	if next == Detach && s.b.Status.DetachedFileCount > 0 && state.DetachedAt.IsZero() {
 		// Another process made progress until now, and the time of its last success is lost with it.
 		state.DetachedAt = s.now
 	}
 	left := s.finalizeDeadline(state).Sub(s.now)
 	if left <= 0 {
 		return s.removeFinalizer(Event{
-			Warning: true, Reason: v1alpha1.ReasonDeleting,
+			Warning: true, Reason: v1alpha1.ReasonDeletionIncomplete,
 			Message: fmt.Sprintf("Gave up after %s without progress: %s: %s", s.FinalizeTimeout, s.leftBehind(action), cause),
 		})
 	}
-	failed := "The batch could not be cancelled"
-	if action == Detach {
-		failed = "Not all files could be detached from the vector store"
-	}
+	failed := map[Action]string{
+		Cancel:    "The batch could not be cancelled",
+		Detach:    "Not all files could be detached from the vector store",
+		ReadStore: "Neither the batch nor the vector store was found",
+	}[action]
 	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}
 	return s.requeue(c, state, min(backoff(minBackoff, maxBackoff, state.Failures), left), min(notBefore, left))
 }
 
 // leftBehind names what remains at the API if the deletion times out during an action.
 func (s scope) leftBehind(action Action) string {
-	name, store := "batch "+batch.ID(s.b), s.b.Spec.VectorStoreID
+	name, store, files := "batch "+batch.ID(s.b), s.b.Spec.VectorStoreID, ""
 	if batch.ID(s.b) == "" {
 		name = "a batch whose ID is lost"
 	}
-	switch {
+	if left := s.observed.Detached.Left; left != "" {
+		files = " (" + left + ")"
+	}
+	switch detaches := batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyDetachFiles; {
 	case action == Detach:
-		return fmt.Sprintf("files of %s may be left in vector store %s, %d were detached", name, store, s.mirrored().DetachedFileCount)
-	case batch.DeletionPolicy(s.b) == v1alpha1.DeletionPolicyDetachFiles:
-		return fmt.Sprintf("%s in vector store %s may still be running, and its files may be left there", name, store)
+		return fmt.Sprintf("files of %s may be left in vector store %s%s, %d were detached", name, store, files, s.mirrored().DetachedFileCount)
+	case detaches && batch.Stopped(s.b):
+		return fmt.Sprintf("files of %s may be left in vector store %s%s", name, store, files)
+	case detaches:
+		return fmt.Sprintf("%s in vector store %s may still be running, and its files may be left there%s", name, store, files)
 	default:
 		return fmt.Sprintf("%s in vector store %s may still be running", name, store)
 	}

@@ -29,19 +29,19 @@ func TestDetach(t *testing.T) {
 		"in progress":                {tracked(detachFiles, deleted), nil, "Cancel, Detach"},
 		"completed meanwhile":        {tracked(detachFiles, deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel, Detach"},
 		"cancel rejected, completed": {tracked(detachFiles, deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll, Detach"},
-		"cancel accepted":            {tracked(detachFiles, cancelAccepted, deleted), nil, "Detach"},
-		"finished":                   {withChange(runCompleted(detachFiles).object, deleted), nil, "Detach"},
-		"failed files not listed":    {tracked(detachFiles, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "Detach"},
+		"cancel accepted":            {tracked(detachFiles, cancelAccepted, deleted), nil, "ReadStore Detach"},
+		"finished":                   {withChange(runCompleted(detachFiles).object, deleted), nil, "ReadStore Detach"},
+		"failed files not listed":    {tracked(detachFiles, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "ReadStore Detach"},
 		"adopted":                    {tracked(adopted, detachFiles, deleted), nil, "Cancel, Detach"},
-		"adopted, finished":          {withChange(runCompleted(adopted, detachFiles).object, deleted), nil, "Detach"},
-		"batch gone":                 {tracked(detachFiles, deleted), []result{notFound, notFound}, "Cancel Poll Detach"},
-		"several calls":              {tracked(detachFiles, cancelAccepted, deleted), []result{{detached: 25, remaining: 15}, {detached: 40}}, "Detach, Detach"},
+		"adopted, finished":          {withChange(runCompleted(adopted, detachFiles).object, deleted), nil, "ReadStore Detach"},
+		"batch gone":                 {tracked(detachFiles, deleted), []result{notFound, notFound}, "Cancel Poll ReadStore Detach"},
+		"several calls":              {tracked(detachFiles, cancelAccepted, deleted), []result{{detached: 25, remaining: 15}, {detached: 40}}, "ReadStore Detach, Detach"},
 		"never created":              {newObject(withFinalizer, detachFiles, deleted), nil, ""},
 		"cancelled before create":    {withChange(run(newObject(withFinalizer, cancelWanted), lifecycle.State{}, epoch).object, detachFiles, deleted), nil, ""},
 		"cancelled, create pending":  {withChange(run(newObject(withFinalizer, cancelWanted), lifecycle.State{}, epoch).object, pendingSince(epoch), detachFiles, deleted), nil, ""},
-		"lost create, timed out":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), nil, "Detach"},
-		"lost create, several calls": {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []result{{detached: 25, remaining: 1}, {detached: 26}}, "Detach, Detach"},
-		"lost create, in flight":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch)), nil, ", Detach"},
+		"lost create, timed out":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), nil, "ReadStore Detach"},
+		"lost create, several calls": {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour))), []result{{detached: 25, remaining: 1}, {detached: 26}}, "ReadStore Detach, Detach"},
+		"lost create, in flight":     {newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch)), nil, ", ReadStore Detach"},
 		"policy changed to Cancel":   {withChange(runCompleted(detachFiles).object, deletionPolicy("Cancel"), deleted), nil, ""},
 		"suspended":                  {tracked(detachFiles, suspended, deleted), nil, "Cancel, Detach"},
 	} {
@@ -73,8 +73,8 @@ func TestDetach_Progress(t *testing.T) {
 		t.Fatalf("%s, requeued after %s", r.message(), r.final.RequeueAfter)
 	}
 	r = r.again(result{detached: 25, remaining: 15})
-	if !strings.Contains(r.message(), "25 of 40 files") || r.object.Status.DetachedFileCount != 25 || r.state.LastDetached != "file-025" {
-		t.Fatalf("%s; %d detached, the last is %q", r.message(), r.object.Status.DetachedFileCount, r.state.LastDetached)
+	if !strings.Contains(r.message(), "25 of 40 files") || r.object.Status.DetachedFileCount != 25 || !r.state.DetachedAt.Equal(epoch.Add(time.Millisecond)) {
+		t.Fatalf("%s; %d detached, the last at %s", r.message(), r.object.Status.DetachedFileCount, r.state.DetachedAt)
 	}
 	if early := run(r.object, r.state, epoch); early.actionNames() != "" || early.message() != r.message() {
 		t.Errorf("performed %q before the next call is due: %s", early.actionNames(), early.message())
@@ -84,8 +84,8 @@ func TestDetach_Progress(t *testing.T) {
 		t.Errorf("%s; %d detached", r.message(), r.object.Status.DetachedFileCount)
 	}
 	r = r.again(fails(upstream.NoCredentials))
-	if r.object.Status.DetachedFileCount != 30 || r.state.LastDetached != "file-030" {
-		t.Errorf("a reconciliation without progress lost the progress: %d detached, the last is %q", r.object.Status.DetachedFileCount, r.state.LastDetached)
+	if r.object.Status.DetachedFileCount != 30 || r.state.DetachedAt.Before(epoch.Add(time.Second)) {
+		t.Errorf("a reconciliation without progress lost the progress: %d detached, the last at %s", r.object.Status.DetachedFileCount, r.state.DetachedAt)
 	}
 	if r = r.again(result{detached: 40}); r.final.Action != lifecycle.RemoveFinalizer {
 		t.Errorf("%s after all files are detached", r.final.Action)
@@ -97,7 +97,7 @@ func TestDetach_FailureBacksOff(t *testing.T) {
 		r := run(tracked(detachFiles, cancelAccepted, deleted), lifecycle.State{}, epoch, fails(kind))
 		want := time.Second
 		for range 5 {
-			if r.actionNames() != "Detach" || r.reason() != v1alpha1.ReasonDeleting || r.final.RequeueAfter != want {
+			if !strings.HasSuffix(r.actionNames(), "Detach") || r.reason() != v1alpha1.ReasonDeleting || r.final.RequeueAfter != want {
 				t.Fatalf("%s: performed %q: %s, requeued after %s, want %s", kind, r.actionNames(), r.reason(), r.final.RequeueAfter, want)
 			}
 			r, want = r.again(fails(kind)), 2*want
@@ -131,7 +131,7 @@ func TestDetach_TimeoutReportsRemainingFiles(t *testing.T) {
 				t.Errorf("%s after %s", r.final.Action, got)
 			}
 			for _, part := range test.parts {
-				if warning := r.warning(v1alpha1.ReasonDeleting); !strings.Contains(warning, part) {
+				if warning := r.warning(v1alpha1.ReasonDeletionIncomplete); !strings.Contains(warning, part) {
 					t.Errorf("the warning %q does not contain %q", warning, part)
 				}
 			}
@@ -160,7 +160,7 @@ func TestDetach_ProgressExtendsTimeout(t *testing.T) {
 		last = r.next
 		r = r.again(fails(upstream.RateLimited))
 	}
-	if got := last.Sub(lastProgress); got != config.FinalizeTimeout || !strings.Contains(r.warning(v1alpha1.ReasonDeleting), "19 were detached") {
+	if got := last.Sub(lastProgress); got != config.FinalizeTimeout || !strings.Contains(r.warning(v1alpha1.ReasonDeletionIncomplete), "19 were detached") {
 		t.Errorf("gave up %s after the last progress, Events %+v", got, r.events)
 	}
 }
@@ -197,7 +197,7 @@ func TestDetach_FinalAttemptIsPunctual(t *testing.T) {
 func TestDetach_AnsweredCreateIsNotInFlight(t *testing.T) {
 	answered := lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Create, Failures: 1, NextCall: epoch.Add(-time.Second)}, Unsaved: lifecycle.Unsaved{CreateAnswered: true}}
 	r := run(newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Second))), answered, epoch, result{detached: 25, remaining: 25})
-	if r.actionNames() != "Detach" {
+	if r.actionNames() != "ReadStore Detach" {
 		t.Fatalf("performed %q: %s", r.actionNames(), r.message())
 	}
 	if r = r.again(result{detached: 50}); r.actionNames() != "Detach" || r.final.Action != lifecycle.RemoveFinalizer {

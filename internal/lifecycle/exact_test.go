@@ -25,6 +25,7 @@ func TestAction_Kinds(t *testing.T) {
 		lifecycle.Poll:               {callsAPI: true, readsBatch: true},
 		lifecycle.Cancel:             {callsAPI: true},
 		lifecycle.ListFailedFiles:    {callsAPI: true, readsBatch: true},
+		lifecycle.ReadStore:          {callsAPI: true, readsBatch: true},
 		lifecycle.Detach:             {callsAPI: true},
 		lifecycle.Delete:             {terminal: true},
 		lifecycle.RemoveFinalizer:    {terminal: true},

@@ -50,7 +50,7 @@ func checkDecision(in input, d lifecycle.Decision) error {
 		return checkDelete(in, d)
 	case lifecycle.RemoveFinalizer:
 		return checkRemoveFinalizer(in, d)
-	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.Detach:
+	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach:
 		return checkAction(in, d.Action)
 	}
 	return fmt.Errorf("unknown action %d", d.Action)
@@ -66,7 +66,7 @@ func checkUnchanged(in input, d lifecycle.Decision) error {
 // callsAPI reports whether an action calls the OpenAI API.
 func callsAPI(action lifecycle.Action) bool {
 	switch action {
-	case lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.Detach:
+	case lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach:
 		return true
 	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Delete, lifecycle.RemoveFinalizer:
 	}
@@ -77,19 +77,28 @@ func changesAPI(action lifecycle.Action) bool {
 	return action == lifecycle.Create || action == lifecycle.Cancel || action == lifecycle.Detach
 }
 
-// deadlineOf returns the deadline of a batch. It is not known before the first poll.
+// deadlineOf returns the deadline of an object. It is not known before the first status.
 func deadlineOf(in input) (at time.Time, known bool) {
 	if in.b.Spec.ActiveDeadlineSeconds == nil {
 		return time.Time{}, false
 	}
 	since := in.b.CreationTimestamp.Time
+	first := meta.FindStatusCondition(in.b.Status.Conditions, v1alpha1.ConditionFinished)
 	switch {
 	case in.b.Status.CreatedAt != nil:
 		since = later(since, in.b.Status.CreatedAt.Time)
 	case in.observed.Batch != nil:
 		since = later(since, in.observed.Batch.CreatedAt)
+	case first != nil && first.Status == "True": // the first status is overwritten
+	case first != nil:
+		since = later(since, first.LastTransitionTime.Time)
 	case in.b.Status.FileCounts == nil:
 		return time.Time{}, false
+	}
+	if suspended := meta.FindStatusCondition(in.b.Status.Conditions, v1alpha1.ConditionSuspended); suspended != nil && !batch.Suspended(in.b) {
+		if since = later(since, suspended.LastTransitionTime.Time); suspended.Status == "True" {
+			since = in.now
+		}
 	}
 	return since.Add(time.Duration(*in.b.Spec.ActiveDeadlineSeconds) * time.Second), true
 }
@@ -109,7 +118,10 @@ func pastDeadline(in input) bool {
 
 // finishedAtAPI reports whether the batch is known to be finished at the API.
 func finishedAtAPI(in input) bool {
-	return upstream.Status(in.b.Status.Status).Terminal() || in.observed.Batch != nil && in.observed.Batch.Status.Terminal()
+	if in.observed.Batch != nil {
+		return in.observed.Batch.Status.Terminal()
+	}
+	return upstream.Status(in.b.Status.Status).Terminal()
 }
 
 // mustNotCall reports whether no call may be made for an object because it is suspended.
@@ -125,19 +137,6 @@ func detachedAll(in input) bool {
 	return slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err == nil && in.observed.Detached.Remaining == 0
 }
 
-// confirmedGone reports whether this reconciliation got a 404 for the batch after the grace period.
-func confirmedGone(in input) bool {
-	since := in.b.CreationTimestamp.Time
-	switch {
-	case in.b.Status.CreatedAt != nil:
-		since = in.b.Status.CreatedAt.Time
-	case !in.b.DeletionTimestamp.IsZero() && !batch.Adopted(in.b):
-		since = in.b.DeletionTimestamp.Time // the batch may have been created just before
-	}
-	return slices.Contains(in.observed.Actions, lifecycle.Poll) && in.observed.Err != nil && in.observed.Err.Kind == upstream.NotFound &&
-		in.now.Sub(since) >= config.NotFoundGrace
-}
-
 // acceptedCancel reports whether the API accepted a cancel, as far as this process knows.
 func acceptedCancel(in input) bool {
 	id := batch.ID(in.b)
@@ -148,7 +147,8 @@ func acceptedCancel(in input) bool {
 // so does the progress of an earlier process, whose time is unknown.
 func finalizeDeadline(in input) time.Time {
 	since := later(in.b.DeletionTimestamp.Time, in.observed.State.DetachedAt)
-	failed := slices.Contains(in.observed.Actions, lifecycle.Detach) && in.observed.Err != nil
+	tried := slices.Contains(in.observed.Actions, lifecycle.Detach) || slices.Contains(in.observed.Actions, lifecycle.ReadStore)
+	failed := tried && in.observed.Err != nil
 	if failed && in.b.Status.DetachedFileCount > 0 && in.observed.State.DetachedAt.IsZero() {
 		since = later(since, in.now)
 	}
@@ -158,7 +158,7 @@ func finalizeDeadline(in input) time.Time {
 // secondEffect reports whether an action is a second change at the API in one reconciliation. A cancel
 // that got a 404 changed nothing.
 func secondEffect(in input, action lifecycle.Action) bool {
-	cancelFailed := action == lifecycle.Detach && !acceptedCancel(in) && confirmedGone(in)
+	cancelFailed := action == lifecycle.Detach && !acceptedCancel(in) && in.observed.State.BatchGone
 	return changesAPI(action) && slices.ContainsFunc(in.observed.Actions, changesAPI) && !cancelFailed
 }
 
@@ -170,7 +170,7 @@ func checkAction(in input, action lifecycle.Action) error {
 		return fmt.Errorf("%s twice in one reconciliation", action)
 	case secondEffect(in, action):
 		return fmt.Errorf("%s is the second change at the API in one reconciliation, after %v", action, in.observed.Actions)
-	case callsAPI(action) && batch.Finished(in.b) && action != lifecycle.Detach:
+	case callsAPI(action) && batch.Finished(in.b) && !deleted:
 		return fmt.Errorf("%s after the batch is finished", action)
 	case callsAPI(action) && mustNotCall(in):
 		return fmt.Errorf("%s for a suspended object", action)
@@ -188,19 +188,23 @@ func checkCall(in input, action lifecycle.Action) error {
 	case lifecycle.Create:
 		return checkCreate(in)
 	case lifecycle.Poll:
-		if cancelForgotten(in) {
+		if cancelForgotten(in) && (in.b.DeletionTimestamp.IsZero() || !batch.Stopped(in.b)) {
 			return fmt.Errorf("polled a batch before the requested cancel")
 		}
 	case lifecycle.Cancel:
-		if in.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(in.b) && !pastDeadline(in) {
+		if in.b.DeletionTimestamp.IsZero() && !batch.CancelWanted(in.b) && !pastDeadline(in) && in.b.Status.CancelRequestTime == nil {
 			return fmt.Errorf("cancelled without a request")
 		}
-		if in.b.Status.CancelRequestTime != nil || acceptedCancel(in) {
+		acceptedAt := in.b.Status.CancelRequestTime
+		repeated := acceptedAt != nil && slices.ContainsFunc([]time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour}, func(after time.Duration) bool {
+			return !in.now.Before(acceptedAt.Add(after)) && in.observed.State.CancelSentAt.Before(acceptedAt.Add(after))
+		})
+		if (acceptedAt != nil || acceptedCancel(in)) && !repeated {
 			return fmt.Errorf("cancelled again")
 		}
 	case lifecycle.Detach:
 		return checkDetach(in)
-	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.Delete, lifecycle.RemoveFinalizer:
+	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Delete, lifecycle.RemoveFinalizer:
 	}
 	return nil
 }
@@ -210,7 +214,7 @@ func checkCall(in input, action lifecycle.Action) error {
 func checkDetach(in input) error {
 	startedAt, pending := batch.CreatePending(in.b, in.now)
 	inFlight := in.now.Before(startedAt.Add(config.RequestTimeout+batch.ClockSkew)) && !in.observed.State.CreateAnswered
-	stopped := batch.Finished(in.b) || in.b.Status.CancelRequestTime != nil || upstream.Status(in.b.Status.Status).Terminal()
+	stopped := in.b.Status.CancelRequestTime != nil || upstream.Status(in.b.Status.Status).Terminal()
 	switch {
 	case in.b.DeletionTimestamp.IsZero() || !detaches(in.b):
 		return fmt.Errorf("detached files without a request")
@@ -218,7 +222,9 @@ func checkDetach(in input) error {
 		return fmt.Errorf("detached files of a batch that was never created")
 	case batch.ID(in.b) == "" && inFlight:
 		return fmt.Errorf("detached files while a create may be in flight")
-	case batch.ID(in.b) != "" && !stopped && !confirmedGone(in):
+	case !in.observed.State.Located:
+		return fmt.Errorf("detached files though neither the batch nor the store was found")
+	case batch.ID(in.b) != "" && !stopped && !in.observed.State.BatchGone:
 		return fmt.Errorf("detached files of a batch that may be in progress")
 	}
 	return nil
@@ -233,10 +239,11 @@ func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
 		return checkDropFinalizer(in, d)
 	}
 	_, pending := batch.CreatePending(in.b, in.now)
-	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Finished(in.b))
+	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Stopped(in.b))
+	storeGone := slices.Contains(in.observed.Actions, lifecycle.ReadStore) && in.observed.Err == nil && !in.observed.StoreExists
 	warned := slices.ContainsFunc(d.Events, func(e lifecycle.Event) bool { return e.Warning && strings.Contains(e.Message, "may be ") })
 	gaveUp := warned && !in.now.Before(finalizeDeadline(in))
-	if detaches(in.b) && !detachedAll(in) && !neverCreated && !gaveUp {
+	if detaches(in.b) && !detachedAll(in) && !neverCreated && !storeGone && !gaveUp {
 		return fmt.Errorf("removed the finalizer with files in the store, without a warning")
 	}
 	return checkUnchanged(in, d)
@@ -246,7 +253,9 @@ func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
 func finalizerNeeded(b *object, status v1alpha1.VectorStoreFileBatchStatus) bool {
 	orphan := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan || b.Spec.DeletionPolicy == "" && batch.Adopted(b)
 	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
-	return !orphan && (!finished || detaches(b) && (batch.ID(b) != "" || status.BatchID != ""))
+	_, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
+	running := pending && status.CancelRequestTime == nil && !upstream.Status(status.Status).Terminal()
+	return !orphan && (!finished || detaches(b) && (batch.ID(b) != "" || status.BatchID != "" || running))
 }
 
 // checkDropFinalizer checks that only a finalizer that is not needed is removed before the deletion, and
@@ -308,12 +317,34 @@ func latestRequeue(in input, d lifecycle.Decision) (at time.Time, set bool) {
 	case batch.ID(in.b) == "" || d.RequeueAfter <= 0 || meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionFinished):
 		return time.Time{}, false
 	}
-	at, set = deadlineOf(in)
-	acceptedAt := d.Status.CancelRequestTime
-	if set && acceptedAt != nil && !acceptedAt.Time.Before(at) && !batch.CancelWanted(in.b) {
-		return acceptedAt.Add(time.Minute), true
+	if end, ending := endOf(in, d.Status); ending {
+		return end, true
 	}
-	return at, set && acceptedAt == nil
+	at, set = deadlineOf(in)
+	return at, set && !batch.Suspended(in.b)
+}
+
+// endOf returns when an object has to be finished, if a status is persisted: a minute after its deadline,
+// and not earlier than half a minute after its cancel began, or a minute after a cancel began that the
+// spec requests.
+func endOf(in input, status v1alpha1.VectorStoreFileBatchStatus) (at time.Time, set bool) {
+	start := status.CancelStartTime
+	if start == nil {
+		start = status.CancelRequestTime
+	}
+	if start == nil {
+		return time.Time{}, false
+	}
+	deadlineAt, known := deadlineOf(in)
+	accepted := status.CancelRequestTime
+	byDeadline := known && accepted != nil && !accepted.Time.Before(deadlineAt) && !batch.CancelWanted(in.b)
+	if byDeadline || known && !in.now.Before(deadlineAt) && !batch.Suspended(in.b) {
+		at, set = later(deadlineAt.Add(time.Minute), start.Add(30*time.Second)), true
+	}
+	if byCancel := start.Add(time.Minute); accepted == nil && batch.CancelWanted(in.b) && (!set || byCancel.Before(at)) {
+		at, set = byCancel, true
+	}
+	return at, set
 }
 
 func checkCreate(in input) error {
@@ -336,6 +367,12 @@ func checkCreate(in input) error {
 // did not try, and that is not backed off.
 func cancelForgotten(in input) bool {
 	backedOff := in.observed.State.Failed == lifecycle.Cancel && in.observed.State.Failures > 0 && in.now.Before(in.observed.State.NextCall)
+	if end, ending := endOf(in, in.b.Status); ending && !in.now.Before(end) {
+		return false // only a last poll is left
+	}
+	if in.b.Status.CreatedAt == nil && in.b.Status.FileCounts == nil && !batch.CancelWanted(in.b) && in.observed.State.Failures == 0 {
+		return false // a poll shows when the batch was created
+	}
 	return (batch.CancelWanted(in.b) || pastDeadline(in)) && in.b.Status.CancelRequestTime == nil && !acceptedCancel(in) &&
 		!slices.Contains(in.observed.Actions, lifecycle.Cancel) && !backedOff
 }
@@ -367,9 +404,11 @@ func checkStatus(before *object, status v1alpha1.VectorStoreFileBatchStatus) err
 	return checkBounds(status)
 }
 
-// beingDetached reports whether the files of a batch are being detached. A finished object is reconciled
-// again then.
-func beingDetached(b *object) bool { return !b.DeletionTimestamp.IsZero() && detaches(b) }
+// beingDetached reports whether the batch of a deleted object is being cancelled, or its files detached. A
+// finished object is reconciled again then.
+func beingDetached(b *object) bool {
+	return !b.DeletionTimestamp.IsZero() && (detaches(b) || !batch.Stopped(b))
+}
 
 // checkConditions checks the five conditions against the row of the table for their reason.
 func checkConditions(status v1alpha1.VectorStoreFileBatchStatus) error {
@@ -378,7 +417,11 @@ func checkConditions(status v1alpha1.VectorStoreFileBatchStatus) error {
 	if !known {
 		return fmt.Errorf("the table has no row for %q", reason)
 	}
-	if len(status.Conditions) != len(row.conditions()) {
+	suspended := 0
+	if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSuspended) != nil {
+		suspended = 1
+	}
+	if len(status.Conditions) != len(row.conditions())+suspended {
 		return fmt.Errorf("%d conditions are set", len(status.Conditions))
 	}
 	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {

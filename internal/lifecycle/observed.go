@@ -17,6 +17,8 @@ type Observed struct {
 	// Gone is true if this process has completed the deletion of the object: the cache may still show
 	// it.
 	Gone bool
+	// StartedAt is when this reconciliation started.
+	StartedAt time.Time
 	// Jitter is the share by which waits are lengthened, such as -0.2 to 0.2, so that objects
 	// created together do not stay in step.
 	Jitter float64
@@ -35,6 +37,8 @@ type Observed struct {
 	FailedFiles []upstream.FailedFile
 	// Attached is true if VerifyCreate found files that were attached since the create began.
 	Attached bool
+	// StoreExists is the result of ReadStore.
+	StoreExists bool
 	// Detached is the result of Detach.
 	Detached Detached
 }
@@ -63,19 +67,25 @@ type Result struct {
 	Batch          *upstream.Batch
 	FailedFiles    []upstream.FailedFile
 	Attached       bool
+	StoreExists    bool
 	Detached       Detached
-	// CancelAccepted is the ID of the batch whose cancel the API accepted, and At when.
+	// CancelAccepted is the ID of the batch whose cancel the API accepted, and At when the API answered a
+	// cancel.
 	CancelAccepted string
 	At             time.Time
 }
 
 // Detached is the progress of a Detach.
 type Detached struct {
-	// Count is how many files are detached, and Remaining how many are not, of the whole batch.
-	Count, Remaining int
-	// LastFile is the last file that this action detached, and At when; empty if it detached none.
-	LastFile string
-	At       time.Time
+	// Count is how many files are detached, Remaining how many are not, and Spared how many must not be,
+	// because other objects attach them too, of the whole batch.
+	Count, Remaining, Spared int
+	// At is when this action detached the last file; zero if it detached none.
+	At time.Time
+	// Left names some of the remaining files.
+	Left string
+	// Listed is true if the files are known, so that the next Detach need not list them.
+	Listed bool
 }
 
 // State is what the process remembers of an object between two reconciliations. It can be lost at
@@ -84,6 +94,8 @@ type State struct {
 	Backoff
 	Unsaved
 	DetachProgress
+	// CancelSentAt is when the API answered the last cancel.
+	CancelSentAt time.Time
 }
 
 // Backoff is when and how often calls are made.
@@ -95,6 +107,8 @@ type Backoff struct {
 	// Failed is the action that failed last, and Failures how often it did in a row.
 	Failed   Action
 	Failures int
+	// FailingSince is when the first call failed after the last success; zero if it succeeded.
+	FailingSince time.Time
 	// NotFound is how often in a row the API did not know the batch.
 	NotFound int
 	// WaitingSince is when a call began to wait for admission; zero if none waits.
@@ -115,13 +129,19 @@ type Unsaved struct {
 
 // DetachProgress is the progress of detaching an object's files.
 type DetachProgress struct {
-	// LastDetached is the last file, in the order of IDs, that was detached, and DetachedAt when.
-	LastDetached string
-	DetachedAt   time.Time
+	// Located is true if the API knows the batch or its store.
+	Located bool
+	// BatchGone is true if the API knows the store, but not the batch.
+	BatchGone bool
+	// Listed is true if this process knows which files are left.
+	Listed bool
+	// DetachedAt is when the last file was detached.
+	DetachedAt time.Time
 }
 
 // Record adds the result of an action.
 func (o *Observed) Record(action Action, r Result) {
+	o.recordLocation(action, r)
 	o.Actions = append(slices.Clip(o.Actions), action)
 	o.Err, o.Admission, o.BackedOffUntil = r.Err, r.Admission, r.BackedOffUntil
 	if r.Admission != Admitted {
@@ -139,6 +159,9 @@ func (o *Observed) Record(action Action, r Result) {
 	if r.CancelAccepted != "" {
 		o.State.CancelledID, o.State.CancelledAt = r.CancelAccepted, r.At
 	}
+	if action == Cancel && (r.Err == nil || refused(r.Err)) {
+		o.State.CancelSentAt = r.At
+	}
 	if r.FailedFiles != nil {
 		o.FailedFiles = r.FailedFiles
 	}
@@ -146,9 +169,40 @@ func (o *Observed) Record(action Action, r Result) {
 	if r.Detached != (Detached{}) {
 		o.Detached = r.Detached
 	}
-	if r.Detached.LastFile != "" {
-		o.State.LastDetached, o.State.DetachedAt = r.Detached.LastFile, r.Detached.At
+	if action == Detach {
+		o.State.Listed = r.Detached.Listed
 	}
+	if !r.Detached.At.IsZero() {
+		o.State.DetachedAt = r.Detached.At
+	}
+}
+
+// recordLocation records whether the API knows the batch or its store.
+func (o *Observed) recordLocation(action Action, r Result) {
+	if r.Err != nil || r.Admission != Admitted {
+		return
+	}
+	switch {
+	case action == Cancel || action == Poll:
+		o.State.Located = true
+	case action == ReadStore && r.StoreExists:
+		o.State.Located = true
+		o.State.BatchGone = o.lastAction() == Poll && o.Err != nil && o.Err.Kind == upstream.NotFound
+	}
+	o.StoreExists = o.StoreExists || r.StoreExists
+}
+
+// refused reports whether the API answered a call with a refusal that it would repeat.
+func refused(err *upstream.Error) bool {
+	return err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
+}
+
+// startedAt returns when the reconciliation started; now if that is not known.
+func (o *Observed) startedAt(now time.Time) time.Time {
+	if o.StartedAt.IsZero() {
+		return now
+	}
+	return o.StartedAt
 }
 
 // performed reports whether this reconciliation has taken an action. No action is taken twice.

@@ -15,7 +15,7 @@ import (
 // poll decides for an object whose batch is known and not finished.
 func (s scope) poll() Decision {
 	switch {
-	case s.cancelGraceExpired():
+	case s.mustEnd():
 		return s.finalPoll()
 	case s.observed.Err != nil:
 		return s.callFailed(s.observed.Err)
@@ -23,7 +23,9 @@ func (s scope) poll() Decision {
 		return s.act(ListFailedFiles)
 	case s.observed.Batch != nil:
 		return s.settle(*s.observed.Batch)
-	case s.cancelPending() && s.due(Cancel):
+	case s.deadlineUncertain():
+		return s.act(Poll)
+	case (s.cancelPending() || s.repeatCancel()) && s.due(Cancel):
 		return s.act(Cancel)
 	case s.finalizerMissing():
 		return s.act(AddFinalizer)
@@ -32,9 +34,7 @@ func (s scope) poll() Decision {
 	case s.batchIDMissing():
 		return s.recordBatchID()
 	case !s.due(Poll):
-		d := s.waitUntilDue()
-		d.Events = append(d.Events, s.cancelIrrevocable()...)
-		return d
+		return s.waitUntilDue()
 	default:
 		return s.act(Poll)
 	}
@@ -51,30 +51,6 @@ func (s scope) batchIDMissing() bool {
 	return !batch.Adopted(s.b) && !recorded && !s.observed.performed(RecordBatchID)
 }
 
-// cancelPending reports whether the spec or the deadline requests a cancel that the API has not
-// accepted.
-func (s scope) cancelPending() bool {
-	if s.b.Status.CancelRequestTime != nil || s.cancelAccepted() {
-		return false
-	}
-	terminal := upstream.Status(s.b.Status.Status).Terminal() // only the failed files are not known
-	return batch.CancelWanted(s.b) || s.pastDeadline(s.now) && !terminal && !batch.Suspended(s.b)
-}
-
-// cancelling reports whether a cancel is requested, or was accepted by the API.
-func (s scope) cancelling() bool {
-	return batch.CancelWanted(s.b) || s.b.Status.CancelRequestTime != nil || s.cancelAccepted()
-}
-
-// cancelIrrevocable returns the Event about a spec.cancel that was unset too late.
-func (s scope) cancelIrrevocable() []Event {
-	changed := s.b.Generation != s.b.Status.ObservedGeneration
-	if s.b.Status.CancelRequestTime == nil || batch.CancelWanted(s.b) || !changed || s.cancelledByDeadline(s.b.Status) {
-		return nil
-	}
-	return []Event{{Warning: true, Reason: v1alpha1.ReasonCancelIrrevocable, Message: "The API has already accepted the cancellation; unsetting spec.cancel does not undo it"}}
-}
-
 const (
 	// cancelAttempts is how often a cancel fails before the batch is polled anyway.
 	cancelAttempts = 3
@@ -85,7 +61,7 @@ const (
 
 // callFailed decides after a call about a known batch has failed.
 func (s scope) callFailed(err *upstream.Error) Decision {
-	refused := err.Kind == upstream.Rejected || err.Kind == upstream.NotFound
+	refused := refused(err)
 	switch s.observed.lastAction() {
 	case Cancel:
 		// Servers can reject or fail the cancel of a finished batch: a poll shows whether it is finished.
@@ -101,7 +77,7 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 		if refused || s.withFailure(s.failedAction()).Failures >= listAttempts {
 			return s.settle(*s.observed.Batch)
 		}
-	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Create, VerifyCreate, Detach, Delete, RemoveFinalizer:
+	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Create, VerifyCreate, ReadStore, Detach, Delete, RemoveFinalizer:
 	}
 	return s.failed(s.failedAction(), err)
 }
@@ -109,7 +85,7 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 // failedAction returns the action whose next attempt has to wait after a failure: a cancel that
 // was refused has failed, even if it was the poll after it that returned the error.
 func (s scope) failedAction() Action {
-	if s.observed.performed(Cancel) && !s.cancelAccepted() {
+	if s.observed.performed(Cancel) && !s.accepted() {
 		return Cancel
 	}
 	return s.observed.lastAction()
@@ -124,6 +100,9 @@ func (s scope) notFound() Decision {
 	age := s.now.Sub(s.knownSince())
 	if !known && (state.NotFound < 2 || age < s.NotFoundGrace) {
 		return s.requeue(s.currentCondition(), state, s.PollMin, notBefore(s.observed.Err))
+	}
+	if s.cancelling() || s.exceeded() {
+		return s.finish(s.abandoned())
 	}
 	c := condition{v1alpha1.ReasonBatchNotFound, fmt.Sprintf("Batch %s not found in vector store %s. The batch or the store was deleted or has expired, or the key belongs to another project", batch.ID(s.b), s.b.Spec.VectorStoreID)}
 	return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), notBefore(s.observed.Err))
@@ -166,10 +145,10 @@ func (s scope) settle(answer upstream.Batch) Decision {
 	if answer.Status.Terminal() {
 		return s.finish(s.outcome(s.mirrored()))
 	}
-	if s.observed.performed(Cancel) && !s.cancelAccepted() {
+	if s.observed.performed(Cancel) && !s.accepted() {
 		return s.cancelRefused()
 	}
-	state := State{Backoff: Backoff{PollInterval: s.pollInterval(answer)}}
+	state := State{Backoff: Backoff{PollInterval: s.pollInterval(answer)}, CancelSentAt: s.observed.State.CancelSentAt}
 	after, earliest := state.PollInterval, answer.PollAfter
 	if s.observed.Err != nil { // the failed files could not be listed
 		earliest = max(earliest, notBefore(s.observed.Err))
@@ -177,9 +156,7 @@ func (s scope) settle(answer upstream.Batch) Decision {
 	if s.cancelPending() {
 		after, earliest = cancelNow, 0
 	}
-	d := s.requeue(s.undisturbed(), state, after, earliest)
-	d.Events = append(d.Events, s.cancelIrrevocable()...)
-	return d
+	return s.requeue(s.undisturbed(), state, after, earliest)
 }
 
 // cancelRefused decides if the API did not accept the cancel of a batch that is still running.

@@ -4,7 +4,6 @@
 package lifecycle_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +154,13 @@ type result struct {
 	batch    *upstream.Batch
 	files    []upstream.FailedFile
 	attached bool
+	// store is true for a result of ReadStore, and gone if the API knows no such store.
+	store, gone bool
+	// left names the remaining files after a Detach, and spared counts those of other objects.
+	left   string
+	spared int
+	// admission is Admitted unless the call has to wait.
+	admission lifecycle.Admission
 	// detached and remaining count the files after a Detach.
 	detached, remaining int
 }
@@ -167,7 +173,11 @@ func fails(kind upstream.ErrorKind) result {
 // result. It does not modify its arguments.
 func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r result, now time.Time) (*object, lifecycle.Observed) {
 	b = withOwnMetadata(b)
-	recorded := lifecycle.Result{Err: r.err}
+	recorded := lifecycle.Result{Err: r.err, Admission: r.admission}
+	if r.admission != lifecycle.Admitted {
+		observed.Record(d.Action, recorded)
+		return b, observed
+	}
 	switch d.Action {
 	case lifecycle.AddFinalizer:
 		addFinalizer(b)
@@ -183,15 +193,17 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 		if r.err == nil {
 			recorded.Batch = r.batch
 		}
-		if r.err == nil && d.Action == lifecycle.Cancel {
-			recorded.CancelAccepted, recorded.At = batch.ID(b), now
+		if recorded.At = now; r.err == nil && d.Action == lifecycle.Cancel {
+			recorded.CancelAccepted = batch.ID(b)
 		}
 	case lifecycle.ListFailedFiles:
 		recorded.FailedFiles = r.files
+	case lifecycle.ReadStore:
+		recorded.StoreExists = r.err == nil && !r.gone
 	case lifecycle.Detach:
-		recorded.Detached = lifecycle.Detached{Count: r.detached, Remaining: r.remaining}
+		recorded.Detached = lifecycle.Detached{Count: r.detached, Remaining: r.remaining, Left: r.left, Spared: r.spared, Listed: r.err == nil}
 		if r.detached > int(b.Status.DetachedFileCount) {
-			recorded.Detached.LastFile, recorded.Detached.At = fmt.Sprintf("file-%03d", r.detached), now
+			recorded.Detached.At = now
 		}
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
 		panic("the action is terminal: " + d.Action.String())
@@ -278,7 +290,9 @@ func run(b *object, state lifecycle.State, now time.Time, results ...result) rec
 			panic("no terminal action after " + reconciliation{actions: observed.Actions}.actionNames())
 		}
 		r := result{batch: answer(upstream.InProgress)}
-		if len(results) > 0 && d.Action != lifecycle.AddFinalizer && d.Action != lifecycle.RecordBatchID && d.Action != lifecycle.ClearCreatePending {
+		if d.Action == lifecycle.ReadStore && (len(results) == 0 || !results[0].store) {
+			r = result{} // the store exists
+		} else if len(results) > 0 && d.Action != lifecycle.AddFinalizer && d.Action != lifecycle.RecordBatchID && d.Action != lifecycle.ClearCreatePending {
 			r, results = results[0], results[1:]
 		}
 		b, observed = apply(b, observed, d, r, now)

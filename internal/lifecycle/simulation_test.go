@@ -252,7 +252,7 @@ func (s *simulation) noteID() {
 // perform performs an action, and records its result. It returns the interruption, if any, and an
 // error for a violated invariant.
 func (s *simulation) perform(b *object, version *int, d lifecycle.Decision, observed *lifecycle.Observed) (interrupted, err error) {
-	if callsAPI(d.Action) && batch.Finished(s.b) && d.Action != lifecycle.Detach {
+	if callsAPI(d.Action) && batch.Finished(s.b) && b.DeletionTimestamp.IsZero() {
 		return nil, fmt.Errorf("%s after the batch finished", d.Action)
 	}
 	r, interrupted, err := s.execute(b, version, d)
@@ -284,9 +284,11 @@ func (s *simulation) execute(b *object, version *int, d lifecycle.Decision) (r l
 	case lifecycle.ListFailedFiles:
 		r.Err = s.fault(s.find(b))
 		r.FailedFiles = failedFilesOf(s.find(b))
+	case lifecycle.ReadStore:
+		r.Err, r.StoreExists = s.fault(nil), !s.storeDeleted
 	case lifecycle.Detach:
 		var crashed bool
-		if r, crashed = s.detach(b, d.Detach); crashed {
+		if r, crashed = s.detach(b); crashed {
 			interrupted = errCrash
 		}
 	case lifecycle.Requeue, lifecycle.Delete, lifecycle.RemoveFinalizer:
@@ -428,30 +430,33 @@ func (s *simulation) pollOrCancel(b *object, action lifecycle.Action) (result li
 // detachLimit is how many files one reconciliation detaches.
 const detachLimit = 2
 
-// detach detaches files one by one until a call fails.
-func (s *simulation) detach(b *object, files lifecycle.DetachRange) (r lifecycle.Result, crashed bool) {
-	if r.Err = s.fault(nil); r.Err != nil {
-		return r, false
-	}
-	all, first := s.filesOf(b), files.Skip
-	if batch.Adopted(b) {
-		first = 0
-		for first < len(all) && all[first] <= files.After {
-			first++
+// detach detaches files one by one. A file that the API refuses is tried again later.
+func (s *simulation) detach(b *object) (r lifecycle.Result, crashed bool) {
+	var left []string
+	all := s.filesOf(b)
+	for _, file := range all {
+		if s.inStore[file] {
+			left = append(left, file)
 		}
 	}
-	r.Detached = lifecycle.Detached{Count: first, Remaining: len(all) - first}
-	for _, file := range all[first:min(first+detachLimit, len(all))] {
-		if r.Err = s.fault(nil); r.Err != nil {
-			return r, false
+	count := len(all) - len(left)
+	var failed *upstream.Error
+	for _, file := range left[:min(detachLimit, len(left))] {
+		if failure := s.fault(nil); failure != nil {
+			failed = failure
+			continue
 		}
 		delete(s.inStore, file)
 		s.logf("API: detached %s", file)
-		r.Detached.LastFile, r.Detached.At = file, s.now
-		r.Detached.Count, r.Detached.Remaining = r.Detached.Count+1, r.Detached.Remaining-1
+		count++
+		r.Detached.At = s.now
 		if s.crashes() {
 			return r, true
 		}
+	}
+	r.Detached.Count, r.Detached.Remaining, r.Detached.Listed = count, len(all)-count, true
+	if r.Detached.At.IsZero() {
+		r.Err = failed
 	}
 	return r, false
 }
@@ -546,9 +551,8 @@ func (s *simulation) process() {
 // finishesByDeadline reports whether the deadline finishes the object even if the batch does not
 // finish.
 func (s *simulation) finishesByDeadline() bool {
-	at, known := deadlineOf(input{b: s.b})
-	acceptedAt := s.b.Status.CancelRequestTime
-	return known && !batch.Suspended(s.b) && !batch.CancelWanted(s.b) && (acceptedAt == nil || !acceptedAt.Time.Before(at))
+	_, known := deadlineOf(input{b: s.b, now: s.now})
+	return known && !batch.Suspended(s.b)
 }
 
 // finish persists the result of a reconciliation, and schedules the next one.
@@ -568,7 +572,8 @@ func (s *simulation) finish(b *object, version int, d lifecycle.Decision, events
 		return s.deleteExpired(events)
 	}
 	if d.Status.CancelRequestTime != nil && s.b.Status.CancelRequestTime == nil {
-		s.byDeadline, s.originUnclear = !batch.CancelWanted(b), s.cancelPersisted && s.originUnclear || !reflect.DeepEqual(b.Spec, s.b.Spec)
+		uncertain := s.b.Status.CreatedAt == nil // the deadline can be later than it seemed
+		s.byDeadline, s.originUnclear = !batch.CancelWanted(b), uncertain || s.cancelPersisted && s.originUnclear || !reflect.DeepEqual(b.Spec, s.b.Spec)
 		s.cancelPersisted = true
 	}
 	if err := s.checkReported(b, d.Status); err != nil {
@@ -656,19 +661,19 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 		return nil
 	}
 	if status.BatchID == "" {
-		if reason := reasonOf(status); reason != v1alpha1.ReasonCancelled {
-			return fmt.Errorf("%s without a batch", reason)
-		}
-		if s.attached {
-			return errors.New("the status reports that nothing was created, though files are attached")
-		}
-		return nil
+		return s.checkReportedWithoutBatch(status)
 	}
 	if err := s.checkCancelOrigin(b, status); err != nil {
 		return err
 	}
-	if acceptedAt := status.CancelRequestTime; reasonOf(status) == v1alpha1.ReasonDeadlineExceeded && !s.now.Before(acceptedAt.Add(time.Minute)) {
-		return nil // the operator has given up waiting for the batch
+	given, excused := endOf(input{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}, now: s.now}, status)
+	unreadable := status.CancelRequestTime != nil && !s.now.Before(status.CancelRequestTime.Add(time.Minute))
+	switch reasonOf(status) {
+	case v1alpha1.ReasonDeadlineExceeded, v1alpha1.ReasonCancelFailed, v1alpha1.ReasonCancelled:
+		lost := b.Status.CreatedAt == nil // with the status, so that a 404 of a new batch is believed
+		if excused && !s.now.Before(given) || unreadable || s.storeDeleted || lost {
+			return nil // the operator has given up waiting for the batch
+		}
 	}
 	i := slices.IndexFunc(s.batches, func(r *apiBatch) bool { return r.id == status.BatchID })
 	if i < 0 || string(s.batches[i].status) != status.Status {
@@ -676,6 +681,22 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 	}
 	if s.batches[i].counts.Failed != int64(status.FileCounts.Failed) {
 		return fmt.Errorf("%d failed files are reported of %+v", status.FileCounts.Failed, s.batches[i].counts)
+	}
+	return nil
+}
+
+// checkReportedWithoutBatch compares the status of a finished object without a batch with the API.
+func (s *simulation) checkReportedWithoutBatch(status v1alpha1.VectorStoreFileBatchStatus) error {
+	reason := reasonOf(status)
+	message := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message
+	nothing := reason == v1alpha1.ReasonCancelled || strings.Contains(message, "No batch was created")
+	switch {
+	case reason != v1alpha1.ReasonCancelled && reason != v1alpha1.ReasonDeadlineExceeded && reason != v1alpha1.ReasonCancelFailed:
+		return fmt.Errorf("%s without a batch", reason)
+	case nothing && s.attached:
+		return errors.New("the status reports that nothing was created, though files are attached")
+	case !nothing && !strings.Contains(message, "may still be running"):
+		return fmt.Errorf("the status does not report that a batch may be running: %s", message)
 	}
 	return nil
 }
@@ -688,12 +709,15 @@ func (s *simulation) checkCancelOrigin(b *object, status v1alpha1.VectorStoreFil
 		return fmt.Errorf("reason %s, though spec.cancel or the operator requested the cancel: %t", reason, requested)
 	}
 	exceeded := reason == v1alpha1.ReasonDeadlineExceeded
-	if at, known := deadlineOf(input{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}}); exceeded && (!known || !accepted || status.CancelRequestTime.Time.Before(at)) {
-		return fmt.Errorf("reason %s for a batch that was not cancelled after its deadline", reason)
+	if at, known := deadlineOf(input{b: &object{ObjectMeta: b.ObjectMeta, Spec: b.Spec, Status: status}, now: s.now}); exceeded && (!known || s.now.Before(at) && s.b.Status.CreatedAt != nil) {
+		return fmt.Errorf("reason %s before the deadline", reason)
+	}
+	if reason == v1alpha1.ReasonCancelFailed && (accepted || !requested) {
+		return fmt.Errorf("reason %s, though a cancel was accepted: %t", reason, accepted)
 	}
 	cancelled := exceeded || reason == v1alpha1.ReasonCancelled
-	if cancelled && accepted && !s.originUnclear && exceeded != s.byDeadline {
-		return fmt.Errorf("reason %s, though the deadline requested the cancel: %t", reason, s.byDeadline)
+	if cancelled && accepted && !s.originUnclear && s.byDeadline && !exceeded {
+		return fmt.Errorf("reason %s, though the deadline requested the cancel", reason)
 	}
 	return nil
 }

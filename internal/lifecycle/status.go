@@ -23,6 +23,7 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	if id := batch.ID(s.b); id != "" {
 		status.BatchID = id
 	}
+	status.CancelStartTime = s.cancelStartTime()
 	if s.cancelAccepted() && status.CancelRequestTime == nil {
 		status.CancelRequestTime = &metav1.Time{Time: s.observed.State.CancelledAt.Truncate(time.Second)}
 	}
@@ -40,6 +41,20 @@ func (s scope) mirrored() v1alpha1.VectorStoreFileBatchStatus {
 	// A reconciliation that detached nothing does not undo the progress of others.
 	status.DetachedFileCount = max(status.DetachedFileCount, int32(min(s.observed.Detached.Count, math.MaxInt32)))
 	return status
+}
+
+// cancelStartTime returns when the operator began to request a cancel that the API has not accepted.
+func (s scope) cancelStartTime() *metav1.Time {
+	before := s.b.Status.CancelStartTime
+	switch {
+	case !s.b.DeletionTimestamp.IsZero() || batch.Finished(s.b) || s.batchFinished() || s.accepted():
+		return before
+	case !s.cancelRequired():
+		return nil
+	case before != nil || s.observed.Batch != nil && !s.observed.performed(Cancel): // the cancel is sent at once
+		return before
+	}
+	return &metav1.Time{Time: s.observed.startedAt(s.now).Truncate(time.Second)}
 }
 
 func counts(c upstream.FileCounts) *v1alpha1.FileCounts {

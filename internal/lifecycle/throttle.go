@@ -27,6 +27,12 @@ func (s scope) throttled() Decision {
 	if state.WaitingSince.IsZero() {
 		state.WaitingSince = s.now
 	}
+	if s.observed.Admission == BackedOff && state.FailingSince.IsZero() {
+		state.FailingSince = s.now
+	}
+	if s.b.DeletionTimestamp.IsZero() && s.failedAction() != s.observed.lastAction() {
+		return s.refusedAndThrottled()
+	}
 	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
 	_, pending := batch.CreatePending(s.b, s.now)
 	long := s.observed.Admission == BackedOff && s.observed.BackedOffUntil.Sub(s.now) >= longBackoff
@@ -34,15 +40,40 @@ func (s scope) throttled() Decision {
 	switch left := throttledDelay - s.now.Sub(state.WaitingSince); {
 	case !s.b.DeletionTimestamp.IsZero():
 		return s.beforeFinalizeTimeout(d)
-	case !shown && !long:
-		return s.beforeDeadline(d)
+	case !shown && !long && !s.clockUnstarted():
+		return s.inTime(d)
 	case left > 0:
 		d.RequeueAfter = left
 		return d
 	}
-	described := s.describe(s.throttledCondition())
-	described.Throttled, described.State, described.RequeueAfter = true, state, throttledRequeue
-	return s.beforeDeadline(described)
+	c := s.currentCondition()
+	if shown || long {
+		c = s.throttledCondition()
+	}
+	return s.showThrottled(c, state)
+}
+
+// showThrottled ends a reconciliation whose call has to wait, and shows a condition.
+func (s scope) showThrottled(c condition, state State) Decision {
+	d := s.describe(c)
+	d.Throttled, d.State, d.RequeueAfter = true, state, throttledRequeue
+	return s.inTime(d)
+}
+
+// refusedAndThrottled ends a reconciliation whose cancel was refused, and whose poll, which would show
+// why, has to wait.
+func (s scope) refusedAndThrottled() Decision {
+	state := s.withFailure(Cancel)
+	return s.inTime(s.requeue(s.currentCondition(), state, backoff(s.PollMin, maxBackoff, state.Failures), 0))
+}
+
+// clockUnstarted reports whether only a status can start the time by which the object has to be
+// finished.
+func (s scope) clockUnstarted() bool {
+	if s.cancelPending() {
+		return s.b.Status.CancelStartTime == nil
+	}
+	return s.b.Spec.ActiveDeadlineSeconds != nil && s.ready() == nil
 }
 
 // throttledCondition returns the condition of an object whose call waits for admission. It quotes no

@@ -142,8 +142,9 @@ var dimensions = [][]option{
 		withState("created ID unsaved", lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}),
 		withUnsavedCancel("cancel unsaved", "batch_1"),
 		withUnsavedCancel("cancel of another batch unsaved", "batch_9"),
-		withState("detached recently", lifecycle.State{DetachProgress: lifecycle.DetachProgress{LastDetached: "file-001", DetachedAt: epoch.Add(-5 * time.Second)}}),
-		withState("detach not due", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), Failed: lifecycle.Detach, Failures: 3}, DetachProgress: lifecycle.DetachProgress{LastDetached: "file-001"}}),
+		withState("detached recently", lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true, Listed: true, DetachedAt: epoch.Add(-5 * time.Second)}}),
+		withState("detach not due", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), Failed: lifecycle.Detach, Failures: 3}, DetachProgress: lifecycle.DetachProgress{Located: true}}),
+		withState("batch gone", lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true, BatchGone: true}}),
 	},
 }
 
@@ -221,6 +222,7 @@ func newWalker(failed ...int64) *walker {
 		lifecycle.Create: observed, lifecycle.Poll: observed, lifecycle.Cancel: observed,
 		lifecycle.VerifyCreate:    append(failedCalls(), result{}, result{attached: true}),
 		lifecycle.ListFailedFiles: append(failedCalls(), result{}, result{files: someFailedFiles()}),
+		lifecycle.ReadStore:       append(failedCalls(), result{store: true}, result{store: true, gone: true}),
 		lifecycle.Detach:          append(failedDetaches(), result{}, result{detached: 2}, result{detached: 2, remaining: 1}),
 	}}
 }

@@ -16,6 +16,7 @@ const (
 	OperationListFailedFiles Operation = "list_failed_files"
 	OperationListFiles       Operation = "list_files"
 	OperationReadFile        Operation = "read_file"
+	OperationReadStore       Operation = "read_store"
 	OperationDetachFile      Operation = "detach_file"
 )
 

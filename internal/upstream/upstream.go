@@ -28,10 +28,15 @@ type Client interface {
 	// FailedFiles returns the failed files of a batch, at most limit of them. It reads as many pages
 	// as necessary. If one fails, it returns the files of the pages before it, and the error.
 	FailedFiles(ctx context.Context, ref BatchRef, limit int) ([]FailedFile, error)
-	// Files returns the IDs of all files of a batch. It reads as many pages as necessary.
+	// Files returns the IDs of all files of a batch. It reads as many pages as necessary. If one fails, it
+	// returns the IDs in the pages before it, and the error.
 	Files(ctx context.Context, ref BatchRef) ([]string, error)
+	// Store reports whether a vector store exists. It returns false only if the API states that the store
+	// does not exist. A 404 that any server can return is an error of kind NotFound.
+	Store(ctx context.Context, vectorStoreID string) (exists bool, err error)
 	// Detach removes a file from a vector store. It does not delete the uploaded file. If the file is
-	// not in the vector store, it returns an error of kind NotFound.
+	// not in the vector store, it returns an error of kind NotFound. A response that does not confirm the
+	// removal is an error of kind Transient.
 	Detach(ctx context.Context, vectorStoreID, fileID string) error
 	// File returns a file of a vector store.
 	File(ctx context.Context, vectorStoreID, fileID string) (File, error)

@@ -211,10 +211,7 @@ func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, er
 		ids = append(ids, file.FileID)
 		return true
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ids, nil
+	return ids, err
 }
 
 // eachFile calls yield for each file of a batch, once per file, until yield returns false. The request
@@ -302,12 +299,27 @@ func (c *Client) File(ctx context.Context, vectorStoreID, fileID string) (upstre
 	return file, err
 }
 
+// Store implements upstream.Client.
+func (c *Client) Store(ctx context.Context, vectorStoreID string) (exists bool, err error) {
+	if err := validateStoreID(vectorStoreID); err != nil {
+		return false, c.rejected(err)
+	}
+	x := &exchange{operation: upstream.OperationReadStore, limits: c.objectLimits()}
+	x.decode = func(s *scanner) error { return decodeStore(s, vectorStoreID) }
+	to := target{method: http.MethodGet, path: "vector_stores/" + vectorStoreID}
+	err = c.call(ctx, x, to, nil)
+	if upstream.IsNotFound(err) && x.failure.statesMissing(vectorStoreID) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Detach implements upstream.Client.
 func (c *Client) Detach(ctx context.Context, vectorStoreID, fileID string) error {
 	if err := validateFile(vectorStoreID, fileID); err != nil {
 		return c.rejected(err)
 	}
-	// The body of the response is ignored: the request is safe to repeat.
-	x := &exchange{operation: upstream.OperationDetachFile}
+	x := &exchange{operation: upstream.OperationDetachFile, limits: c.objectLimits(), optional: true}
+	x.decode = func(s *scanner) error { return decodeDetached(s, fileID) }
 	return c.call(ctx, x, fileTarget(http.MethodDelete, vectorStoreID, fileID), nil)
 }

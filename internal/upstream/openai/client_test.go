@@ -189,8 +189,8 @@ func TestFiles_Pages(t *testing.T) {
 	}{
 		"of the maximum size":   {filesPerPage, filesPerBatch, filesPerBatch / filesPerPage, ""},
 		"of the smallest size":  {filesPerBatch / pagesPerBatch, filesPerBatch, pagesPerBatch, ""},
-		"smaller than that":     {filesPerBatch/pagesPerBatch - 1, 0, pagesPerBatch, "more than 100 pages"},
-		"of one file":           {1, 0, pagesPerBatch, "more than 100 pages"},
+		"smaller than that":     {filesPerBatch/pagesPerBatch - 1, filesPerBatch - pagesPerBatch, pagesPerBatch, "more than 100 pages"},
+		"of one file":           {1, pagesPerBatch, pagesPerBatch, "more than 100 pages"},
 		"of an odd size":        {99, 99 * 21, 21, ""},
 		"larger than requested": {filesPerPage + 1, filesPerBatch, filesPerBatch / filesPerPage, ""},
 	} {
@@ -236,7 +236,7 @@ func TestFiles_RepeatedPages(t *testing.T) {
 		"two pages in turn":    {[][]string{{"file-a", "file-b"}, {"file-c"}}, 3, 3, true},
 		"pages that overlap":   {[][]string{{"file-a", "file-b"}, {"file-b", "file-c"}, {"file-c"}}, 3, 3, true},
 		"a file twice":         {[][]string{{"file-a", "file-a"}}, 1, 2, true},
-		"the same large page":  {[][]string{large}, 0, 2, false},
+		"the same large page":  {[][]string{large}, filesPerPage, 2, false},
 		"a full page, ignored": {[][]string{large[:filesPerPage]}, filesPerPage, 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -242,6 +242,50 @@ func (c *Client) decodeFile(s *scanner, vectorStoreID, fileID string) (upstream.
 	return upstream.File{ID: fileID, CreatedAt: timeOf(response.createdAt), Status: upstream.Status(response.status.value)}, nil
 }
 
+// decodeDetached returns an error if the response does not confirm that the file was removed. A response
+// without the field deleted confirms it if it is about the file.
+func decodeDetached(s *scanner, fileID string) error {
+	var id field[string]
+	var deleted field[bool]
+	err := s.document(func(name string) error {
+		switch name {
+		case "id":
+			return id.read(s)
+		case "deleted":
+			return deleted.read(s)
+		}
+		return s.skipValue()
+	})
+	switch {
+	case err != nil:
+		return err
+	case deleted.valid && !deleted.value:
+		return errors.New("the file was not removed (deleted is false)")
+	case !deleted.valid && !deleted.empty():
+		return errors.New("its field deleted is not a boolean")
+	case id.value != "" && id.value != fileID:
+		return errors.New("its ID is not that of the requested file")
+	case !deleted.valid && id.value != fileID:
+		return errors.New("it does not confirm that the file was removed")
+	}
+	return nil
+}
+
+// decodeStore returns an error if the response is not the vector store.
+func decodeStore(s *scanner, vectorStoreID string) error {
+	var id field[string]
+	err := s.document(func(name string) error {
+		if name == "id" {
+			return id.read(s)
+		}
+		return s.skipValue()
+	})
+	if err == nil && id.value != vectorStoreID {
+		err = errors.New("its ID is not that of the requested vector store")
+	}
+	return err
+}
+
 // listedFile is a file in a list.
 type listedFile struct {
 	upstream.FailedFile

@@ -35,6 +35,8 @@ type exchange struct {
 	// the body is ignored.
 	decode func(*scanner) error
 	limits limits
+	// optional is true if a response of 204 No Content needs no body.
+	optional bool
 
 	// Set by the goroutines of the transport.
 	sent    atomic.Bool
@@ -124,7 +126,7 @@ func (x *exchange) roundTrip(client *http.Client, request *http.Request) error {
 	case !x.succeeded():
 		x.readFailure()
 		return errStatus
-	case x.decode == nil:
+	case x.decode == nil, x.optional && x.status == http.StatusNoContent:
 		return x.ignoreBody()
 	}
 	x.body.limit = x.limits.bytes

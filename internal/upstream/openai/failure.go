@@ -14,7 +14,25 @@ import (
 const maxErrorTokens = 1000
 
 // apiError is an error in a body.
-type apiError struct{ code, message string }
+type apiError struct {
+	code, message string
+	// own is true if the body is the error object of OpenAI.
+	own bool
+}
+
+// statesMissing reports whether the API's own error states that an object does not exist. A path that the
+// server does not know can be an error of the same form.
+func (e apiError) statesMissing(id string) bool {
+	code, message := strings.ToLower(e.code), strings.ToLower(e.message)
+	switch {
+	case !e.own || strings.Contains(message, "url") || strings.Contains(code, "url") || strings.Contains(e.message, "/"+id):
+		return false
+	case strings.Contains(code, "not_found"):
+		return true
+	default:
+		return strings.Contains(e.message, id) || strings.Contains(message, "vector store") || strings.Contains(message, "vector_store")
+	}
+}
 
 // decodeFailure decodes the body of an error response. It recognizes the error object of OpenAI,
 // {"error": {"message", "code", "type"}}, and, in a body that is declared as JSON, the forms of
@@ -50,7 +68,7 @@ func decodeFailure(s *scanner, declared bool) apiError {
 	case err != nil:
 		return apiError{}
 	case object.message != "" || object.code != "":
-		return apiError(object)
+		return apiError{code: object.code, message: object.message, own: true}
 	case !declared:
 		return apiError{}
 	}

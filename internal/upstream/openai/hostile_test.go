@@ -290,10 +290,8 @@ func TestClient_IgnoredBodies(t *testing.T) {
 		status, length int
 		connections    int64
 	}{
-		"an error":          {http.StatusBadGateway, 10_000, 1},
-		"a long error":      {http.StatusBadGateway, 1 << 20, 3},
-		"a response":        {http.StatusOK, 10_000, 1},
-		"a longer response": {http.StatusOK, 1 << 20, 3},
+		"an error":     {http.StatusBadGateway, 10_000, 1},
+		"a long error": {http.StatusBadGateway, 1 << 20, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var accepted atomic.Int64
@@ -303,8 +301,8 @@ func TestClient_IgnoredBodies(t *testing.T) {
 			})
 			client := dial(t, upstream.Connection{BaseURL: e.URL}, Options{})
 			for range 3 {
-				if err := client.Detach(t.Context(), testStore, testFile); (err == nil) != (test.status == http.StatusOK) {
-					t.Errorf("Detach: %v", err)
+				if err := client.Detach(t.Context(), testStore, testFile); err == nil {
+					t.Error("Detach succeeded")
 				}
 			}
 			if accepted.Load() != test.connections {

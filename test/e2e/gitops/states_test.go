@@ -100,6 +100,13 @@ var states = []state{
 		spec: spec{FileIDs: stuck.FileIDs, ActiveDeadlineSeconds: ptr.To[int64](1)},
 	},
 	{
+		name: "cancel-failed", reason: "CancelFailed", kstatus: status.FailedStatus, argo: "Degraded", spec: stuck,
+		happens: func(f *fixture, b *v1alpha1.VectorStoreFileBatch) {
+			f.AddFault(emulator.Fault{VectorStoreID: b.Spec.VectorStoreID, Operation: emulator.Cancel, Status: 405})
+			f.Patch(f.t, b.Name, `{"spec":{"cancel":true}}`)
+		},
+	},
+	{
 		name: "batch-not-found", reason: "BatchNotFound", kstatus: status.FailedStatus, argo: "Degraded",
 		spec: spec{BatchID: "vsfb_0123456789abcdef0123456789abcdef"},
 	},

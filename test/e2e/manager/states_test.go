@@ -46,6 +46,10 @@ func TestStates(t *testing.T) {
 		v1alpha1.ReasonDeadlineExceeded: following(v1alpha1.ReasonDeadlineExceeded, func(t *testing.T, f fixture) {
 			f.patchSpec(t, "handbook", `{"activeDeadlineSeconds":1}`)
 		}),
+		v1alpha1.ReasonCancelFailed: following(v1alpha1.ReasonCancelFailed, func(t *testing.T, f fixture) {
+			addFault(t, map[string]any{"vector_store_id": f.store, "operation": "cancel", "status": 405})
+			f.patchSpec(t, "handbook", `{"cancel":true}`)
+		}),
 		v1alpha1.ReasonSuspended: following(v1alpha1.ReasonSuspended, func(t *testing.T, f fixture) {
 			f.patchSpec(t, "handbook", `{"suspend":true}`)
 		}),
