@@ -53,6 +53,9 @@ const (
 	ReasonCompleted = "Completed"
 	// ReasonFilesFailed means that the batch completed, but more than maxFailedFiles files failed.
 	ReasonFilesFailed = "FilesFailed"
+	// ReasonFilesMissing means that the batch completed, but has fewer files than the spec: the server
+	// ignored some of them, or cancelled them. They are not in the vector store.
+	ReasonFilesMissing = "FilesMissing"
 	// ReasonBatchFailed means that the API failed the whole batch.
 	ReasonBatchFailed = "BatchFailed"
 	// ReasonCancelled means that the batch was cancelled because spec.cancel is true.
@@ -88,6 +91,10 @@ const (
 // ReasonBatchRecreated is the reason of the Event for a batch that is created again because the response
 // to the create request was lost.
 const ReasonBatchRecreated = "BatchRecreated"
+
+// ReasonAnnotationIgnored is the reason of the Event for a batch ID in an annotation that was written
+// for another object, such as the one that the manifest was copied from.
+const ReasonAnnotationIgnored = "AnnotationIgnored"
 
 // ReasonTTLExpired is the reason of the Event for the deletion of a finished object whose
 // ttlSecondsAfterFinished has passed.

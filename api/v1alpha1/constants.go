@@ -18,6 +18,15 @@ const (
 	// the batch. The operator sets it before it sends the request. As long as no batch ID is
 	// recorded, it is unknown whether the batch was created.
 	AnnotationCreateStartedAt = "vector-store-operator.dev/create-started-at"
+
+	// AnnotationRecordedFor is a digest of the namespace, the name, the vector store and the files of
+	// the object that the other annotations were written for. On an object with another digest, such
+	// as a copy, they are ignored.
+	AnnotationRecordedFor = "vector-store-operator.dev/recorded-for"
+
+	// AnnotationLostCreates is the number of batches in a row that the object created before the
+	// pending create, and whose IDs are lost.
+	AnnotationLostCreates = "vector-store-operator.dev/lost-creates"
 )
 
 // Keys of the credentials Secret. The OpenAI SDKs read environment variables of the same names.

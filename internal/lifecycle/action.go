@@ -27,6 +27,8 @@ const (
 	Cancel
 	// ListFailedFiles reads which files failed, and why.
 	ListFailedFiles
+	// CountFiles counts the batch's files by their status, from the list of them.
+	CountFiles
 	// Detach detaches some of the batch's files from the vector store.
 	Detach
 	// Delete deletes the object because its time to live has expired.
@@ -39,7 +41,7 @@ const (
 // CallsAPI reports whether an action calls the OpenAI API.
 func (a Action) CallsAPI() bool {
 	switch a {
-	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, Detach:
+	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, CountFiles, Detach:
 		return true
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:
 	}
@@ -48,7 +50,9 @@ func (a Action) CallsAPI() bool {
 
 // ReadsBatch reports whether an action only reads from the OpenAI API, so that it can be cut off
 // at any time.
-func (a Action) ReadsBatch() bool { return a == VerifyCreate || a == Poll || a == ListFailedFiles }
+func (a Action) ReadsBatch() bool {
+	return a == VerifyCreate || a == Poll || a == ListFailedFiles || a == CountFiles
+}
 
 // Terminal reports whether an action ends the reconciliation.
 func (a Action) Terminal() bool { return a == Requeue || a == RemoveFinalizer || a == Delete }
@@ -74,6 +78,8 @@ func (a Action) String() string {
 		return "Cancel"
 	case ListFailedFiles:
 		return "ListFailedFiles"
+	case CountFiles:
+		return "CountFiles"
 	case Detach:
 		return "Detach"
 	case Delete:
@@ -88,6 +94,9 @@ func (a Action) String() string {
 // been removed since.
 const verifiedFiles = 3
 
+// filesPerPage is how many files a page of a list has.
+const filesPerPage = 100
+
 // cost returns what an action's call takes from the rate limits. Detaching the files of a deleted
 // object is no urgent call: there can be thousands.
 func (s scope) cost(action Action) Cost {
@@ -101,6 +110,9 @@ func (s scope) cost(action Action) Cost {
 		return Cost{Requests: 1, Urgent: true}
 	case Detach:
 		return Cost{Requests: s.filesToDetach()}
+	case CountFiles:
+		files := s.files(countsOf(s.b.Status))
+		return Cost{Requests: int(max(1, (files+filesPerPage-1)/filesPerPage)), Urgent: batch.Urgent(s.b)}
 	case Poll, ListFailedFiles:
 		return Cost{Requests: 1, Urgent: batch.Urgent(s.b)}
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:

@@ -40,7 +40,8 @@ type Client interface {
 	// Detach removes a file from a vector store. It does not delete the uploaded file. If the file is
 	// not in the vector store, it returns an error of kind NotFound.
 	Detach(ctx context.Context, vectorStoreID, fileID string) error
-	// File returns a file of a vector store.
+	// File returns a file of a vector store. If the server returns another object, it returns an error
+	// with OtherObject.
 	File(ctx context.Context, vectorStoreID, fileID string) (File, error)
 }
 

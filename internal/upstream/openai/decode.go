@@ -256,10 +256,10 @@ func (c *Client) decodeFile(s *scanner, vectorStoreID, fileID string) (upstream.
 		return upstream.File{}, err
 	}
 	if response.id.value != fileID {
-		return upstream.File{}, errors.New("its ID is not that of the requested file")
+		return upstream.File{}, otherObjectError{"its ID is not that of the requested file"}
 	}
 	if response.storeID.value != "" && response.storeID.value != vectorStoreID {
-		return upstream.File{}, errors.New("it belongs to another vector store")
+		return upstream.File{}, otherObjectError{"it belongs to another vector store"}
 	}
 	if err := c.validateStatus(response.status); err != nil {
 		return upstream.File{}, err
