@@ -60,6 +60,9 @@ const (
 	ReasonCompleted = "Completed"
 	// ReasonFilesFailed means that the batch completed, but more than maxFailedFiles files failed.
 	ReasonFilesFailed = "FilesFailed"
+	// ReasonFilesMissing means that the batch completed, but has fewer files than the spec: the server
+	// ignored some of them, or cancelled them. They are not in the vector store.
+	ReasonFilesMissing = "FilesMissing"
 	// ReasonBatchFailed means that the API failed the whole batch.
 	ReasonBatchFailed = "BatchFailed"
 	// ReasonCancelled means that the batch was cancelled because spec.cancel is true.
@@ -114,6 +117,10 @@ const ReasonFilesSpared = "FilesSpared"
 // ReasonVectorStoreNotFound is the reason of the Event for a deletion that had nothing to do, because the
 // vector store does not exist.
 const ReasonVectorStoreNotFound = "VectorStoreNotFound"
+
+// ReasonAnnotationIgnored is the reason of the Event for a batch ID in an annotation that was written
+// for another object, such as the one that the manifest was copied from.
+const ReasonAnnotationIgnored = "AnnotationIgnored"
 
 // ReasonTTLExpired is the reason of the Event for the deletion of a finished object whose
 // ttlSecondsAfterFinished has passed.

@@ -23,6 +23,15 @@ const (
 	// the object due at once, whatever its back-off. By convention the value is a time. The operator
 	// records the value that it handled in status.lastHandledReconcileAt.
 	AnnotationReconcileRequestedAt = "vector-store-operator.dev/reconcile-requested-at"
+
+	// AnnotationRecordedFor is a digest of the namespace, the name, the vector store and the files of
+	// the object that the other annotations were written for. On an object with another digest, such
+	// as a copy, they are ignored.
+	AnnotationRecordedFor = "vector-store-operator.dev/recorded-for"
+
+	// AnnotationLostCreates is the number of batches in a row that the object created before the
+	// pending create, and whose IDs are lost.
+	AnnotationLostCreates = "vector-store-operator.dev/lost-creates"
 )
 
 // Keys of the credentials Secret. The OpenAI SDKs read environment variables of the same names.

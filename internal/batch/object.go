@@ -7,6 +7,7 @@ package batch
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,17 +24,25 @@ var usableID = regexp.MustCompile(`^[A-Za-z0-9_=-][A-Za-z0-9_=.:-]{0,511}$`)
 func UsableID(id string) bool { return usableID.MatchString(id) }
 
 // ID returns the API's ID of the object's batch; empty if none is known. The status and the
-// annotation each restore the other. The status, which only the operator writes, takes precedence.
+// annotation each restore the other. The status, which only the operator writes, takes precedence. The
+// annotation counts only on the object that it was written for.
 func ID(b *v1alpha1.VectorStoreFileBatch) string {
-	if Adopted(b) {
+	recorded := b.Annotations[v1alpha1.AnnotationBatchID]
+	switch {
+	case Adopted(b):
 		return b.Spec.BatchID
+	case UsableID(b.Status.BatchID):
+		return b.Status.BatchID
+	case UsableID(recorded) && bound(b):
+		return recorded
+	default:
+		return ""
 	}
-	for _, id := range []string{b.Status.BatchID, b.Annotations[v1alpha1.AnnotationBatchID]} {
-		if UsableID(id) {
-			return id
-		}
-	}
-	return ""
+}
+
+// Recorded reports whether the annotations hold the ID of the object's batch.
+func Recorded(b *v1alpha1.VectorStoreFileBatch) bool {
+	return b.Annotations[v1alpha1.AnnotationBatchID] == ID(b) && bound(b)
 }
 
 // Ref returns the reference of the object's batch in API calls.
@@ -85,7 +94,7 @@ func NeedsFinalizer(b *v1alpha1.VectorStoreFileBatch) bool {
 		return false
 	case v1alpha1.DeletionPolicyDetachFiles:
 		_, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-		return !Finished(b) || ID(b) != "" || pending && !Stopped(b)
+		return !Finished(b) || ID(b) != "" || pending && bound(b) && (!Stopped(b) || LostCreates(b) > 0)
 	case v1alpha1.DeletionPolicyCancel:
 	}
 	return !Finished(b)
@@ -131,10 +140,11 @@ func DeletionPolicy(b *v1alpha1.VectorStoreFileBatch) v1alpha1.DeletionPolicy {
 
 // CreatePending returns when a create was started whose outcome is not recorded, and whether there
 // is one. If the annotation cannot be parsed, or is later than any clock, the time is zero: then
-// every attached file counts as attached since.
+// every attached file counts as attached since. The annotation counts only on the object that it was
+// written for.
 func CreatePending(b *v1alpha1.VectorStoreFileBatch, now time.Time) (startedAt time.Time, pending bool) {
 	text, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	if !pending {
+	if !pending || !bound(b) {
 		return time.Time{}, false
 	}
 	startedAt, err := time.Parse(time.RFC3339Nano, text)
@@ -142,6 +152,16 @@ func CreatePending(b *v1alpha1.VectorStoreFileBatch, now time.Time) (startedAt t
 		return time.Time{}, true
 	}
 	return startedAt, true
+}
+
+// LostCreates returns how many batches in a row the object created before the pending create, and whose
+// IDs are lost.
+func LostCreates(b *v1alpha1.VectorStoreFileBatch) int {
+	lost, err := strconv.Atoi(b.Annotations[v1alpha1.AnnotationLostCreates])
+	if err != nil || !bound(b) {
+		return 0
+	}
+	return max(lost, 0)
 }
 
 // ClockSkew is how far the clocks of two managers, or of a manager and the API, may differ.

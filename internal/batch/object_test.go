@@ -31,8 +31,12 @@ func newObject(changes ...func(*object)) *object {
 	return b
 }
 
+// annotated sets an annotation as the operator does: for this object.
 func annotated(key, value string) func(*object) {
-	return func(b *object) { metav1.SetMetaDataAnnotation(&b.ObjectMeta, key, value) }
+	return func(b *object) {
+		metav1.SetMetaDataAnnotation(&b.ObjectMeta, key, value)
+		metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationRecordedFor, batch.Digest(b))
+	}
 }
 
 func batchID(id string) func(*object) { return func(b *object) { b.Status.BatchID = id } }

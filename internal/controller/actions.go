@@ -24,7 +24,7 @@ import (
 func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, d lifecycle.Decision) (lifecycle.Result, error) {
 	ctx, call, err := r.startCall(ctx, b, d)
 	defer call.end()
-	result := lifecycle.Result{Admission: call.admission, BackedOffUntil: call.backedOffUntil}
+	result := lifecycle.Result{Admission: call.admission, BackedOffUntil: call.backedOffUntil, CredentialsChangedAt: call.credentialsChangedAt}
 	if err != nil || result.Admission != lifecycle.Admitted {
 		return r.endCall(ctx, call, b, d, result, err)
 	}
@@ -36,7 +36,7 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.RecordBatchID:
 		err = r.recordBatchID(ctx, b, d.BatchID)
 	case lifecycle.ClearCreatePending:
-		err = r.endCreatePending(ctx, b, nil)
+		err = r.endCreatePending(ctx, b, noCreatePending)
 	case lifecycle.Create:
 		result.Batch, err = r.create(ctx, call, b, d)
 	case lifecycle.VerifyCreate:
@@ -44,10 +44,16 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.Poll:
 		result.Batch, err = answered(call.Retrieve(callCtx, batch.Ref(b)))
 	case lifecycle.Cancel:
-		if result.Batch, err = answered(call.Cancel(callCtx, batch.Ref(b))); err == nil {
+		result.Batch, err = answered(call.Cancel(callCtx, batch.Ref(b)))
+		if upstream.IsOtherObject(err) {
+			err = nil
+		}
+		if err == nil {
 			result.CancelAccepted = batch.ID(b)
 		}
 		result.At = r.Clock.Now()
+	case lifecycle.CountFiles:
+		result.Listed, err = answered(call.CountFiles(callCtx, batch.Ref(b)))
 	case lifecycle.ListFailedFiles:
 		result.FailedFiles, err = call.FailedFiles(callCtx, batch.Ref(b), v1alpha1.MaxFailedFilesListed)
 	case lifecycle.ReadStore:
@@ -68,12 +74,21 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 	return context.WithTimeout(ctx, timeout)
 }
 
-// answered returns nil instead of the batch if the call failed.
-func answered(b upstream.Batch, err error) (*upstream.Batch, error) {
+// cancel cancels the batch of an object. The API can accept that, and return another object.
+func cancel(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch) (*upstream.Batch, error) {
+	answer, err := answered(client.Cancel(ctx, batch.Ref(b)))
+	if upstream.IsOtherObject(err) {
+		return nil, nil //nolint:nilnil // accepted
+	}
+	return answer, err
+}
+
+// answered returns nil instead of the response if the call failed.
+func answered[T any](response T, err error) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &b, nil
+	return &response, nil
 }
 
 // apiCall is a call to the OpenAI API. For an action that makes none it is empty.
@@ -81,6 +96,8 @@ type apiCall struct {
 	upstream.Client
 	admission      lifecycle.Admission
 	backedOffUntil time.Time
+	// credentialsChangedAt is when the Secret got its content, as far as is known.
+	credentialsChangedAt time.Time
 	// report reports the outcome to flow control. Only the first report counts.
 	report func(flowcontrol.Outcome)
 	done   func()
@@ -100,7 +117,7 @@ func (r *Reconciler) startCall(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	if err != nil {
 		return ctx, call, err
 	}
-	call.Client = session
+	call.Client, call.credentialsChangedAt = session, session.ChangedAt
 	call.admission, call.backedOffUntil = r.throttler.acquire(b, session.Connection, d)
 	if call.admission == lifecycle.Admitted {
 		call.report = func(outcome flowcontrol.Outcome) { r.throttler.Report(callerOf(b), outcome) }

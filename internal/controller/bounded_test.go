@@ -167,6 +167,14 @@ func (a simulatedAPI) Files(context.Context, upstream.BatchRef) ([]string, error
 
 func (a simulatedAPI) Store(context.Context, string) (bool, error) { a.interfere(); return true, nil }
 
+func (a simulatedAPI) CountFiles(context.Context, upstream.BatchRef) (upstream.FileCounts, error) {
+	return upstream.FileCounts{Completed: 1, Total: 1}, nil
+}
+
+func (a simulatedAPI) NewestFiles(context.Context, string, time.Time) ([]upstream.File, error) {
+	return nil, nil
+}
+
 func (a simulatedAPI) Detach(context.Context, string, string) error { a.interfere(); return nil }
 
 func (a simulatedAPI) File(context.Context, string, string) (upstream.File, error) {

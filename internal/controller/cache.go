@@ -86,7 +86,7 @@ const (
 	// maxFinalizers is how many finalizers of an object are kept.
 	maxFinalizers = 8
 	// maxAnnotation is the length at which annotations are cut. A batch ID of that length is unusable.
-	maxAnnotation = 1024
+	maxAnnotation = v1alpha1.MaxIDLength + 1
 )
 
 // ownAnnotations returns the annotations that decisions depend on. A finished object has its batch ID
@@ -95,7 +95,7 @@ func ownAnnotations(b *v1alpha1.VectorStoreFileBatch) map[string]string {
 	own := make(map[string]string, 1)
 	keys := []string{batch.AnnotationFiles, annotationSize, annotationFinalizers, v1alpha1.AnnotationReconcileRequestedAt}
 	if !batch.Finished(b) || !batch.UsableID(b.Status.BatchID) {
-		keys = append(keys, v1alpha1.AnnotationBatchID, v1alpha1.AnnotationCreateStartedAt)
+		keys = append(keys, v1alpha1.AnnotationBatchID, v1alpha1.AnnotationCreateStartedAt, v1alpha1.AnnotationRecordedFor, v1alpha1.AnnotationLostCreates)
 	}
 	for _, key := range keys {
 		if value, found := b.Annotations[key]; found {

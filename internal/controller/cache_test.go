@@ -74,23 +74,26 @@ func transform[T any](t *testing.T, object T) T {
 	return transformed.(T)
 }
 
+// filesOf returns what the cache keeps of the files of an object with that many.
+func filesOf(n int) string { return fmt.Sprint(n, " ", batch.Digest(fullObject("b", n))) }
+
 func TestTransform_KeepsRequiredFields(t *testing.T) {
 	tests := map[string]struct {
 		object func() *v1alpha1.VectorStoreFileBatch
 		keep   func(*v1alpha1.VectorStoreFileBatch)
 	}{
 		"to be created": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 3) }, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "3"}
+			b.Annotations = map[string]string{"(files)": filesOf(3)}
 		}},
 		"create pending": {func() *v1alpha1.VectorStoreFileBatch {
 			b := fullObject("b", 3)
 			b.Annotations[v1alpha1.AnnotationCreateStartedAt] = "2026-01-01T00:00:00Z"
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationCreateStartedAt: "2026-01-01T00:00:00Z"}
+			b.Annotations = map[string]string{"(files)": filesOf(3), v1alpha1.AnnotationCreateStartedAt: "2026-01-01T00:00:00Z"}
 		}},
 		"large": {func() *v1alpha1.VectorStoreFileBatch { return fullObject("b", 2000) }, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "2000", "(size)": "207432"}
+			b.Annotations = map[string]string{"(files)": filesOf(2000), "(size)": "207432"}
 		}},
 		"many finalizers": {func() *v1alpha1.VectorStoreFileBatch {
 			b := fullObject("b", 3)
@@ -99,28 +102,32 @@ func TestTransform_KeepsRequiredFields(t *testing.T) {
 			}
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "3", "(finalizers)": "dropped"}
+			b.Annotations = map[string]string{"(files)": filesOf(3), "(finalizers)": "dropped"}
 		}},
 		"long annotation": {func() *v1alpha1.VectorStoreFileBatch {
 			b := fullObject("b", 3)
 			b.Annotations[v1alpha1.AnnotationBatchID] = strings.Repeat("x", 5000)
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{"(files)": "3", v1alpha1.AnnotationBatchID: strings.Repeat("x", 1024)}
+			b.Annotations = map[string]string{"(files)": filesOf(3), v1alpha1.AnnotationBatchID: strings.Repeat("x", 513)}
 		}},
 		"in progress": {func() *v1alpha1.VectorStoreFileBatch {
 			b := finished(fullObject("b", 3))
 			b.Status.Conditions[3].Status = "False"
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{v1alpha1.AnnotationBatchID: "vsfb_b"}
+			b.Annotations = map[string]string{"(files)": filesOf(3), v1alpha1.AnnotationBatchID: "vsfb_b"}
 		}},
 		"ID in the annotation only": {func() *v1alpha1.VectorStoreFileBatch {
 			b := fullObject("b", 3)
 			b.Annotations[v1alpha1.AnnotationBatchID] = "vsfb_b"
+			b.Annotations[v1alpha1.AnnotationRecordedFor], b.Annotations[v1alpha1.AnnotationLostCreates] = "digest", "1"
 			return b
 		}, func(b *v1alpha1.VectorStoreFileBatch) {
-			b.Annotations = map[string]string{v1alpha1.AnnotationBatchID: "vsfb_b"}
+			b.Annotations = map[string]string{
+				"(files)": filesOf(3), v1alpha1.AnnotationBatchID: "vsfb_b",
+				v1alpha1.AnnotationRecordedFor: "digest", v1alpha1.AnnotationLostCreates: "1",
+			}
 		}},
 		"finished": {func() *v1alpha1.VectorStoreFileBatch { return finished(fullObject("b", 3)) }, func(b *v1alpha1.VectorStoreFileBatch) {
 			b.Annotations = nil

@@ -65,6 +65,8 @@ func poolBytes(connection upstream.Connection) int {
 type Session struct {
 	upstream.Client
 	Connection upstream.Connection
+	// ChangedAt is when the Secret got its content, as far as is known.
+	ChangedAt time.Time
 }
 
 // DialedClient is a Client that keeps network connections open until it is closed.
@@ -125,6 +127,8 @@ type credentials struct {
 	// again.
 	content contentKey
 	dialErr error
+	// changedAt is when the Secret got that content, as far as is known.
+	changedAt time.Time
 	// session is the session of the last usable content, which is pooledAs. element is in recent.
 	session  *Session
 	pooledAs contentKey
@@ -168,12 +172,12 @@ func (p *ClientPool) Session(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 		p.used(s)
 		return p.sessionFor(s, b, now)
 	}
-	connection, err := p.read(ctx, name)
+	connection, createdAt, err := p.read(ctx, name)
 	if unusable := (*upstream.Error)(nil); err != nil && !errors.As(err, &unusable) {
 		return nil, err
 	}
 	s.readAt = now
-	p.update(s, connection, err)
+	p.update(s, connection, createdAt, err)
 	p.evict(s)
 	return p.sessionFor(s, b, now)
 }
@@ -194,20 +198,22 @@ func (s *credentials) lifetime() time.Duration {
 	return min(unusableSecretLifetime<<min(max(s.failures-1, 0), 10), secretLifetime)
 }
 
-// read reads a Secret and parses its values. An error of the API server is returned as it came.
-func (p *ClientPool) read(ctx context.Context, name types.NamespacedName) (*upstream.Connection, error) {
+// read reads a Secret and parses its values, and returns when it was created. An error of the API server
+// is returned as it came.
+func (p *ClientPool) read(ctx context.Context, name types.NamespacedName) (*upstream.Connection, time.Time, error) {
 	select {
 	case p.reading <- struct{}{}:
 		defer func() { <-p.reading }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("reading Secret %s: %w", name.Name, context.Cause(ctx))
+		return nil, time.Time{}, fmt.Errorf("reading Secret %s: %w", name.Name, context.Cause(ctx))
 	}
 	var secret corev1.Secret
 	err := p.reader.Get(ctx, name, &secret)
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		return nil, fmt.Errorf("reading Secret %s: %w", name.Name, err)
+		return nil, time.Time{}, fmt.Errorf("reading Secret %s: %w", name.Name, err)
 	}
-	return connectionFrom(name, secret, err)
+	connection, err := connectionFrom(name, secret, err)
+	return connection, secret.CreationTimestamp.Time, err
 }
 
 // sessionFor returns the session for an object. When a namespace is deleted, its Secrets can go before
@@ -283,8 +289,9 @@ func connectionFrom(name types.NamespacedName, secret corev1.Secret, err error) 
 }
 
 // update sets what a Secret contains now, and releases the client of its earlier content.
-func (p *ClientPool) update(s *credentials, connection *upstream.Connection, err error) {
+func (p *ClientPool) update(s *credentials, connection *upstream.Connection, createdAt time.Time, err error) {
 	if err == nil {
+		s.noteContent(keyOf(*connection), createdAt)
 		err = p.connect(s, *connection)
 	}
 	wasGone := apierrors.IsNotFound(s.err)
@@ -301,6 +308,18 @@ func (p *ClientPool) update(s *credentials, connection *upstream.Connection, err
 	p.used(s)
 }
 
+// noteContent sets when the Secret got a content. The time of the first one that this process reads is not
+// known: it is not before the Secret's creation.
+func (s *credentials) noteContent(content contentKey, createdAt time.Time) {
+	first := s.content == contentKey{} && s.err == nil
+	switch {
+	case first:
+		s.changedAt = createdAt
+	case s.content != content:
+		s.changedAt = s.readAt
+	}
+}
+
 // connect sets the session for a connection, unless the Secret has it already.
 func (p *ClientPool) connect(s *credentials, connection upstream.Connection) error {
 	key := keyOf(connection)
@@ -312,7 +331,7 @@ func (p *ClientPool) connect(s *credentials, connection upstream.Connection) err
 	if err != nil {
 		return err
 	}
-	next := &Session{shared, connection.Identity()}
+	next := &Session{shared, connection.Identity(), s.changedAt}
 	if s.session != nil && p.Rotated != nil && isRotated(s.session.Connection, next.Connection) {
 		p.Rotated(s.session.Connection, next.Connection)
 	}

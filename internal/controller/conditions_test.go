@@ -180,7 +180,9 @@ func TestConditions_BeforeFirstReconcile(t *testing.T) {
 func (f *fixture) awaitConditions(b *v1alpha1.VectorStoreFileBatch, reason string, want row) *v1alpha1.VectorStoreFileBatch {
 	f.Helper()
 	current := f.await(b, reason, func(b *v1alpha1.VectorStoreFileBatch) bool {
-		return framework.ReadyReason(b) == reason && b.Status.ObservedGeneration == b.Generation
+		// A refusal is not final at first.
+		early := want == stalled && meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionReconciling)
+		return framework.ReadyReason(b) == reason && b.Status.ObservedGeneration == b.Generation && !early
 	})
 	of := func(conditionType string) metav1.ConditionStatus {
 		return meta.FindStatusCondition(current.Status.Conditions, conditionType).Status

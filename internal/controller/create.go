@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,35 +37,37 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("create cut off: %w", context.Cause(ctx))
 	}
-	before, startedAt := b.Annotations[v1alpha1.AnnotationCreateStartedAt], r.Clock.Now()
+	recovery := d.Recovery
+	if recovery == nil {
+		recovery = &lifecycle.Recovery{}
+	}
+	before := pendingAnnotations(b)
 	ctx = context.WithoutCancel(ctx)
-	request, err := r.markCreatePending(ctx, b, startedAt)
+	request, err := r.markCreatePending(ctx, b, recovery.Lost)
 	if err != nil {
 		return nil, err
 	}
-	if d.Recovery != nil {
-		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(d.Recovery.Attached)).Inc()
-	}
-	answer, err := answered(request.send(whenEncoded(ctx, encoded), call))
+	answer, err := lifecycle.CheckCreated(answered(request.send(whenEncoded(ctx, encoded), call)))
 	encoded()
-	if err == nil && batch.UsableID(answer.ID) {
+	if err == nil {
 		r.state.saveCreated(b, answer.ID)
 	}
 	call.report(outcomeOf(answer, err))
-	if apiError := upstream.AsError(err); apiError != nil && apiError.Kind == upstream.UnknownOutcome {
-		return nil, apiError
+	if d.Recovery != nil && (err == nil || upstream.IsUnknownOutcome(err)) {
+		// A refused request is repeated, and the one whose response was lost is counted once.
+		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(recovery.Attached)).Inc()
 	}
-	if err == nil && !batch.UsableID(answer.ID) {
-		err = &upstream.Error{Kind: upstream.Rejected, Message: fmt.Sprintf("the API returned a batch ID that cannot be used in a URL: %.64q", answer.ID)}
+	if upstream.IsUnknownOutcome(err) {
+		return nil, upstream.AsError(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, PersistTimeout)
 	defer cancel()
 	switch {
-	case err != nil && d.Recovery != nil && d.Recovery.Attached:
+	case err != nil && recovery.Lost > 0:
 		// This request had no effect, but the one whose response was lost had.
-		return nil, errors.Join(err, r.endCreatePending(ctx, b, &before))
+		return nil, errors.Join(err, r.endCreatePending(ctx, b, before))
 	case err != nil:
-		return nil, errors.Join(err, r.endCreatePending(ctx, b, nil))
+		return nil, errors.Join(err, r.endCreatePending(ctx, b, noCreatePending))
 	}
 	log.FromContext(ctx).Info("Created the batch", "batchID", answer.ID, "vectorStoreID", b.Spec.VectorStoreID, "files", answer.FileCounts.Total)
 	return answer, r.recordBatchID(ctx, b, answer.ID)
@@ -86,20 +89,27 @@ func (c createRequest) send(ctx context.Context, client upstream.Client) (upstre
 
 // markCreatePending adds the finalizer, if the object needs it, and the annotation that a create is
 // pending. The API server answers with the whole object, from which it builds the request.
-func (r *Reconciler) markCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) (createRequest, error) {
+func (r *Reconciler) markCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, lost int) (createRequest, error) {
 	ctx, cancel := context.WithTimeout(ctx, CreatePendingTimeout)
 	defer cancel()
+	startedAt := r.Clock.Now()
 	var request createRequest
-	err := r.patchReserved(ctx, b, createPending(b, startedAt), func(whole *v1alpha1.VectorStoreFileBatch) {
+	err := r.patchReserved(ctx, b, createPending(b, startedAt, lost), func(whole *v1alpha1.VectorStoreFileBatch) {
 		request.CreateRequest, request.invalid = batch.CreateRequest(whole)
 	})
 	if err != nil {
 		return createRequest{}, err
 	}
-	if took := r.Clock.Since(startedAt); took >= CreatePendingTimeout {
+	if took := elapsed(startedAt, r.Clock.Now()); took >= CreatePendingTimeout {
 		return createRequest{}, fmt.Errorf("marking the create as pending took %s, too long to send the request now", took)
 	}
 	return request, nil
+}
+
+// elapsed returns the time between two readings of the clock. While a virtual machine is paused, the
+// monotonic clock can stop, and the wall clock can be set back: it returns the longer time of the two.
+func elapsed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
 // verifyCreate reports whether one of the object's first files was attached to its store since the
@@ -112,12 +122,16 @@ func (r *Reconciler) verifyCreate(ctx context.Context, call *apiCall, b *v1alpha
 	return attachedSince(ctx, call, b.Spec.VectorStoreID, files[:min(v.Files, len(files))], v.Since)
 }
 
-// attachedSince reports whether one of the files was attached to the store since the given time.
+// attachedSince reports whether one of the files was attached to the store since the given time. If the
+// server refuses to show a file, or shows another object, the list of the store's files decides.
 func attachedSince(ctx context.Context, client upstream.Client, store string, files []string, since time.Time) (bool, error) {
 	for _, id := range files {
 		file, err := client.File(ctx, store, id)
 		switch {
 		case upstream.IsNotFound(err):
+		case upstream.IsRefused(err), upstream.IsOtherObject(err):
+			newest, err := client.NewestFiles(ctx, store, since)
+			return slices.ContainsFunc(newest, func(f upstream.File) bool { return slices.Contains(files, f.ID) }), err
 		case err != nil:
 			return false, err
 		case file.CreatedAt.After(since):

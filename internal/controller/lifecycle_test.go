@@ -383,7 +383,7 @@ func TestPoll_ResponseForAnotherBatch(t *testing.T) {
 	f.setPace(slow)
 	f.fault(emulator.Fault{Operation: emulator.Retrieve, Action: emulator.WrongObject, Times: 2})
 	b := f.create(spec{})
-	f.awaitConditions(b, "UpstreamUnavailable", progressing)
+	f.awaitCalls(emulator.Retrieve, 3)
 	current := f.awaitConditions(b, "InProgress", progressing)
 	if current.Status.FileCounts.Total != 2 || current.Status.Status != "in_progress" {
 		t.Errorf("status is %+v", current.Status)
@@ -438,7 +438,7 @@ func TestCreate_RateLimitedIsRetried(t *testing.T) {
 	if f.emulator.CreateCount() != 1 || f.calls(emulator.Create) != 3 {
 		t.Errorf("%d batches were created with %d calls", f.emulator.CreateCount(), f.calls(emulator.Create))
 	}
-	if len(b.Annotations) != 1 {
+	if len(b.Annotations) != 2 || !batch.Recorded(b) {
 		t.Errorf("annotations are %v", b.Annotations)
 	}
 }

@@ -66,14 +66,14 @@ func recordTransitions(before, after v1alpha1.VectorStoreFileBatchStatus) {
 
 // init starts counters at 0, so that queries see their first increase.
 func init() {
-	for _, action := range []lifecycle.Action{lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach} {
+	for _, action := range []lifecycle.Action{lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.ListFailedFiles, lifecycle.CountFiles, lifecycle.ReadStore, lifecycle.Detach} {
 		telemetry.RateLimitWait.WithLabelValues(action.String())
 	}
 	for _, reason := range []string{v1alpha1.ReasonDeletionIncomplete, v1alpha1.ReasonBatchOrphaned} {
 		telemetry.FinalizersAbandoned.WithLabelValues(reason)
 	}
 	for _, reason := range []string{
-		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonBatchFailed,
+		v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonFilesMissing, v1alpha1.ReasonBatchFailed,
 		v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
 		v1alpha1.ReasonCancelFailed,
 	} {

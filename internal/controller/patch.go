@@ -7,7 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -118,10 +121,19 @@ func withoutFinalizer(b *v1alpha1.VectorStoreFileBatch) metadataPatch {
 	return m
 }
 
-// createPending returns a patch that marks a create as pending, and adds the finalizer, if needed.
-func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time) metadataPatch {
+// createPending returns a patch that marks a create as pending, and adds the finalizer, if needed. A
+// batch ID that was recorded for another object must not count once the annotations are this object's.
+func createPending(b *v1alpha1.VectorStoreFileBatch, startedAt time.Time, lost int) metadataPatch {
 	m, text := addFinalizer(b), startedAt.UTC().Format(time.RFC3339Nano)
-	m.Annotations = map[string]*string{v1alpha1.AnnotationCreateStartedAt: &text}
+	m.Annotations = map[string]*string{
+		v1alpha1.AnnotationCreateStartedAt: &text,
+		v1alpha1.AnnotationRecordedFor:     ptr.To(batch.Digest(b)),
+		v1alpha1.AnnotationBatchID:         nil,
+		v1alpha1.AnnotationLostCreates:     nil,
+	}
+	if lost > 0 {
+		m.Annotations[v1alpha1.AnnotationLostCreates] = ptr.To(strconv.Itoa(lost))
+	}
 	return m
 }
 
@@ -136,7 +148,12 @@ func (r *Reconciler) recordBatchID(ctx context.Context, b *v1alpha1.VectorStoreF
 		}
 		return recorded != "" && recorded != id
 	}
-	patch := withAnnotations(b, map[string]*string{v1alpha1.AnnotationBatchID: &id, v1alpha1.AnnotationCreateStartedAt: nil})
+	patch := withAnnotations(b, map[string]*string{
+		v1alpha1.AnnotationBatchID:         &id,
+		v1alpha1.AnnotationRecordedFor:     ptr.To(batch.Digest(b)),
+		v1alpha1.AnnotationCreateStartedAt: nil,
+		v1alpha1.AnnotationLostCreates:     nil,
+	})
 	if err := r.patchUnless(ctx, b, patch, hasOther); err != nil {
 		return fmt.Errorf("recording the ID of batch %s: %w", id, err)
 	}
@@ -149,14 +166,32 @@ func unavailable(err error) bool {
 		apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)
 }
 
-// endCreatePending sets the annotation of a pending create to an earlier value, or removes it if
-// that is nil, unless the annotation was changed meanwhile.
-func (r *Reconciler) endCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, earlier *string) error {
+// endCreatePending sets the annotations of a pending create to earlier values, or removes those that
+// are nil, unless the create was ended meanwhile.
+func (r *Reconciler) endCreatePending(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, earlier map[string]*string) error {
 	ours := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	patch := withAnnotations(b, map[string]*string{v1alpha1.AnnotationCreateStartedAt: earlier})
+	patch := withAnnotations(b, earlier)
 	return r.patchUnless(ctx, b, patch, func(current *v1alpha1.VectorStoreFileBatch) bool {
 		return current.Annotations[v1alpha1.AnnotationCreateStartedAt] != ours
 	})
+}
+
+// noCreatePending are the annotations of an object without a pending create.
+var noCreatePending = map[string]*string{
+	v1alpha1.AnnotationCreateStartedAt: nil,
+	v1alpha1.AnnotationRecordedFor:     nil,
+	v1alpha1.AnnotationLostCreates:     nil,
+}
+
+// pendingAnnotations returns the annotations of an object's pending create.
+func pendingAnnotations(b *v1alpha1.VectorStoreFileBatch) map[string]*string {
+	annotations := maps.Clone(noCreatePending)
+	for key := range annotations {
+		if value, found := b.Annotations[key]; found {
+			annotations[key] = &value
+		}
+	}
+	return annotations
 }
 
 // patchRetries is how often patchUnless writes, and how long it waits in between: 11 seconds in total,

@@ -222,6 +222,8 @@ type fixture struct {
 	emulator  *emulator.Server
 	api       framework.EmulatorClient
 	namespace string
+	// profile is that of the emulator.
+	profile string
 }
 
 const store = "vs_test"
@@ -230,6 +232,17 @@ const store = "vs_test"
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixtureWithoutSecret(t)
+	f.createSecret(nil)
+	return f
+}
+
+// newFixtureOf creates a fixture whose emulator has a profile.
+func newFixtureOf(t *testing.T, profile string) *fixture {
+	t.Helper()
+	t.Parallel()
+	f := &fixture{T: t, profile: profile}
+	f.startEmulator()
+	f.createNamespace()
 	f.createSecret(nil)
 	return f
 }
@@ -244,7 +257,7 @@ func newFixtureWithoutSecret(t *testing.T) *fixture {
 }
 
 func (f *fixture) startEmulator() {
-	f.emulator = emulator.New(emulator.Options{APIKeys: []string{apiKey}, VectorStores: []string{store}})
+	f.emulator = emulator.New(emulator.Options{Profile: f.profile, APIKeys: []string{apiKey}, VectorStores: []string{store}})
 	server := httptest.NewServer(f.emulator)
 	f.Cleanup(server.Close)
 	f.api = framework.EmulatorClient{URL: server.URL, Key: apiKey, HTTP: http.DefaultClient}

@@ -27,6 +27,8 @@ const (
 	Cancel
 	// ListFailedFiles reads which files failed, and why.
 	ListFailedFiles
+	// CountFiles counts the batch's files by their status, from the list of them.
+	CountFiles
 	// ReadStore finds out whether the API knows the vector store.
 	ReadStore
 	// Detach detaches some of the batch's files from the vector store.
@@ -41,7 +43,7 @@ const (
 // CallsAPI reports whether an action calls the OpenAI API.
 func (a Action) CallsAPI() bool {
 	switch a {
-	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, ReadStore, Detach:
+	case Create, VerifyCreate, Poll, Cancel, ListFailedFiles, CountFiles, ReadStore, Detach:
 		return true
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:
 	}
@@ -51,7 +53,7 @@ func (a Action) CallsAPI() bool {
 // ReadsBatch reports whether an action only reads from the OpenAI API, so that it can be cut off
 // at any time.
 func (a Action) ReadsBatch() bool {
-	return a == VerifyCreate || a == Poll || a == ListFailedFiles || a == ReadStore
+	return a == VerifyCreate || a == Poll || a == ListFailedFiles || a == CountFiles || a == ReadStore
 }
 
 // Terminal reports whether an action ends the reconciliation.
@@ -78,6 +80,8 @@ func (a Action) String() string {
 		return "Cancel"
 	case ListFailedFiles:
 		return "ListFailedFiles"
+	case CountFiles:
+		return "CountFiles"
 	case ReadStore:
 		return "ReadStore"
 	case Detach:
@@ -107,6 +111,9 @@ func (s scope) cost(action Action) Cost {
 		return Cost{Requests: 1, Urgent: true}
 	case Detach:
 		return Cost{Requests: s.requestsToDetach()}
+	case CountFiles:
+		files := s.files(countsOf(s.b.Status))
+		return Cost{Requests: int(max(1, (files+filesPerPage-1)/filesPerPage)), Urgent: batch.Urgent(s.b)}
 	case Poll, ListFailedFiles, ReadStore:
 		return Cost{Requests: 1, Urgent: batch.Urgent(s.b)}
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Delete, RemoveFinalizer:

@@ -52,7 +52,11 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 	case upstream.Transient, upstream.UnknownOutcome:
 		c = condition{v1alpha1.ReasonUpstreamUnavailable, "The API is unavailable; retrying: " + err.Error()}
 	}
-	return s.requeue(s.steady(c, err, state), state, backoff(first, longest, state.Failures), notBefore(err))
+	c = s.steady(c, err, state)
+	if s.recentlyChanged() && maybeTemporary(err) {
+		return s.as(running).requeue(c, state, s.PollMin, notBefore(err))
+	}
+	return s.requeue(c, state, backoff(first, longest, state.Failures), notBefore(err))
 }
 
 // steady returns the condition after a failed call. The message of the first failures stays, and is renewed
@@ -82,6 +86,32 @@ func renewed(failures int) bool {
 	return failures == 1
 }
 
+// maybeTemporary reports whether a refusal can be due to a change that the server does not know yet: an
+// upload, a vector store, or a key.
+func maybeTemporary(err *upstream.Error) bool {
+	return err.StatusCode != 0 && (err.Kind == upstream.Unauthorized || err.Kind == upstream.NotFound)
+}
+
+// recentlyChanged reports whether the object, its spec or its Secret changed within the grace period. A
+// process that has just started does not know all of these times.
+func (s scope) recentlyChanged() bool {
+	changedAt := s.b.CreationTimestamp.Time
+	for _, at := range []time.Time{s.observed.CredentialsChangedAt, s.specChangedAt()} {
+		if at.After(changedAt) {
+			changedAt = at
+		}
+	}
+	return s.now.Sub(changedAt) < s.NotFoundGrace
+}
+
+// specChangedAt returns when the first failure after a change of the spec was; zero if it is not known.
+func (s scope) specChangedAt() time.Time {
+	if observed := s.b.Status.ObservedGeneration; observed > 0 && observed != s.b.Generation {
+		return s.now
+	}
+	return s.observed.State.SpecChangedAt
+}
+
 // notBefore returns how long the server asked to wait, but at most maxBackoff: a server that asks for a
 // day is asked earlier whether that is still so.
 func notBefore(err *upstream.Error) time.Duration { return min(err.RetryAfter, maxBackoff) }
@@ -92,7 +122,7 @@ func (s scope) withFailure(action Action) State {
 	if state.Failed != action {
 		state.Failures = 0
 	}
-	state.Failed = action
+	state.Failed, state.SpecChangedAt = action, s.specChangedAt()
 	if state.FailingSince.IsZero() {
 		state.FailingSince = s.observed.startedAt(s.now)
 	}

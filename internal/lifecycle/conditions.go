@@ -64,6 +64,7 @@ var rows = map[string]row{
 
 	v1alpha1.ReasonCompleted:           succeeded,
 	v1alpha1.ReasonFilesFailed:         failed,
+	v1alpha1.ReasonFilesMissing:        failed,
 	v1alpha1.ReasonBatchFailed:         failed,
 	v1alpha1.ReasonCancelled:           cancelled,
 	v1alpha1.ReasonCancelledExternally: failed,
@@ -92,7 +93,8 @@ func Progressing(reason string) bool {
 func hindered(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonCredentialsNotFound,
-		v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable:
+		v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable,
+		v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonRejected, v1alpha1.ReasonBatchNotFound:
 		return true
 	default:
 		return false
@@ -102,7 +104,7 @@ func hindered(reason string) bool {
 // describe returns the status that the object has in a condition, and an Event if the reason is
 // a new one.
 func (s scope) describe(c condition) Decision {
-	table := rows[c.reason]
+	table := s.rowOf(c.reason)
 	status := s.mirrored()
 	status.ObservedGeneration = s.b.Generation
 	if request := batch.ReconcileRequest(s.b); request != "" {
@@ -129,7 +131,7 @@ func (s scope) describe(c condition) Decision {
 	}
 	s.setSuspended(&status)
 	d := Decision{Action: Requeue, Status: status}
-	if ready := s.ready(); ready == nil || ready.Reason != c.reason {
+	if ready := s.ready(); ready == nil || ready.Reason != c.reason || ready.Status != table.ready {
 		warning := table.ready == no || table == running && hindered(c.reason)
 		d.Events = append(d.Events, Event{Warning: warning, Reason: c.reason, Message: c.message})
 	}
@@ -184,6 +186,40 @@ func (s scope) setSuspended(status *v1alpha1.VectorStoreFileBatchStatus) {
 	meta.SetStatusCondition(&status.Conditions, suspended)
 }
 
+// rowOf returns the statuses of the conditions for a reason.
+func (s scope) rowOf(reason string) row {
+	if s.statuses != (row{}) {
+		return s.statuses
+	}
+	return rows[reason]
+}
+
+// unjudged returns a scope in which the reason that the object has now keeps its statuses: they can be
+// others than those of the table.
+func (s scope) unjudged() scope {
+	ready := s.ready()
+	if ready == nil || s.currentCondition().reason != ready.Reason {
+		return s
+	}
+	for _, statuses := range []row{running, stalled} {
+		if exceptional(ready.Reason) && ready.Status == statuses.ready {
+			return s.as(statuses)
+		}
+	}
+	return s
+}
+
+// exceptional reports whether a reason can have other statuses than those of the table: a refusal is not
+// final just after a change, and creates whose outcome is unknown are not repeated forever.
+func exceptional(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonRejected, v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonCreateOutcomeUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // ready returns the Ready condition that the object has now; nil if it has none.
 func (s scope) ready() *metav1.Condition {
 	return meta.FindStatusCondition(s.b.Status.Conditions, v1alpha1.ConditionReady)
@@ -213,9 +249,9 @@ func (s scope) undisturbed() condition {
 	case batch.ID(s.b) == "":
 		return condition{v1alpha1.ReasonCreating, "Creating the batch"}
 	case batch.Adopted(s.b):
-		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s (adopted)", batch.ID(s.b))}
+		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s (adopted)%s", batch.ID(s.b), s.source())}
 	default:
-		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s", batch.ID(s.b))}
+		return condition{v1alpha1.ReasonInProgress, fmt.Sprintf("The API is processing the files of batch %s%s", batch.ID(s.b), s.source())}
 	}
 }
 
@@ -246,7 +282,7 @@ func (s scope) outcome(status v1alpha1.VectorStoreFileBatchStatus) condition {
 	case string(upstream.Cancelled):
 		return s.cancelled(status, counts)
 	default:
-		return condition{v1alpha1.ReasonBatchFailed, fmt.Sprintf("Batch failed; %d of %d files failed%s", counts.Failed, counts.Total, seeFailedFiles(status))}
+		return condition{v1alpha1.ReasonBatchFailed, fmt.Sprintf("Batch failed; %d of %d files failed%s", counts.Failed, counts.Total, seeFailedFiles(status)) + unreported(counts) + s.source()}
 	}
 }
 
@@ -262,11 +298,14 @@ func countsOf(status v1alpha1.VectorStoreFileBatchStatus) v1alpha1.FileCounts {
 	return *status.FileCounts
 }
 
-// completed judges a completed batch by its failed files.
+// completed judges a completed batch by its missing files, and by its failed ones.
 func (s scope) completed(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts) condition {
 	allowed := batch.MaxFailedFiles(s.b)
+	if files := s.files(counts); counts.Completed+counts.Failed < files && !batch.Finished(s.b) {
+		return condition{v1alpha1.ReasonFilesMissing, filesMissing(status, counts, files) + s.source()}
+	}
 	if counts.Failed > allowed {
-		return condition{v1alpha1.ReasonFilesFailed, fmt.Sprintf("%d of %d files failed (allowed: %d)%s", counts.Failed, counts.Total, allowed, seeFailedFiles(status))}
+		return condition{v1alpha1.ReasonFilesFailed, fmt.Sprintf("%d of %d files failed (allowed: %d)%s", counts.Failed, counts.Total, allowed, seeFailedFiles(status)) + s.source()}
 	}
 	message := fmt.Sprintf("%d of %d files are in the vector store", counts.Completed, counts.Total)
 	if counts.Failed > 0 {
@@ -275,7 +314,41 @@ func (s scope) completed(status v1alpha1.VectorStoreFileBatchStatus, counts v1al
 	if batch.CancelWanted(s.b) {
 		message += "; the batch completed before it could be cancelled"
 	}
-	return condition{v1alpha1.ReasonCompleted, message}
+	return condition{v1alpha1.ReasonCompleted, message + s.source()}
+}
+
+// files returns how many files the batch should have: those of the spec, each counted once, or those of
+// an adopted batch.
+func (s scope) files(counts v1alpha1.FileCounts) int32 {
+	files, err := batch.Files(s.b)
+	if batch.Adopted(s.b) || err != nil {
+		return counts.Total
+	}
+	return int32(files) // at most 2000
+}
+
+// filesMissing returns the message about a completed batch that does not have all files.
+func filesMissing(status v1alpha1.VectorStoreFileBatchStatus, counts v1alpha1.FileCounts, files int32) string {
+	message := fmt.Sprintf("The batch completed, but %d of %d files are in the vector store", counts.Completed, files)
+	if counts.Failed > 0 {
+		message += fmt.Sprintf("; %d failed%s", counts.Failed, seeFailedFiles(status))
+	}
+	if counts.Cancelled > 0 {
+		message += fmt.Sprintf("; %d were cancelled", counts.Cancelled)
+	}
+	message += unreported(counts)
+	if counts.Total < files {
+		message += fmt.Sprintf("; the server created a batch of %d. Servers that ignore spec.files do so: create a new object with spec.fileIDs instead", counts.Total)
+	}
+	return message
+}
+
+// unreported returns the part of a message about files whose result the server does not report.
+func unreported(counts v1alpha1.FileCounts) string {
+	if counts.InProgress == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the server does not report the result of %d", counts.InProgress)
 }
 
 // seeFailedFiles refers to the list of failed files, if there is one.
@@ -295,10 +368,10 @@ func (s scope) cancelled(status v1alpha1.VectorStoreFileBatchStatus, counts v1al
 		return s.deadlineExceeded(counts)
 	}
 	if status.CancelRequestTime == nil && !batch.CancelWanted(s.b) {
-		return condition{v1alpha1.ReasonCancelledExternally, fmt.Sprintf("Batch was cancelled outside this object; %d of %d files are in the vector store", counts.Completed, counts.Total)}
+		return condition{v1alpha1.ReasonCancelledExternally, fmt.Sprintf("Batch was cancelled outside this object; %d of %d files are in the vector store%s%s", counts.Completed, counts.Total, unreported(counts), s.source())}
 	}
 	if batch.ID(s.b) == "" {
 		return condition{v1alpha1.ReasonCancelled, "Cancelled before the batch was created"}
 	}
-	return condition{v1alpha1.ReasonCancelled, fmt.Sprintf("Cancelled as requested; %d of %d files are in the vector store", counts.Completed, counts.Total)}
+	return condition{v1alpha1.ReasonCancelled, fmt.Sprintf("Cancelled as requested; %d of %d files are in the vector store%s%s", counts.Completed, counts.Total, unreported(counts), s.source())}
 }

@@ -37,6 +37,7 @@ var table = []tableRow{
 	{[]string{"Creating", "CreateOutcomeUnknown", "InProgress", "Cancelling", "Deleting"}, unknown, yes, no, no, unknown, status.InProgressStatus},
 	{[]string{"Completed"}, yes, no, no, yes, yes, status.CurrentStatus},
 	{[]string{"FilesFailed"}, no, no, yes, yes, no, status.FailedStatus},
+	{[]string{"FilesMissing"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"BatchFailed"}, no, no, yes, yes, no, status.FailedStatus},
 	{[]string{"Cancelled"}, yes, no, no, yes, no, status.CurrentStatus},
 	{[]string{"CancelledExternally"}, no, no, yes, yes, no, status.FailedStatus},
@@ -47,6 +48,15 @@ var table = []tableRow{
 	{[]string{"CredentialsRejected"}, no, no, yes, no, unknown, status.FailedStatus},
 	{[]string{"CredentialsNotFound"}, unknown, yes, no, no, unknown, status.InProgressStatus},
 	{[]string{"RateLimited", "UpstreamUnavailable"}, unknown, yes, no, no, unknown, status.InProgressStatus},
+}
+
+// otherRows are the rows of reasons that can have another one than that of the table: a refusal just
+// after a change, and creates that are not repeated.
+var otherRows = map[string]tableRow{
+	"CredentialsRejected":  {nil, unknown, yes, no, no, unknown, status.InProgressStatus},
+	"Rejected":             {nil, unknown, yes, no, no, unknown, status.InProgressStatus},
+	"BatchNotFound":        {nil, unknown, yes, no, no, unknown, status.InProgressStatus},
+	"CreateOutcomeUnknown": {nil, no, no, yes, no, unknown, status.FailedStatus},
 }
 
 var rowsByReason = func() map[string]tableRow {
@@ -117,7 +127,11 @@ var examples = map[string][]reconciliation{
 		run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}),
 		run(created(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(1))}),
 	},
-	"FilesFailed":         {run(created(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(2))})},
+	"FilesFailed": {run(created(maxFailedFiles(1)), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, failures(2))})},
+	"FilesMissing": {
+		run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, inProgress(0, 1, 2))}),
+		run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed, inProgress(0, 0, 0))}),
+	},
 	"BatchFailed":         {run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Failed)})},
 	"Cancelled":           {run(newObject(cancelWanted), lifecycle.State{}, epoch), run(created(cancelAccepted), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})},
 	"CancelledExternally": {run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled)})},
@@ -186,6 +200,20 @@ func testTableRow(t *testing.T, row tableRow, reason string, r reconciliation) {
 	edited(r.object)
 	if got := kstatusOf(t, r.object); got != status.InProgressStatus {
 		t.Errorf("kstatus is %s after an edit of the spec, want %s", got, status.InProgressStatus)
+	}
+}
+
+// otherExamples are reconciliations that end with the other row of a reason.
+var otherExamples = map[string]reconciliation{
+	"CredentialsRejected":  run(newObject(objectCreatedAt(epoch)), lifecycle.State{}, epoch, refused(upstream.Unauthorized, 401)),
+	"Rejected":             run(newObject(objectCreatedAt(epoch)), lifecycle.State{}, epoch, refused(upstream.NotFound, 404)),
+	"BatchNotFound":        run(newObject(adopted, objectCreatedAt(epoch)), lifecycle.State{}, epoch, refused(upstream.NotFound, 404)),
+	"CreateOutcomeUnknown": run(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour)), lostBefore(2)), lifecycle.State{}, epoch, result{attached: true}),
+}
+
+func TestConditions_MatchOtherRows(t *testing.T) {
+	for reason, row := range otherRows {
+		t.Run(reason, func(t *testing.T) { testTableRow(t, row, reason, otherExamples[reason]) })
 	}
 }
 

@@ -4,9 +4,12 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
@@ -15,7 +18,11 @@ import (
 )
 
 // settled is a time at which any request that was sent at the epoch has timed out.
-var settled = epoch.Add(config.RequestTimeout + batch.ClockSkew)
+var settled = epoch.Add(config.RequestTimeout + batch.ClockSkew + config.NotFoundGrace)
+
+func refused(kind upstream.ErrorKind, status int) result {
+	return result{err: &upstream.Error{Kind: kind, StatusCode: status, Message: "refused"}}
+}
 
 func TestCreate_FirstReconcile(t *testing.T) {
 	r := run(newObject(), lifecycle.State{}, epoch)
@@ -110,17 +117,194 @@ func TestCreate_UnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestCreate_UnknownOutcomeAnswered(t *testing.T) {
-	answered := result{err: &upstream.Error{Kind: upstream.UnknownOutcome, StatusCode: 502, Message: "bad gateway"}}
-	r := run(newObject(), lifecycle.State{}, epoch, answered)
-	if r.final.RequeueAfter != config.PollMin || !strings.Contains(r.message(), "bad gateway") {
-		t.Fatalf("requeued after %s: %s", r.final.RequeueAfter, r.message())
+// TestCreate_GatewayErrorIsInFlight: a gateway's error does not mean that the server behind it has ended
+// the request, and its Retry-After does not delay a cancel.
+func TestCreate_GatewayErrorIsInFlight(t *testing.T) {
+	for _, status := range []int{408, 500, 502, 503, 504} {
+		answered := result{err: &upstream.Error{Kind: upstream.UnknownOutcome, StatusCode: status, Message: "bad gateway", RetryAfter: time.Hour}}
+		r := run(newObject(), lifecycle.State{}, epoch, answered)
+		if r.final.RequeueAfter != 5*time.Minute || !strings.Contains(r.message(), "bad gateway") {
+			t.Errorf("%d: requeued after %s: %s", status, r.final.RequeueAfter, r.message())
+		}
+		cancelled := run(withChange(r.object, cancelWanted, edited), r.state, epoch.Add(2*time.Second))
+		if cancelled.actionNames() != "" || cancelled.reason() != v1alpha1.ReasonCreateOutcomeUnknown {
+			t.Errorf("%d: performed %q 2 s after the create: %s", status, cancelled.actionNames(), cancelled.reason())
+		}
+		if cancelled = cancelled.again(); cancelled.actionNames() != "VerifyCreate ClearCreatePending" || cancelled.reason() != v1alpha1.ReasonCancelled || cancelled.object.Status.CompletionTime.After(settled) {
+			t.Errorf("%d: performed %q: %s at %s", status, cancelled.actionNames(), cancelled.reason(), cancelled.object.Status.CompletionTime)
+		}
+		if first := run(newObject(cancelWanted), lifecycle.State{}, epoch); first.reason() != v1alpha1.ReasonCancelled {
+			t.Errorf("nothing was created, and the object is %s", first.reason())
+		}
 	}
-	if early := run(r.object, r.state, epoch.Add(time.Second)); early.actionNames() != "" || early.message() != r.message() {
-		t.Errorf("performed %q before the retry is due: %s", early.actionNames(), early.message())
+}
+
+// TestCreate_VerifiedAfterGracePeriod: a file can be missing just after it was attached.
+func TestCreate_VerifiedAfterGracePeriod(t *testing.T) {
+	b := newObject(withFinalizer, pendingSince(epoch))
+	for _, test := range (offsets{{-1, ""}, {0, "VerifyCreate Create"}}) {
+		if r := run(b, lifecycle.State{}, settled.Add(test.offset)); r.actionNames() != test.want {
+			t.Errorf("%s after the grace period: performed %q, want %q", test.offset, r.actionNames(), test.want)
+		}
 	}
-	if r = r.again(result{}, answered); r.actionNames() != "VerifyCreate Create" || r.final.RequeueAfter != 2*config.PollMin {
-		t.Errorf("performed %q, requeued after %s the second time", r.actionNames(), r.final.RequeueAfter)
+}
+
+// TestCreate_RefusedVerification: a server that refuses to show the files has none of them, unless the
+// refusal is about the key or a limit.
+func TestCreate_RefusedVerification(t *testing.T) {
+	for name, test := range map[string]struct {
+		result result
+		create bool
+	}{
+		"400":               {refused(upstream.Rejected, 400), true},
+		"400, not found":    {refused(upstream.NotFound, 400), true},
+		"404":               {refused(upstream.NotFound, 404), true},
+		"405":               {refused(upstream.Rejected, 405), true},
+		"409":               {refused(upstream.Transient, 409), true},
+		"422":               {refused(upstream.Rejected, 422), true},
+		"401":               {refused(upstream.Unauthorized, 401), false},
+		"403":               {refused(upstream.Unauthorized, 403), false},
+		"408":               {refused(upstream.Transient, 408), false},
+		"429":               {refused(upstream.RateLimited, 429), false},
+		"503":               {refused(upstream.Transient, 503), false},
+		"connection failed": {fails(upstream.Transient), false},
+		"no Secret":         {fails(upstream.NoCredentials), false},
+	} {
+		r := run(newObject(withFinalizer, pendingSince(epoch)), lifecycle.State{}, settled, test.result)
+		if created := r.actionNames() == "VerifyCreate Create"; created != test.create {
+			t.Errorf("%s: performed %q: %s", name, r.actionNames(), r.reason())
+		}
+	}
+}
+
+// TestCreate_StopsAfterLostCreates: creates whose responses are lost, though they take effect, end. A
+// restart between any two of them does not begin again.
+func TestCreate_StopsAfterLostCreates(t *testing.T) {
+	lost, attached := fails(upstream.UnknownOutcome), result{attached: true}
+	for name, restart := range map[string]bool{"same process": false, "restarts": true} {
+		r := run(newObject(), lifecycle.State{}, epoch, lost)
+		creates := 1
+		for range 10 {
+			if restart {
+				r.state = lifecycle.State{}
+			}
+			r = r.again(attached, lost)
+			creates += strings.Count(r.actionNames(), " Create")
+		}
+		if creates != 3 || r.reason() != v1alpha1.ReasonCreateOutcomeUnknown || kstatusOf(t, r.object) != status.FailedStatus {
+			t.Errorf("%s: %d creates: %s: %s", name, creates, r.reason(), r.message())
+		}
+		if !strings.Contains(r.message(), "3 create requests") || !strings.Contains(r.message(), "delete the object and create it again") {
+			t.Errorf("%s: %s", name, r.message())
+		}
+		cancelled := run(withChange(r.object, cancelWanted, edited), r.state, r.next, attached)
+		if cancelled.reason() != v1alpha1.ReasonCancelled || !strings.Contains(cancelled.message(), "IDs are lost") {
+			t.Errorf("%s: performed %q after a cancel: %s: %s", name, cancelled.actionNames(), cancelled.reason(), cancelled.message())
+		}
+	}
+}
+
+// TestCreate_LostCreatesInARow: a create that had no effect ends the row.
+func TestCreate_LostCreatesInARow(t *testing.T) {
+	lost := fails(upstream.UnknownOutcome)
+	r := run(newObject(), lifecycle.State{}, epoch, lost)
+	for i := range 12 {
+		r = r.again(result{attached: i%3 != 2}, lost)
+		if !strings.HasSuffix(r.actionNames(), " Create") || kstatusOf(t, r.object) != status.InProgressStatus {
+			t.Fatalf("create %d: performed %q: %s", i, r.actionNames(), r.message())
+		}
+	}
+	refusedAgain := r.again(result{attached: true}, fails(upstream.Rejected))
+	if _, pending := batch.CreatePending(refusedAgain.object, epoch); !pending || batch.ID(refusedAgain.object) != "" {
+		t.Error("the create that took effect is forgotten after a refused one")
+	}
+}
+
+// TestCreate_Untracked: a server that answers each create with a batch that cannot be tracked gets two.
+func TestCreate_Untracked(t *testing.T) {
+	untracked := result{err: &upstream.Error{Kind: upstream.UnknownOutcome, StatusCode: 200, OtherObject: true, Message: "batch vsfb_1 belongs to another vector store, vs_origin, and not to vs_1"}}
+	for name, verified := range map[string]result{"attached": {attached: true}, "not attached": {}} {
+		r := run(newObject(), lifecycle.State{}, epoch, untracked)
+		if r.reason() != v1alpha1.ReasonCreateOutcomeUnknown {
+			t.Fatalf("%s: %s: %s", name, r.reason(), r.message())
+		}
+		r = r.again(verified, untracked)
+		if r.actionNames() != "VerifyCreate Create" || r.warning(v1alpha1.ReasonBatchRecreated) == "" {
+			t.Fatalf("%s: performed %q; %+v", name, r.actionNames(), r.events)
+		}
+		for i := range 5 {
+			if r.reason() != v1alpha1.ReasonRejected || !strings.Contains(r.message(), "vs_origin") || !strings.Contains(r.message(), "vsfb_1") || kstatusOf(t, r.object) != status.FailedStatus {
+				t.Fatalf("%s: %s: %s", name, r.reason(), r.message())
+			}
+			if i == 2 {
+				r.state = lifecycle.State{} // a restart
+			}
+			if r = r.again(verified, untracked); strings.Contains(r.actionNames(), "Create") {
+				t.Fatalf("%s: performed %q", name, r.actionNames())
+			}
+		}
+	}
+}
+
+func TestCheckCreated(t *testing.T) {
+	for id, usable := range map[string]bool{"batch_1": true, "": false, "../files": false, "a b": false, strings.Repeat("x", 513): false} {
+		got, err := lifecycle.CheckCreated(&upstream.Batch{ID: id}, nil)
+		if (err == nil) != usable || (got != nil) != usable || !usable && (!upstream.IsUnknownOutcome(err) || !upstream.IsOtherObject(err)) {
+			t.Errorf("%q: %+v, %v", id, got, err)
+		}
+	}
+	failure := &upstream.Error{Kind: upstream.Rejected}
+	if _, err := lifecycle.CheckCreated(nil, failure); !errors.Is(err, failure) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCreate_IgnoresCopiedAnnotations: a copy of an object makes a batch of its own, whatever differs, and
+// touches no other batch. A restored object finds its own.
+func TestCreate_IgnoresCopiedAnnotations(t *testing.T) {
+	original := created(pendingSince(epoch.Add(-time.Hour)))
+	for name, test := range map[string]struct {
+		change change
+		copied bool
+	}{
+		"restored":          {func(*object) {}, false},
+		"another name":      {func(b *object) { b.Name = "manual" }, true},
+		"another namespace": {func(b *object) { b.Namespace = "other" }, true},
+		"another store":     {func(b *object) { b.Spec.VectorStoreID = "vs_2" }, true},
+		"other files":       {func(b *object) { b.Spec.FileIDs = []string{"file-a", "file-c"} }, true},
+		"more files":        {func(b *object) { b.Spec.FileIDs = append(b.Spec.FileIDs, "file-c") }, true},
+		"files with settings": {func(b *object) {
+			b.Spec.FileIDs, b.Spec.Files = nil, []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-b"}}
+		}, true},
+		"other attributes": {func(b *object) { b.Spec.Attributes = v1alpha1.Attributes{"k": {Raw: []byte("1")}} }, true},
+		"no digest":        {func(b *object) { delete(b.Annotations, v1alpha1.AnnotationRecordedFor) }, true},
+		"repeated files":   {func(b *object) { b.Spec.FileIDs = []string{"file-a", "file-b", "file-a"} }, false},
+		"edited":           {maxFailedFiles(3), false},
+	} {
+		for _, dropped := range []bool{false, true} {
+			b := withChange(original, test.change)
+			if dropped {
+				batch.DropFiles(b)
+			}
+			if got := batch.ID(b); got != "" && test.copied || got != "batch_1" && !test.copied {
+				t.Errorf("%s: the ID is %q, files dropped: %t", name, got, dropped)
+			}
+			deletion := run(withChange(b, deletedAt(epoch)), lifecycle.State{}, epoch)
+			if test.copied == strings.Contains(deletion.actionNames(), "Cancel") {
+				t.Errorf("%s: the deletion performed %q", name, deletion.actionNames())
+			}
+			if dropped {
+				continue // a create reads the files again
+			}
+			r := run(b, lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.ID = "batch_2" })})
+			warning := r.warning(v1alpha1.ReasonAnnotationIgnored)
+			if test.copied && (r.actionNames() != "Create" || batch.ID(r.object) != "batch_2" || !strings.Contains(warning, "batch_1")) {
+				t.Errorf("%s: performed %q, tracks %q, warned %q", name, r.actionNames(), batch.ID(r.object), warning)
+			}
+			if !test.copied && warning != "" {
+				t.Errorf("%s: warned %q", name, warning)
+			}
+		}
 	}
 }
 

@@ -19,7 +19,8 @@ type Config struct {
 	PollMin, PollMax time.Duration
 	// RequestTimeout bounds one call to the API. No call lasts longer.
 	RequestTimeout time.Duration
-	// NotFoundGrace is how long after its creation a 404 for a batch is not believed.
+	// NotFoundGrace is how long after its creation a 404 for a batch is not believed, and how long
+	// after a change of an object or its Secret a refusal that can be temporary is not final.
 	NotFoundGrace time.Duration
 	// FinalizeTimeout is how long a deletion is retried without progress before the finalizer is
 	// removed anyway. Each file that is detached counts as progress.
@@ -70,8 +71,10 @@ type Decision struct {
 
 // Recovery is what a VerifyCreate found out about an earlier create request.
 type Recovery struct {
-	// Attached is true if the request took effect: then a batch exists whose ID is lost.
+	// Attached is true if the request attached files: then a batch exists whose ID is lost.
 	Attached bool
+	// Lost is how many batches in a row were created whose IDs are lost, including that one.
+	Lost int
 }
 
 // Verification asks whether one of the first Files files of the object was attached to the vector
@@ -110,6 +113,7 @@ type Event struct {
 // observed, and calls Decide again, until the action is terminal.
 func (c Config) Decide(b *v1alpha1.VectorStoreFileBatch, observed Observed, now time.Time) Decision {
 	s := scope{Config: c, b: b, observed: observed, now: now}
+	s.observed.Batch = s.reading()
 	switch {
 	case observed.Admission != Admitted && !s.mustEnd():
 		return s.throttled()
@@ -135,6 +139,14 @@ type scope struct {
 	b        *v1alpha1.VectorStoreFileBatch
 	observed Observed
 	now      time.Time
+	// statuses replace the row of the table of conditions, if they are set.
+	statuses row
+}
+
+// as returns a scope whose conditions have other statuses than those of the table.
+func (s scope) as(statuses row) scope {
+	s.statuses = statuses
+	return s
 }
 
 // due reports whether an action may be taken now. A changed spec and a requested reconciliation are
@@ -179,7 +191,7 @@ func (s scope) unchanged() Decision { return Decision{Action: Requeue, Status: s
 
 // waitUntilDue ends a reconciliation that came before the next call is due.
 func (s scope) waitUntilDue() Decision {
-	d := s.describe(s.currentCondition())
+	d := s.unjudged().describe(s.currentCondition())
 	d.State = s.observed.State
 	d.RequeueAfter = d.State.NextCall.Sub(s.now)
 	return d

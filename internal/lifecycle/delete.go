@@ -140,17 +140,17 @@ func (s scope) requestsToDetach() int {
 // detachState returns what the next Detach has to know.
 func (s scope) detachState() State {
 	state := s.observed.State
-	return State{DetachProgress: state.DetachProgress, Unsaved: Unsaved{CreateAnswered: state.CreateAnswered}}
+	return State{DetachProgress: state.DetachProgress}
 }
 
 // deleteWithoutBatch removes the finalizer of an object without a batch, unless a create request
 // for it can be in flight.
 func (s scope) deleteWithoutBatch() Decision {
 	startedAt, pending := batch.CreatePending(s.b, s.now)
-	if !pending || batch.Stopped(s.b) {
+	if !pending || batch.Stopped(s.b) && batch.LostCreates(s.b) == 0 {
 		return s.removeFinalizer()
 	}
-	if wait := s.inFlightFor(startedAt); wait > 0 && !s.observed.State.CreateAnswered {
+	if wait := s.inFlightFor(startedAt); wait > 0 {
 		c := condition{v1alpha1.ReasonDeleting, "Waiting until the create request can no longer take effect"}
 		return s.requeue(c, s.observed.State, wait, wait)
 	}

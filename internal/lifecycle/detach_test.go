@@ -194,9 +194,10 @@ func TestDetach_FinalAttemptIsPunctual(t *testing.T) {
 	}
 }
 
-func TestDetach_AnsweredCreateIsNotInFlight(t *testing.T) {
-	answered := lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Create, Failures: 1, NextCall: epoch.Add(-time.Second)}, Unsaved: lifecycle.Unsaved{CreateAnswered: true}}
-	r := run(newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Second))), answered, epoch, result{detached: 25, remaining: 25})
+func TestDetach_CreateNoLongerInFlight(t *testing.T) {
+	failed := lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Create, Failures: 1, NextCall: epoch.Add(-time.Second)}}
+	startedAt := epoch.Add(-config.RequestTimeout - batch.ClockSkew)
+	r := run(newObject(withFinalizer, detachFiles, deleted, pendingSince(startedAt)), failed, epoch, result{detached: 25, remaining: 25})
 	if r.actionNames() != "ReadStore Detach" {
 		t.Fatalf("performed %q: %s", r.actionNames(), r.message())
 	}

@@ -464,7 +464,7 @@ func (w *world) reconcile() error {
 		before := b
 		b, observed = apply(b, observed, d, r, w.now)
 		if d.Action == lifecycle.Create && observed.Err != nil && observed.Err.Kind == upstream.UnknownOutcome {
-			markPending(b, before.CreationTimestamp.Time) // worst case: it is verified at once
+			markPending(b, d.Recovery, before.CreationTimestamp.Time) // worst case: it is verified at once
 		}
 		if r.admission != lifecycle.Admitted {
 			observed.Admission, observed.BackedOffUntil = r.admission, w.now.Add(24*time.Hour)
@@ -487,7 +487,7 @@ func (w *world) call(d lifecycle.Decision) (result, time.Duration) {
 		how = w.create
 	case lifecycle.Cancel:
 		how = w.cancel
-	case lifecycle.Poll, lifecycle.VerifyCreate, lifecycle.ListFailedFiles:
+	case lifecycle.Poll, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.CountFiles:
 		how = w.read
 	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending:
 		return result{}, 0

@@ -26,6 +26,7 @@ func TestAction_Kinds(t *testing.T) {
 		lifecycle.Cancel:             {callsAPI: true},
 		lifecycle.ListFailedFiles:    {callsAPI: true, readsBatch: true},
 		lifecycle.ReadStore:          {callsAPI: true, readsBatch: true},
+		lifecycle.CountFiles:         {callsAPI: true, readsBatch: true},
 		lifecycle.Detach:             {callsAPI: true},
 		lifecycle.Delete:             {terminal: true},
 		lifecycle.RemoveFinalizer:    {terminal: true},
@@ -46,7 +47,7 @@ func TestReasons_Kinds(t *testing.T) {
 	for _, reason := range []string{
 		"", v1alpha1.ReasonCreating, v1alpha1.ReasonWaitingForRateLimit, v1alpha1.ReasonCreateOutcomeUnknown, v1alpha1.ReasonInProgress, v1alpha1.ReasonCancelling,
 		v1alpha1.ReasonCredentialsNotFound, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUpstreamUnavailable, v1alpha1.ReasonDeleting, v1alpha1.ReasonSuspended,
-		v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonEndpointNotAllowed, v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed,
+		v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonEndpointNotAllowed, v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonCompleted, v1alpha1.ReasonFilesFailed, v1alpha1.ReasonFilesMissing,
 		v1alpha1.ReasonBatchFailed, v1alpha1.ReasonCancelled, v1alpha1.ReasonCancelledExternally, v1alpha1.ReasonDeadlineExceeded,
 	} {
 		if got := lifecycle.Polled(reason); got != polled[reason] {
@@ -174,7 +175,7 @@ func TestVerifyCreate_ExactCost(t *testing.T) {
 			"fileIDs": func(b *object) { b.Spec.FileIDs = ids },
 			"files":   func(b *object) { b.Spec.FileIDs, b.Spec.Files = nil, settings },
 		} {
-			d := config.Decide(newObject(withFinalizer, pendingSince(epoch.Add(-time.Hour)), set), lifecycle.Observed{}, epoch)
+			d := config.Decide(newObject(withFinalizer, set, pendingSince(epoch.Add(-time.Hour))), lifecycle.Observed{}, epoch)
 			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
 				t.Errorf("%d %s: %s costs %d requests, want %d", files, name, d.Action, d.Cost.Requests, want)
 			}

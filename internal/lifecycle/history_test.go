@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
@@ -178,6 +180,11 @@ func (s *simulation) settled() bool {
 	if batch.Finished(s.b) {
 		return s.b.Spec.TTLSecondsAfterFinished == nil && batch.HasFinalizer(s.b) == finalizerNeeded(s.b, s.b.Status)
 	}
+	ready := meta.FindStatusCondition(s.b.Status.Conditions, v1alpha1.ConditionReady)
+	stopped := batch.LostCreates(s.b) > 0 && ready != nil && ready.Status == no && (reason == v1alpha1.ReasonRejected || reason == v1alpha1.ReasonCreateOutcomeUnknown)
+	if stopped && !batch.CancelWanted(s.b) {
+		return true // no more batches are created
+	}
 	return reason == v1alpha1.ReasonSuspended || s.storeDeleted && (reason == v1alpha1.ReasonBatchNotFound || reason == v1alpha1.ReasonRejected)
 }
 
@@ -192,7 +199,7 @@ func (s *simulation) checkSettled(firstCall time.Time) error {
 	}
 	r := s.find(s.b)
 	gaveUp := s.result() == v1alpha1.ReasonDeadlineExceeded || s.result() == v1alpha1.ReasonCancelFailed || s.result() == v1alpha1.ReasonCancelled
-	if r != nil && r.status == upstream.InProgress && !gaveUp {
+	if r != nil && r.status == upstream.InProgress && !gaveUp && !s.unread(r) {
 		return fmt.Errorf("%s, though batch %s is in progress", s.result(), r.id)
 	}
 	return s.checkInTime(firstCall)

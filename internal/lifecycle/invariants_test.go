@@ -45,12 +45,15 @@ func checkDecision(in input, d lifecycle.Decision) error {
 		if err := checkPunctual(in, d); err != nil {
 			return err
 		}
+		if err := checkGrace(in, d); err != nil {
+			return err
+		}
 		return checkRequeue(in, d)
 	case lifecycle.Delete:
 		return checkDelete(in, d)
 	case lifecycle.RemoveFinalizer:
 		return checkRemoveFinalizer(in, d)
-	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach:
+	case lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.CountFiles, lifecycle.ReadStore, lifecycle.Detach:
 		return checkAction(in, d.Action)
 	}
 	return fmt.Errorf("unknown action %d", d.Action)
@@ -66,7 +69,7 @@ func checkUnchanged(in input, d lifecycle.Decision) error {
 // callsAPI reports whether an action calls the OpenAI API.
 func callsAPI(action lifecycle.Action) bool {
 	switch action {
-	case lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Detach:
+	case lifecycle.Create, lifecycle.VerifyCreate, lifecycle.Poll, lifecycle.Cancel, lifecycle.ListFailedFiles, lifecycle.CountFiles, lifecycle.ReadStore, lifecycle.Detach:
 		return true
 	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.Delete, lifecycle.RemoveFinalizer:
 	}
@@ -204,7 +207,7 @@ func checkCall(in input, action lifecycle.Action) error {
 		}
 	case lifecycle.Detach:
 		return checkDetach(in)
-	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.ReadStore, lifecycle.Delete, lifecycle.RemoveFinalizer:
+	case lifecycle.Requeue, lifecycle.AddFinalizer, lifecycle.RecordBatchID, lifecycle.ClearCreatePending, lifecycle.VerifyCreate, lifecycle.ListFailedFiles, lifecycle.CountFiles, lifecycle.ReadStore, lifecycle.Delete, lifecycle.RemoveFinalizer:
 	}
 	return nil
 }
@@ -213,7 +216,7 @@ func checkCall(in input, action lifecycle.Action) error {
 // again.
 func checkDetach(in input) error {
 	startedAt, pending := batch.CreatePending(in.b, in.now)
-	inFlight := in.now.Before(startedAt.Add(config.RequestTimeout+batch.ClockSkew)) && !in.observed.State.CreateAnswered
+	inFlight := in.now.Before(startedAt.Add(config.RequestTimeout + batch.ClockSkew))
 	stopped := in.b.Status.CancelRequestTime != nil || upstream.Status(in.b.Status.Status).Terminal()
 	switch {
 	case in.b.DeletionTimestamp.IsZero() || !detaches(in.b):
@@ -239,7 +242,7 @@ func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
 		return checkDropFinalizer(in, d)
 	}
 	_, pending := batch.CreatePending(in.b, in.now)
-	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Stopped(in.b))
+	neverCreated := batch.ID(in.b) == "" && in.observed.State.CreatedID == "" && (!pending || batch.Stopped(in.b) && batch.LostCreates(in.b) == 0)
 	storeGone := slices.Contains(in.observed.Actions, lifecycle.ReadStore) && in.observed.Err == nil && !in.observed.StoreExists
 	warned := slices.ContainsFunc(d.Events, func(e lifecycle.Event) bool { return e.Warning && strings.Contains(e.Message, "may be ") })
 	gaveUp := warned && !in.now.Before(finalizeDeadline(in))
@@ -253,8 +256,9 @@ func checkRemoveFinalizer(in input, d lifecycle.Decision) error {
 func finalizerNeeded(b *object, status v1alpha1.VectorStoreFileBatchStatus) bool {
 	orphan := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan || b.Spec.DeletionPolicy == "" && batch.Adopted(b)
 	finished := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFinished)
-	_, pending := b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	running := pending && status.CancelRequestTime == nil && !upstream.Status(status.Status).Terminal()
+	_, pending := batch.CreatePending(b, epoch)
+	stopped := status.CancelRequestTime != nil || upstream.Status(status.Status).Terminal()
+	running := pending && (!stopped || batch.LostCreates(b) > 0)
 	return !orphan && (!finished || detaches(b) && (batch.ID(b) != "" || status.BatchID != "" || running))
 }
 
@@ -305,6 +309,34 @@ func checkPunctual(in input, d lifecycle.Decision) error {
 	latest, set := latestRequeue(in, d)
 	if left := latest.Sub(in.now); set && left > 0 && (d.RequeueAfter <= 0 || d.RequeueAfter > left) {
 		return fmt.Errorf("requeued after %s, and a deadline is in %s", d.RequeueAfter, left)
+	}
+	return nil
+}
+
+// checkGrace checks that a refusal is final if, and only if, the object, its spec and its Secret are the
+// same for longer than the grace period. A batch that is known to be gone stays gone.
+func checkGrace(in input, d lifecycle.Decision) error {
+	err, ready := in.observed.Err, meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
+	if err == nil || err.StatusCode == 0 || err.Kind != upstream.Unauthorized && err.Kind != upstream.NotFound {
+		return nil
+	}
+	changedAt := later(in.b.CreationTimestamp.Time, later(in.observed.CredentialsChangedAt, in.observed.State.SpecChangedAt))
+	edited := in.b.Status.ObservedGeneration > 0 && in.b.Status.ObservedGeneration != in.b.Generation
+	recent := edited || in.now.Sub(changedAt) < config.NotFoundGrace
+	unauthorized := err.Kind == upstream.Unauthorized
+	switch ready.Reason {
+	case v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonRejected:
+		// A first 404 of a batch changes nothing.
+		judged := unauthorized || batch.ID(in.b) == ""
+		if judged && recent != (ready.Status == unknown) {
+			return fmt.Errorf("%s is %s, though something changed recently: %t", ready.Reason, ready.Status, recent)
+		}
+	case v1alpha1.ReasonBatchNotFound:
+		before := meta.FindStatusCondition(in.b.Status.Conditions, v1alpha1.ConditionReady)
+		known := before != nil && before.Reason == ready.Reason && before.Status == no
+		if recent && !known && ready.Status != unknown {
+			return fmt.Errorf("%s is final, though something changed recently", ready.Reason)
+		}
 	}
 	return nil
 }
@@ -416,6 +448,9 @@ func checkConditions(status v1alpha1.VectorStoreFileBatchStatus) error {
 	row, known := rowOf(reason)
 	if !known {
 		return fmt.Errorf("the table has no row for %q", reason)
+	}
+	if other, exists := otherRows[reason]; exists && meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Status == other.ready {
+		row = other
 	}
 	suspended := 0
 	if meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionSuspended) != nil {
@@ -548,6 +583,9 @@ func checkTimeToLive(in input, d lifecycle.Decision) error {
 func leastWait(in input) time.Duration {
 	if in.observed.Err != nil {
 		least := min(in.observed.Err.RetryAfter, 5*time.Minute) // then one call finds out
+		if batch.CancelWanted(in.b) && batch.ID(in.b) == "" && in.observed.Err.Kind == upstream.UnknownOutcome {
+			return 0 // the create does not delay the cancel
+		}
 		if !in.b.DeletionTimestamp.IsZero() {
 			least = min(least, finalizeDeadline(in).Sub(in.now))
 		}

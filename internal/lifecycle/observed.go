@@ -33,6 +33,10 @@ type Observed struct {
 	BackedOffUntil time.Time
 	// Batch is the batch as the API returned it last; nil if it did not.
 	Batch *upstream.Batch
+	// Listed is the result of CountFiles; nil if there is none.
+	Listed *upstream.FileCounts
+	// CredentialsChangedAt is when the Secret of the last call got its content, as far as is known.
+	CredentialsChangedAt time.Time
 	// FailedFiles is the result of ListFailedFiles.
 	FailedFiles []upstream.FailedFile
 	// Attached is true if VerifyCreate found files that were attached since the create began.
@@ -65,10 +69,13 @@ type Result struct {
 	Admission      Admission
 	BackedOffUntil time.Time
 	Batch          *upstream.Batch
+	Listed         *upstream.FileCounts
 	FailedFiles    []upstream.FailedFile
 	Attached       bool
 	StoreExists    bool
-	Detached       Detached
+	// CredentialsChangedAt is when the Secret of the call got its content, as far as is known.
+	CredentialsChangedAt time.Time
+	Detached             Detached
 	// CancelAccepted is the ID of the batch whose cancel the API accepted, and At when the API answered a
 	// cancel.
 	CancelAccepted string
@@ -111,6 +118,13 @@ type Backoff struct {
 	FailingSince time.Time
 	// NotFound is how often in a row the API did not know the batch.
 	NotFound int
+	// OtherObjects is how often in a row the API returned another object for the batch.
+	OtherObjects int
+	// UnsettledSince is since when the API has reported that a completed batch has files in progress,
+	// with the same numbers.
+	UnsettledSince time.Time
+	// SpecChangedAt is when the first failure after a change of the spec was.
+	SpecChangedAt time.Time
 	// WaitingSince is when a call began to wait for admission; zero if none waits.
 	WaitingSince time.Time
 }
@@ -122,9 +136,9 @@ type Unsaved struct {
 	// CancelledID is the ID of the batch whose cancel the API accepted, and CancelledAt when.
 	CancelledID string
 	CancelledAt time.Time
-	// CreateAnswered is true if a create of unknown outcome was answered, if only with an error:
-	// its request is no longer in flight.
-	CreateAnswered bool
+	// CreateUntracked is true if the last create returned a batch that cannot be tracked: without a
+	// usable ID, or of another vector store.
+	CreateUntracked bool
 }
 
 // DetachProgress is the progress of detaching an object's files.
@@ -150,6 +164,10 @@ func (o *Observed) Record(action Action, r Result) {
 	if action.CallsAPI() {
 		o.State.WaitingSince = time.Time{}
 	}
+	if r.CredentialsChangedAt.After(o.CredentialsChangedAt) {
+		o.CredentialsChangedAt = r.CredentialsChangedAt
+	}
+	o.recordAnswer(action, r)
 	if r.Batch != nil {
 		o.Batch = r.Batch
 		if action == Create {
@@ -203,6 +221,21 @@ func (o *Observed) startedAt(now time.Time) time.Time {
 		return now
 	}
 	return o.StartedAt
+}
+
+// recordAnswer records whether the API returned the batch.
+func (o *Observed) recordAnswer(action Action, r Result) {
+	other := r.Err != nil && r.Err.OtherObject
+	switch {
+	case action == Create:
+		o.State.CreateUntracked = other
+	case action == Poll && other:
+		o.State.OtherObjects++
+	case action == Poll && r.Err == nil:
+		o.State.OtherObjects = 0
+	case action == CountFiles && r.Err == nil:
+		o.Listed = r.Listed
+	}
 }
 
 // performed reports whether this reconciliation has taken an action. No action is taken twice.

@@ -19,10 +19,14 @@ func (s scope) poll() Decision {
 		return s.finalPoll()
 	case s.observed.Err != nil:
 		return s.callFailed(s.observed.Err)
+	case s.countsWanted():
+		return s.act(CountFiles)
 	case s.failedFilesWanted():
 		return s.act(ListFailedFiles)
 	case s.observed.Batch != nil:
 		return s.settle(*s.observed.Batch)
+	case s.observed.performed(Cancel) && !s.observed.performed(Poll):
+		return s.act(Poll) // the API accepted the cancel, and returned another object
 	case s.deadlineUncertain():
 		return s.act(Poll)
 	case (s.cancelPending() || s.repeatCancel()) && s.due(Cancel):
@@ -47,8 +51,7 @@ func (s scope) finalizerMissing() bool {
 
 // batchIDMissing reports whether the annotation does not have the ID of the created batch.
 func (s scope) batchIDMissing() bool {
-	recorded := s.b.Annotations[v1alpha1.AnnotationBatchID] == batch.ID(s.b)
-	return !batch.Adopted(s.b) && !recorded && !s.observed.performed(RecordBatchID)
+	return !batch.Adopted(s.b) && !batch.Recorded(s.b) && !s.observed.performed(RecordBatchID)
 }
 
 const (
@@ -70,9 +73,9 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 			return s.act(Poll)
 		}
 	case Poll:
-		if err.Kind == upstream.NotFound {
-			return s.notFound()
-		}
+		return s.pollFailed(err)
+	case CountFiles:
+		return s.countFailed(err)
 	case ListFailedFiles:
 		if refused || s.withFailure(s.failedAction()).Failures >= listAttempts {
 			return s.settle(*s.observed.Batch)
@@ -80,6 +83,18 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Create, VerifyCreate, ReadStore, Detach, Delete, RemoveFinalizer:
 	}
 	return s.failed(s.failedAction(), err)
+}
+
+// pollFailed decides after the batch could not be read.
+func (s scope) pollFailed(err *upstream.Error) Decision {
+	switch {
+	case err.Kind == upstream.NotFound:
+		return s.notFound()
+	case err.OtherObject:
+		return s.otherObject()
+	default:
+		return s.failed(s.failedAction(), err)
+	}
 }
 
 // failedAction returns the action whose next attempt has to wait after a failure: a cancel that
@@ -96,23 +111,28 @@ func (s scope) failedAction() Action {
 func (s scope) notFound() Decision {
 	state := s.withFailure(s.failedAction())
 	state.NotFound++
-	known := s.currentCondition().reason == v1alpha1.ReasonBatchNotFound
-	age := s.now.Sub(s.knownSince())
-	if !known && (state.NotFound < 2 || age < s.NotFoundGrace) {
-		return s.requeue(s.currentCondition(), state, s.PollMin, notBefore(s.observed.Err))
-	}
-	if s.cancelling() || s.exceeded() {
-		return s.finish(s.abandoned())
-	}
+	ready, age := s.ready(), s.now.Sub(s.knownSince())
+	known := ready != nil && ready.Reason == v1alpha1.ReasonBatchNotFound && ready.Status == no
+	changed := s.recentlyChanged()
+	neverSeen := batch.Adopted(s.b) && s.b.Status.FileCounts == nil
 	c := condition{v1alpha1.ReasonBatchNotFound, fmt.Sprintf("Batch %s not found in vector store %s. The batch or the store was deleted or has expired, or the key belongs to another project", batch.ID(s.b), s.b.Spec.VectorStoreID)}
-	return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), notBefore(s.observed.Err))
+	switch {
+	case (known || state.NotFound >= 2 && age >= s.NotFoundGrace && !changed) && (s.cancelling() || s.exceeded()):
+		return s.finish(s.abandoned())
+	case known || state.NotFound >= 2 && age >= s.NotFoundGrace && !changed:
+		return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), notBefore(s.observed.Err))
+	case changed && state.NotFound >= 2 || neverSeen:
+		return s.as(running).requeue(c, state, s.PollMin, notBefore(s.observed.Err))
+	default:
+		return s.unjudged().requeue(s.currentCondition(), state, s.PollMin, notBefore(s.observed.Err))
+	}
 }
 
 // knownSince returns when the batch was created, or a time by which it was, if its status is lost
-// and it is being deleted: nothing is created after that.
+// and it is being deleted: nothing is created after that. The clock of the API can be wrong.
 func (s scope) knownSince() time.Time {
 	switch {
-	case s.b.Status.CreatedAt != nil:
+	case s.b.Status.CreatedAt != nil && !s.b.Status.CreatedAt.After(s.now.Add(batch.ClockSkew)):
 		return s.b.Status.CreatedAt.Time
 	case !s.b.DeletionTimestamp.IsZero() && !batch.Adopted(s.b):
 		return s.b.DeletionTimestamp.Time
@@ -142,13 +162,15 @@ const cancelNow = time.Millisecond
 
 // settle mirrors the batch in the status, and ends the reconciliation.
 func (s scope) settle(answer upstream.Batch) Decision {
-	if answer.Status.Terminal() {
+	if answer.Status.Terminal() && !s.unsettled(answer) {
 		return s.finish(s.outcome(s.mirrored()))
 	}
 	if s.observed.performed(Cancel) && !s.accepted() {
 		return s.cancelRefused()
 	}
-	state := State{Backoff: Backoff{PollInterval: s.pollInterval(answer)}, CancelSentAt: s.observed.State.CancelSentAt}
+	state := State{Backoff: Backoff{
+		PollInterval: s.pollInterval(answer), OtherObjects: s.observed.State.OtherObjects, UnsettledSince: s.unsettledSince(answer),
+	}, CancelSentAt: s.observed.State.CancelSentAt}
 	after, earliest := state.PollInterval, answer.PollAfter
 	if s.observed.Err != nil { // the failed files could not be listed
 		earliest = max(earliest, notBefore(s.observed.Err))

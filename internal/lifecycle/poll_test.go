@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -181,6 +183,9 @@ func TestBackoff_HonorsRetryAfter(t *testing.T) {
 			if name == "cancel" {
 				want = min(want, time.Minute) // then the object is finished
 			}
+			if name == "create, unknown outcome" {
+				want = max(want, settled.Sub(epoch))
+			}
 			if r.final.RequeueAfter < want || r.final.RequeueAfter > want*5/4 {
 				t.Errorf("%s: requeued after %s, the server asked for %s", name, r.final.RequeueAfter, retryAfter)
 			}
@@ -203,13 +208,14 @@ func TestPoll_NotFoundNeedsGracePeriodAndRepetition(t *testing.T) {
 	createdNow := func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} }
 
 	r := run(created(createdNow), lifecycle.State{}, epoch, notFound)
+	want := v1alpha1.ReasonInProgress // after the first one
 	for now := r.state.NextCall; now.Sub(epoch) < config.NotFoundGrace; now = r.state.NextCall {
-		if r.reason() != v1alpha1.ReasonInProgress || r.final.RequeueAfter != config.PollMin {
+		if r.reason() != want || r.final.RequeueAfter != config.PollMin || kstatusOf(t, r.object) != status.InProgressStatus {
 			t.Fatalf("%s after the creation: %s, requeued after %s", now.Sub(epoch), r.reason(), r.final.RequeueAfter)
 		}
-		r = r.again(notFound)
+		r, want = r.again(notFound), v1alpha1.ReasonBatchNotFound
 	}
-	if r = r.again(notFound); r.reason() != v1alpha1.ReasonBatchNotFound || !strings.Contains(r.message(), "batch_1") || !strings.Contains(r.message(), "vs_1") {
+	if r = r.again(notFound); kstatusOf(t, r.object) != status.FailedStatus || r.reason() != v1alpha1.ReasonBatchNotFound || !strings.Contains(r.message(), "batch_1") || !strings.Contains(r.message(), "vs_1") {
 		t.Errorf("after the grace period: %s: %s", r.reason(), r.message())
 	}
 
@@ -405,5 +411,266 @@ func TestEvents_OnlyForNewReasons(t *testing.T) {
 	}
 	if r = r.again(fails(upstream.Transient)); r.warning(v1alpha1.ReasonUpstreamUnavailable) == "" {
 		t.Errorf("Events %+v", r.events)
+	}
+}
+
+// TestFilesMissing requires that a completed batch has as many files as the spec, each counted once, and
+// an adopted one as many as the API reports.
+func TestFilesMissing(t *testing.T) {
+	files := func(ids ...string) change { return func(b *object) { b.Spec.FileIDs = ids } }
+	settings := func(b *object) {
+		b.Spec.FileIDs, b.Spec.Files = nil, []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-b"}}
+	}
+	for name, test := range map[string]struct {
+		b      *object
+		counts upstream.FileCounts
+		want   string
+		parts  []string
+	}{
+		"files ignored":       {newObject(settings), upstream.FileCounts{}, "FilesMissing", []string{"0 of 2", "batch of 0", "spec.fileIDs"}},
+		"one ignored":         {newObject(), upstream.FileCounts{Completed: 1, Total: 1}, "FilesMissing", []string{"1 of 2", "batch of 1"}},
+		"one cancelled":       {newObject(), upstream.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, "FilesMissing", []string{"1 of 2", "1 were cancelled"}},
+		"missing and failed":  {newObject(files("a", "b", "c"), maxFailedFiles(5)), upstream.FileCounts{Completed: 1, Failed: 1, Total: 2}, "FilesMissing", []string{"1 of 3", "1 failed", "batch of 2"}},
+		"failed":              {newObject(), upstream.FileCounts{Completed: 1, Failed: 1, Total: 2}, "FilesFailed", []string{"1 of 2"}},
+		"failed, allowed":     {newObject(maxFailedFiles(1)), upstream.FileCounts{Completed: 1, Failed: 1, Total: 2}, "Completed", nil},
+		"a repeated file":     {newObject(files("a", "b", "a", "b")), upstream.FileCounts{Completed: 2, Total: 2}, "Completed", nil},
+		"repeated, one short": {newObject(files("a", "b", "a", "c")), upstream.FileCounts{Completed: 2, Total: 2}, "FilesMissing", []string{"2 of 3"}},
+		"adopted":             {newObject(adopted), upstream.FileCounts{Completed: 7, Total: 7}, "Completed", nil},
+		"adopted, empty":      {newObject(adopted), upstream.FileCounts{}, "Completed", nil},
+		"adopted, cancelled":  {newObject(adopted), upstream.FileCounts{Completed: 6, Cancelled: 1, Total: 7}, "FilesMissing", []string{"6 of 7"}},
+		"more than the spec":  {newObject(), upstream.FileCounts{Completed: 4, Total: 4}, "Completed", nil},
+	} {
+		for _, dropped := range []bool{false, true} {
+			b := withChange(test.b, annotated(v1alpha1.AnnotationBatchID, "batch_1"), deletionPolicy("Orphan"))
+			if dropped {
+				batch.DropFiles(b)
+			}
+			r := run(b, lifecycle.State{}, epoch, result{batch: &upstream.Batch{ID: "batch_1", Status: upstream.Completed, FileCounts: test.counts}})
+			if r.reason() != test.want {
+				t.Errorf("%s: %s: %s, files dropped: %t", name, r.reason(), r.message(), dropped)
+			}
+			for _, part := range test.parts {
+				if !strings.Contains(r.message(), part) {
+					t.Errorf("%s: %q is not in %q", name, part, r.message())
+				}
+			}
+			// An edit judges the failed files again, and not the missing ones: their number is not in the cache.
+			delete(r.object.Annotations, batch.AnnotationFiles)
+			batch.DropFiles(r.object)
+			again := run(withChange(r.object, maxFailedFiles(9), edited), lifecycle.State{}, epoch.Add(time.Minute))
+			if missing := again.reason() == v1alpha1.ReasonFilesMissing; missing != (test.want == v1alpha1.ReasonFilesMissing) || again.reason() == v1alpha1.ReasonFilesFailed {
+				t.Errorf("%s: %s becomes %s with maxFailedFiles 9", name, test.want, again.reason())
+			}
+			if missing := again.reason() == v1alpha1.ReasonFilesMissing; missing && again.message() != r.message() {
+				t.Errorf("%s: the message becomes %q", name, again.message())
+			}
+		}
+	}
+}
+
+// TestPoll_CompletedWithFilesInProgress: the API is asked again for ten minutes without a change, then the
+// list of the batch's files decides, or what the API says.
+func TestPoll_CompletedWithFilesInProgress(t *testing.T) {
+	unsettled := result{batch: answer(upstream.Completed, inProgress(1, 1, 2))}
+	for name, test := range map[string]struct {
+		end    []result
+		reason string
+		part   string
+	}{
+		"settled":          {[]result{{batch: answer(upstream.Completed)}}, "Completed", "2 of 2"},
+		"listed":           {[]result{unsettled, {listed: &upstream.FileCounts{Completed: 2, Total: 2}}}, "Completed", "2 of 2"},
+		"listed in part":   {[]result{unsettled, {listed: &upstream.FileCounts{Completed: 1, Total: 1}}}, "FilesMissing", "does not report the result of 1"},
+		"listed otherwise": {[]result{unsettled, {listed: &upstream.FileCounts{Completed: 1, Failed: 1, Total: 2}}, {files: []upstream.FailedFile{{FileID: "file-a"}}}}, "FilesFailed", "1 of 2 files failed"},
+		"no list":          {[]result{unsettled, refused(upstream.Rejected, 405)}, "FilesMissing", "does not report the result of 1"},
+	} {
+		r := run(created(), lifecycle.State{}, epoch, unsettled)
+		if name == "settled" {
+			r = r.again(test.end...)
+		}
+		for r.next.Sub(epoch) < 10*time.Minute && name != "settled" {
+			if r.reason() != v1alpha1.ReasonInProgress || batch.Finished(r.object) || strings.Contains(r.actionNames(), "CountFiles") {
+				t.Fatalf("%s: %s after %s: %s", name, r.actionNames(), r.next.Sub(epoch), r.reason())
+			}
+			r = r.again(unsettled)
+		}
+		if name != "settled" {
+			if r = r.again(test.end...); batch.Finished(r.object) && !strings.HasPrefix(r.actionNames(), "Poll CountFiles") {
+				t.Errorf("%s: performed %q", name, r.actionNames())
+			}
+		}
+		if r.reason() != test.reason || !strings.Contains(r.message(), test.part) {
+			t.Errorf("%s: performed %q: %s: %s", name, r.actionNames(), r.reason(), r.message())
+		}
+	}
+}
+
+// TestPoll_CancelledCountsCorrected: the list of a cancelled batch's files corrects counts that lag.
+func TestPoll_CancelledCountsCorrected(t *testing.T) {
+	lagging := result{batch: answer(upstream.Cancelled, inProgress(25, 0, 25))}
+	for name, test := range map[string]struct {
+		listed result
+		want   v1alpha1.FileCounts
+		part   string
+	}{
+		"attached files":    {result{listed: &upstream.FileCounts{Completed: 6, Total: 6}}, v1alpha1.FileCounts{Completed: 6, Cancelled: 19, Total: 25}, "6 of 25 files are in the vector store"},
+		"all files":         {result{listed: &upstream.FileCounts{Completed: 6, Cancelled: 19, Total: 25}}, v1alpha1.FileCounts{Completed: 6, Cancelled: 19, Total: 25}, "6 of 25"},
+		"still in the list": {result{listed: &upstream.FileCounts{Completed: 6, InProgress: 19, Total: 25}}, v1alpha1.FileCounts{Completed: 6, InProgress: 19, Total: 25}, "does not report the result of 19"},
+		"no list":           {refused(upstream.NotFound, 404), v1alpha1.FileCounts{InProgress: 25, Total: 25}, "does not report the result of 25"},
+	} {
+		r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch, lagging, test.listed)
+		if r.actionNames() != "Poll CountFiles" || r.reason() != v1alpha1.ReasonCancelled || *r.object.Status.FileCounts != test.want || !strings.Contains(r.message(), test.part) {
+			t.Errorf("%s: performed %q: %s: %s: %+v", name, r.actionNames(), r.reason(), r.message(), *r.object.Status.FileCounts)
+		}
+	}
+}
+
+var otherObject = result{err: &upstream.Error{Kind: upstream.Transient, StatusCode: 200, OtherObject: true, Message: "its ID is that of the vector store"}}
+
+// TestPoll_OtherObject: if the API returns another object for the batch twice in a row, the list of the
+// batch's files is read instead, to the end.
+func TestPoll_OtherObject(t *testing.T) {
+	r := run(tracked(), lifecycle.State{}, epoch, otherObject)
+	if r.actionNames() != "Poll" || r.reason() != v1alpha1.ReasonInProgress {
+		t.Fatalf("performed %q: %s", r.actionNames(), r.reason())
+	}
+	if again := r.again().again(otherObject); again.actionNames() != "Poll" {
+		t.Errorf("performed %q, though not twice in a row", again.actionNames())
+	}
+	r = r.again(otherObject, result{listed: &upstream.FileCounts{Completed: 1, InProgress: 1, Total: 2}})
+	if r.actionNames() != "Poll CountFiles" || r.reason() != v1alpha1.ReasonInProgress || !strings.Contains(r.message(), "list of its files") || r.object.Status.FileCounts.Completed != 1 {
+		t.Fatalf("performed %q: %s: %s: %+v", r.actionNames(), r.reason(), r.message(), r.object.Status.FileCounts)
+	}
+	for name, test := range map[string]struct {
+		listed upstream.FileCounts
+		b      change
+		want   string
+	}{
+		"completed":     {upstream.FileCounts{Completed: 2, Total: 2}, func(*object) {}, "Completed"},
+		"failed":        {upstream.FileCounts{Completed: 1, Failed: 1, Total: 2}, func(*object) {}, "FilesFailed"},
+		"cancelled":     {upstream.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, func(*object) {}, "CancelledExternally"},
+		"as requested":  {upstream.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, cancelAccepted, "Cancelled"},
+		"not all files": {upstream.FileCounts{Completed: 1, Total: 1}, func(*object) {}, "InProgress"},
+		"empty list":    {upstream.FileCounts{}, func(*object) {}, "InProgress"},
+	} {
+		end := run(withChange(r.object, test.b), r.state, r.next, otherObject, result{listed: &test.listed}, result{files: []upstream.FailedFile{{FileID: "file-a"}}})
+		if end.reason() != test.want || !strings.Contains(end.message(), "list of its files") {
+			t.Errorf("%s: performed %q: %s: %s", name, end.actionNames(), end.reason(), end.message())
+		}
+		if batch.Finished(end.object) {
+			if after := run(withChange(end.object, edited), lifecycle.State{}, end.next); after.message() != end.message() {
+				t.Errorf("%s: the message becomes %q", name, after.message())
+			}
+		}
+	}
+	if back := r.again(); back.actionNames() != "Poll" || strings.Contains(back.message(), "list of its files") {
+		t.Errorf("performed %q after the API returned the batch: %s", back.actionNames(), back.message())
+	}
+	gone := r.again(otherObject, refused(upstream.NotFound, 404)).again(otherObject, refused(upstream.NotFound, 404))
+	if gone.reason() != v1alpha1.ReasonBatchNotFound {
+		t.Errorf("%s, though the list is gone", gone.reason())
+	}
+	if failing := r.again(otherObject, refused(upstream.Transient, 503)); failing.reason() != v1alpha1.ReasonUpstreamUnavailable {
+		t.Errorf("%s, though the list fails", failing.reason())
+	}
+	// Of files that are never listed, nothing is known.
+	partly := result{listed: &upstream.FileCounts{Completed: 1, Total: 1}}
+	stuck := r.again(otherObject, partly)
+	for since := stuck.next; stuck.next.Sub(since) < 11*time.Minute && !batch.Finished(stuck.object); {
+		stuck = stuck.again(otherObject, partly)
+	}
+	if stuck.reason() != v1alpha1.ReasonFilesMissing {
+		t.Errorf("%s of a list that never has all files: %s", stuck.reason(), stuck.message())
+	}
+}
+
+// TestCancel_OtherObject: a cancel that the API accepted counts, whatever object it returned.
+func TestCancel_OtherObject(t *testing.T) {
+	r := run(tracked(cancelWanted), lifecycle.State{}, epoch, result{}, otherObject)
+	if r.actionNames() != "Cancel Poll" || r.reason() != v1alpha1.ReasonCancelling || r.object.Status.CancelRequestTime == nil {
+		t.Fatalf("performed %q: %s: %+v", r.actionNames(), r.reason(), r.object.Status.CancelRequestTime)
+	}
+	r = r.again(otherObject, result{listed: &upstream.FileCounts{Cancelled: 2, Total: 2}})
+	if r.actionNames() != "Poll CountFiles" || r.reason() != v1alpha1.ReasonCancelled {
+		t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
+	}
+}
+
+// TestRefused_JustAfterAChange: a refusal is final only if the object, its spec and its Secret have been
+// the same for a while. Others are final at once.
+func TestRefused_JustAfterAChange(t *testing.T) {
+	young := objectCreatedAt(epoch.Add(-config.NotFoundGrace + 1))
+	old := objectCreatedAt(epoch.Add(-config.NotFoundGrace))
+	observed := func(b *object) { b.Status.ObservedGeneration = b.Generation }
+	for name, test := range map[string]struct {
+		b      *object
+		result result
+		fresh  bool
+		reason string
+	}{
+		"young, 401":              {newObject(young), refused(upstream.Unauthorized, 401), true, "CredentialsRejected"},
+		"young, 403":              {newObject(young), refused(upstream.Unauthorized, 403), true, "CredentialsRejected"},
+		"young, 404":              {newObject(young), refused(upstream.NotFound, 404), true, "Rejected"},
+		"young, 400 not found":    {newObject(young), refused(upstream.NotFound, 400), true, "Rejected"},
+		"young, 400":              {newObject(young), refused(upstream.Rejected, 400), false, "Rejected"},
+		"young, 422":              {newObject(young), refused(upstream.Rejected, 422), false, "Rejected"},
+		"young, invalid Secret":   {newObject(young), fails(upstream.Unauthorized), false, "CredentialsRejected"},
+		"young, endpoint":         {newObject(young), fails(upstream.NotAllowed), false, "EndpointNotAllowed"},
+		"old, 401":                {newObject(old), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},
+		"old, 404":                {newObject(old), refused(upstream.NotFound, 404), false, "Rejected"},
+		"edited, 401":             {newObject(old, observed, edited), refused(upstream.Unauthorized, 401), true, "CredentialsRejected"},
+		"never reconciled, 401":   {newObject(old), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},
+		"adopted, young, 404":     {newObject(adopted, young), refused(upstream.NotFound, 404), true, "BatchNotFound"},
+		"adopted, old, first 404": {newObject(adopted, old), refused(upstream.NotFound, 404), true, "BatchNotFound"},
+		"tracked, old, 401":       {tracked(old), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},
+	} {
+		r := run(test.b, lifecycle.State{}, epoch, test.result)
+		want := status.FailedStatus
+		if test.fresh {
+			want = status.InProgressStatus
+		}
+		if r.reason() != test.reason || kstatusOf(t, r.object) != want {
+			t.Errorf("%s: %s, kstatus %s", name, r.reason(), kstatusOf(t, r.object))
+		}
+		if !test.fresh {
+			continue
+		}
+		if r.next.Sub(epoch) != config.PollMin || !r.events[len(r.events)-1].Warning {
+			t.Errorf("%s: repeated after %s, Events %+v", name, r.next.Sub(epoch), r.events)
+		}
+		// Nothing is judged while no call is due.
+		if early := run(r.object, r.state, epoch.Add(time.Second)); early.actionNames() != "" || kstatusOf(t, early.object) != status.InProgressStatus {
+			t.Errorf("%s: performed %q, kstatus %s", name, early.actionNames(), kstatusOf(t, early.object))
+		}
+		late := epoch.Add(config.NotFoundGrace)
+		final := run(r.object, r.state, late, test.result)
+		if final.reason() != test.reason || kstatusOf(t, final.object) != status.FailedStatus || final.warning(test.reason) == "" {
+			t.Errorf("%s: %s after the grace period, kstatus %s, Events %+v", name, final.reason(), kstatusOf(t, final.object), final.events)
+		}
+	}
+}
+
+// TestRefused_JustAfterANewSecret: the same for the Secret.
+func TestRefused_JustAfterANewSecret(t *testing.T) {
+	for _, test := range []struct {
+		age  time.Duration
+		want status.Status
+	}{{0, status.InProgressStatus}, {config.NotFoundGrace - 1, status.InProgressStatus}, {config.NotFoundGrace, status.FailedStatus}, {time.Hour, status.FailedStatus}} {
+		b, observed := tracked(), lifecycle.Observed{}
+		observed.Record(lifecycle.Poll, lifecycle.Result{
+			Err: refused(upstream.Unauthorized, 401).err, CredentialsChangedAt: epoch.Add(-test.age),
+		})
+		b.Status = config.Decide(b, observed, epoch).Status
+		if got := kstatusOf(t, b); got != test.want {
+			t.Errorf("%s after the change: %s, want %s", test.age, got, test.want)
+		}
+	}
+}
+
+// TestNotFound_WrongClock: an API whose clock is ahead does not make a 404 unbelievable.
+func TestNotFound_WrongClock(t *testing.T) {
+	b := tracked(func(b *object) { b.Status.CreatedAt.Time = epoch.Add(24 * time.Hour) })
+	r := run(b, lifecycle.State{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))
+	if r.reason() != v1alpha1.ReasonBatchNotFound {
+		t.Errorf("%s after two 404s", r.reason())
 	}
 }

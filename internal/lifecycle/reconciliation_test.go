@@ -4,7 +4,9 @@
 package lifecycle_test
 
 import (
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,9 +107,21 @@ func deletedAt(at time.Time) change {
 	}
 }
 
+// annotated sets an annotation as the operator does: for this object.
 func annotated(key, value string) change {
-	return func(b *object) { metav1.SetMetaDataAnnotation(&b.ObjectMeta, key, value) }
+	return func(b *object) {
+		metav1.SetMetaDataAnnotation(&b.ObjectMeta, key, value)
+		recordedFor(b)
+	}
 }
+
+// recordedFor makes the annotations count on the object.
+func recordedFor(b *object) {
+	metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationRecordedFor, batch.Digest(b))
+}
+
+// lostBefore sets how many batches were lost before the pending create.
+func lostBefore(n int) change { return annotated(v1alpha1.AnnotationLostCreates, strconv.Itoa(n)) }
 
 func pendingSince(at time.Time) change {
 	return annotated(v1alpha1.AnnotationCreateStartedAt, at.Format(time.RFC3339Nano))
@@ -131,7 +145,8 @@ func answer(status upstream.Status, changes ...func(*upstream.Batch)) *upstream.
 		a.FileCounts.Completed = 2
 	case upstream.Cancelled:
 		a.FileCounts.Cancelled = 2
-	case upstream.InProgress, upstream.Failed:
+	case upstream.Failed:
+	case upstream.InProgress:
 		a.FileCounts.InProgress = 2
 	}
 	for _, apply := range changes {
@@ -144,6 +159,13 @@ func failures(n int64) func(*upstream.Batch) {
 	return func(a *upstream.Batch) { a.FileCounts.Failed, a.FileCounts.Total = n, max(n, a.FileCounts.Total) }
 }
 
+// inProgress sets the number of files in progress, and how many of the total are completed.
+func inProgress(n, completed, total int64) func(*upstream.Batch) {
+	return func(a *upstream.Batch) {
+		a.FileCounts = upstream.FileCounts{InProgress: n, Completed: completed, Total: total}
+	}
+}
+
 func pollAfter(d time.Duration) func(*upstream.Batch) {
 	return func(a *upstream.Batch) { a.PollAfter = d }
 }
@@ -152,6 +174,7 @@ func pollAfter(d time.Duration) func(*upstream.Batch) {
 type result struct {
 	err      *upstream.Error
 	batch    *upstream.Batch
+	listed   *upstream.FileCounts
 	files    []upstream.FailedFile
 	attached bool
 	// store is true for a result of ReadStore, and gone if the API knows no such store.
@@ -186,7 +209,7 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 	case lifecycle.ClearCreatePending:
 		clearPending(b)
 	case lifecycle.Create:
-		recorded.Batch = applyCreate(b, r, now)
+		recorded.Batch = applyCreate(b, d.Recovery, r, now)
 	case lifecycle.VerifyCreate:
 		recorded.Attached = r.attached
 	case lifecycle.Poll, lifecycle.Cancel:
@@ -195,6 +218,10 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 		}
 		if recorded.At = now; r.err == nil && d.Action == lifecycle.Cancel {
 			recorded.CancelAccepted = batch.ID(b)
+		}
+	case lifecycle.CountFiles:
+		if recorded.Listed = r.listed; r.err == nil && r.listed == nil {
+			recorded.Listed = &upstream.FileCounts{InProgress: 2, Total: 2}
 		}
 	case lifecycle.ListFailedFiles:
 		recorded.FailedFiles = r.files
@@ -213,13 +240,17 @@ func apply(b *object, observed lifecycle.Observed, d lifecycle.Decision, r resul
 }
 
 // applyCreate changes the object as a create with this result does, and returns the batch.
-func applyCreate(b *object, r result, now time.Time) *upstream.Batch {
-	markPending(b, now)
+func applyCreate(b *object, recovery *lifecycle.Recovery, r result, now time.Time) *upstream.Batch {
+	before := maps.Clone(b.Annotations)
+	markPending(b, recovery, now)
 	switch {
 	case r.err == nil:
 		recordID(b, r.batch.ID)
 		return r.batch
-	case r.err.Kind != upstream.UnknownOutcome:
+	case r.err.Kind == upstream.UnknownOutcome:
+	case recovery != nil && recovery.Lost > 0:
+		b.Annotations = before
+	default:
 		clearPending(b)
 	}
 	return nil
@@ -247,19 +278,28 @@ func dropFinalizer(b *object) {
 }
 
 // markPending changes the object as the write before a create does.
-func markPending(b *object, startedAt time.Time) {
+func markPending(b *object, recovery *lifecycle.Recovery, startedAt time.Time) {
 	if b.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan {
 		addFinalizer(b)
 	}
+	delete(b.Annotations, v1alpha1.AnnotationBatchID)
+	delete(b.Annotations, v1alpha1.AnnotationLostCreates)
 	pendingSince(startedAt)(b)
+	if recovery != nil && recovery.Lost > 0 {
+		lostBefore(recovery.Lost)(b)
+	}
 }
 
 func recordID(b *object, id string) {
-	metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationBatchID, id)
 	clearPending(b)
+	annotated(v1alpha1.AnnotationBatchID, id)(b)
 }
 
-func clearPending(b *object) { delete(b.Annotations, v1alpha1.AnnotationCreateStartedAt) }
+func clearPending(b *object) {
+	delete(b.Annotations, v1alpha1.AnnotationCreateStartedAt)
+	delete(b.Annotations, v1alpha1.AnnotationLostCreates)
+	delete(b.Annotations, v1alpha1.AnnotationRecordedFor)
+}
 
 // reconciliation is one reconciliation of an object.
 type reconciliation struct {

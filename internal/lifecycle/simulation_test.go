@@ -6,6 +6,7 @@ package lifecycle_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -62,6 +63,9 @@ type simulation struct {
 	attached bool
 	// inStore are the batch's files that are in the vector store.
 	inStore map[string]bool
+	// otherObject is true if the API returns another object for every batch, and lags if it counts files
+	// as in progress that were cancelled.
+	otherObject, lags bool
 	// listsAttachedOnly is true if the API lists only those files of a batch that are in the store.
 	listsAttachedOnly bool
 	// byDeadline is true if the cancel in the status was requested by the deadline, and
@@ -93,6 +97,7 @@ func newSimulation(seed uint64) *simulation {
 		b.Spec.FileIDs = []string{"file-c", "file-a", "file-b", "file-a", "file-e", "file-d"}
 	})
 	s.inStore, s.listsAttachedOnly = make(map[string]bool), s.chance(2)
+	s.otherObject, s.lags = s.chance(5), s.chance(3)
 	if s.chance(5) {
 		adopted(s.b)
 		s.addBatch("batch_1", epoch.Add(-time.Hour), "file-a", "file-b", "file-c", "file-d")
@@ -281,6 +286,8 @@ func (s *simulation) execute(b *object, version *int, d lifecycle.Decision) (r l
 		r.Err, r.Attached = s.fault(nil), s.attached
 	case lifecycle.Poll, lifecycle.Cancel:
 		r = s.pollOrCancel(b, d.Action)
+	case lifecycle.CountFiles:
+		r = s.countFiles(b)
 	case lifecycle.ListFailedFiles:
 		r.Err = s.fault(s.find(b))
 		r.FailedFiles = failedFilesOf(s.find(b))
@@ -302,8 +309,8 @@ func (s *simulation) create(b *object, version *int, d lifecycle.Decision) (r li
 	if s.recordedID != "" {
 		return r, nil, fmt.Errorf("created again, though batch %s is recorded", s.recordedID)
 	}
-	startedAt, previous := s.now, b.Annotations[v1alpha1.AnnotationCreateStartedAt]
-	if interrupted := s.patch(b, version, true, func(b *object) { markPending(b, startedAt) }); interrupted != nil {
+	startedAt, previous := s.now, maps.Clone(b.Annotations)
+	if interrupted := s.patch(b, version, true, func(b *object) { markPending(b, d.Recovery, startedAt) }); interrupted != nil {
 		return r, interrupted, nil // nothing was sent
 	}
 	s.inFlight = true
@@ -320,8 +327,8 @@ func (s *simulation) create(b *object, version *int, d lifecycle.Decision) (r li
 			s.loseOutcome()
 			return r, nil, nil
 		}
-		if d.Recovery != nil && d.Recovery.Attached {
-			return r, s.patch(b, version, false, func(b *object) { b.Annotations[v1alpha1.AnnotationCreateStartedAt] = previous }), nil
+		if d.Recovery != nil && d.Recovery.Lost > 0 {
+			return r, s.patch(b, version, false, func(b *object) { b.Annotations = maps.Clone(previous) }), nil
 		}
 		s.inFlight = false
 		return r, s.patch(b, version, false, clearPending), nil
@@ -344,6 +351,9 @@ func (s *simulation) post() (*upstream.Batch, *upstream.Error) {
 	unknown := &upstream.Error{Kind: upstream.UnknownOutcome, Message: "response lost"}
 	if s.chance(2) {
 		unknown.StatusCode, unknown.RetryAfter = 502, s.retryAfter()
+	}
+	if s.chance(6) {
+		unknown.StatusCode, unknown.RetryAfter, unknown.OtherObject = 200, 0, true
 	}
 	if lost && s.chance(2) {
 		return nil, unknown // before it took effect
@@ -423,7 +433,31 @@ func (s *simulation) pollOrCancel(b *object, action lifecycle.Action) (result li
 	if action == lifecycle.Cancel {
 		result.CancelAccepted, result.At = r.id, s.now
 	}
-	result.Batch = s.response(r)
+	switch {
+	case !s.otherObject:
+		result.Batch = s.response(r)
+	case action == lifecycle.Poll:
+		result.Err = &upstream.Error{Kind: upstream.Transient, StatusCode: 200, OtherObject: true, Message: "its ID is that of the vector store"}
+	}
+	return result
+}
+
+// countFiles counts the files of the batch. Some servers list only those that they attached.
+func (s *simulation) countFiles(b *object) (result lifecycle.Result) {
+	r := s.find(b)
+	if r == nil {
+		result.Err = &upstream.Error{Kind: upstream.NotFound, StatusCode: 404, Message: "batch not found"}
+		return result
+	}
+	if result.Err = s.fault(r); result.Err != nil {
+		return result
+	}
+	listed := r.counts
+	if s.lags && !s.otherObject {
+		listed.InProgress, listed.Cancelled = 0, 0
+		listed.Total = listed.Completed + listed.Failed
+	}
+	result.Listed = &listed
 	return result
 }
 
@@ -477,6 +511,9 @@ func (s *simulation) filesOf(b *object) []string {
 // response returns a batch as the API returns it.
 func (s *simulation) response(r *apiBatch) *upstream.Batch {
 	a := r.answer()
+	if s.lags {
+		a.FileCounts.InProgress, a.FileCounts.Cancelled = a.FileCounts.InProgress+a.FileCounts.Cancelled, 0
+	}
 	if !s.quiet && r.status == upstream.InProgress && s.chance(6) {
 		a.Status = unknownStatus
 	}
@@ -635,11 +672,15 @@ func (s *simulation) removeFinalizer(b *object, version int, d lifecycle.Decisio
 	r := s.find(b)
 	mustCancel := b.Spec.DeletionPolicy == v1alpha1.DeletionPolicyCancel || b.Spec.DeletionPolicy == "" && !batch.Adopted(b) || detaches(b)
 	warned := slices.ContainsFunc(events, func(e lifecycle.Event) bool { return e.Warning && strings.Contains(e.Message, "may ") })
-	if mustCancel && r != nil && r.status == upstream.InProgress && !r.cancelRequested && !warned {
+	running := r != nil && r.status == upstream.InProgress && !s.unread(r)
+	if mustCancel && running && !r.cancelRequested && !warned {
 		return fmt.Errorf("finalizer removed without a warning while batch %s is in progress", r.id)
 	}
 	return s.checkDetached(b, warned)
 }
+
+// unread reports whether the operator cannot know that a batch is in progress: it sees only its files.
+func (s *simulation) unread(r *apiBatch) bool { return s.otherObject && r.counts.InProgress == 0 }
 
 // checkDetached checks that no file is left in the store that was to be detached. A warning excuses
 // that only while faults occur.
@@ -676,13 +717,25 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 		}
 	}
 	i := slices.IndexFunc(s.batches, func(r *apiBatch) bool { return r.id == status.BatchID })
-	if i < 0 || string(s.batches[i].status) != status.Status {
-		return fmt.Errorf("batch %s is reported as %s", status.BatchID, status.Status)
+	if i < 0 {
+		return fmt.Errorf("batch %s is reported, and does not exist", status.BatchID)
 	}
-	if s.batches[i].counts.Failed != int64(status.FileCounts.Failed) {
-		return fmt.Errorf("%d failed files are reported of %+v", status.FileCounts.Failed, s.batches[i].counts)
+	return s.checkCounts(s.batches[i], status)
+}
+
+// checkCounts compares the result that a status reports with that of the batch. If the API returns another
+// object, the operator knows only the files.
+func (s *simulation) checkCounts(r *apiBatch, status v1alpha1.VectorStoreFileBatchStatus) error {
+	finished := r.counts.InProgress == 0 && s.otherObject
+	if string(r.status) != status.Status && !finished {
+		return fmt.Errorf("batch %s is %s, and reported as %s", r.id, r.status, status.Status)
 	}
-	return nil
+	got := *status.FileCounts
+	exact := upstream.FileCounts{InProgress: int64(got.InProgress), Completed: int64(got.Completed), Failed: int64(got.Failed), Cancelled: int64(got.Cancelled), Total: int64(got.Total)}
+	if exact == r.counts || exact.InProgress > 0 && exact.Failed == r.counts.Failed { // the list failed
+		return nil
+	}
+	return fmt.Errorf("%+v is reported of %+v", got, r.counts)
 }
 
 // checkReportedWithoutBatch compares the status of a finished object without a batch with the API.

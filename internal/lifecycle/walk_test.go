@@ -91,6 +91,7 @@ var dimensions = [][]option{
 		opt("no create pending"),
 		opt("create in flight", pendingSince(epoch.Add(-time.Second))),
 		opt("create timed out", pendingSince(epoch.Add(-time.Hour))),
+		opt("create timed out, 2 lost", pendingSince(epoch.Add(-time.Hour)), lostBefore(2)),
 		opt("invalid create time", annotated(v1alpha1.AnnotationCreateStartedAt, "yesterday")),
 		opt("future create time", pendingSince(epoch.Add(time.Hour))),
 	},
@@ -107,6 +108,8 @@ var dimensions = [][]option{
 		withStatus("cancelled", "RateLimited", 1),
 		withStatus("completed", "Completed", 0),
 		withStatus("completed", "FilesFailed", 5),
+		withStatus("completed", "FilesMissing", 0),
+		withStatus("", "Rejected", 0),
 		withStatus("failed", "BatchFailed", 1),
 		withStatus("cancelled", "Cancelled", 0),
 		withStatus("cancelled", "CancelledExternally", 0),
@@ -120,6 +123,10 @@ var dimensions = [][]option{
 		opt("both IDs", annotated(v1alpha1.AnnotationBatchID, "batch_1"), statusID("batch_1")),
 		opt("conflicting IDs", annotated(v1alpha1.AnnotationBatchID, "batch_2"), statusID("batch_1")),
 		opt("unusable ID", annotated(v1alpha1.AnnotationBatchID, "../batch_1")),
+		opt("copied annotations", func(b *object) {
+			metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationBatchID, "batch_9")
+			metav1.SetMetaDataAnnotation(&b.ObjectMeta, v1alpha1.AnnotationRecordedFor, "another object")
+		}),
 	},
 	{opt("not suspended"), opt("suspended", suspended)},
 	{opt("no deadline"), opt("deadline in 30s", deadline(time.Hour+30*time.Second)), opt("deadline 30m ago", deadline(30*time.Minute))},
@@ -138,7 +145,10 @@ var dimensions = [][]option{
 		withState("poll not due", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), PollInterval: time.Minute}}),
 		withState("cancel not due", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), Failed: lifecycle.Cancel, Failures: 3}}),
 		withState("listing failed", lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.ListFailedFiles, Failures: 9}}),
-		withState("create answered", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), Failed: lifecycle.Create, Failures: 2}, Unsaved: lifecycle.Unsaved{CreateAnswered: true}}),
+		withState("create untracked", lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Minute), Failed: lifecycle.Create, Failures: 2}, Unsaved: lifecycle.Unsaved{CreateUntracked: true}}),
+		withState("other objects", lifecycle.State{Backoff: lifecycle.Backoff{OtherObjects: 1, PollInterval: time.Minute}}),
+		withState("unsettled for long", lifecycle.State{Backoff: lifecycle.Backoff{OtherObjects: 3, UnsettledSince: epoch.Add(-time.Hour)}}),
+		withState("spec changed", lifecycle.State{Backoff: lifecycle.Backoff{SpecChangedAt: epoch.Add(-time.Second)}}),
 		withState("created ID unsaved", lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}),
 		withUnsavedCancel("cancel unsaved", "batch_1"),
 		withUnsavedCancel("cancel of another batch unsaved", "batch_9"),
@@ -156,7 +166,10 @@ var callErrors = []*upstream.Error{
 	{Kind: upstream.RateLimited, Message: "slow down", StatusCode: 429, RetryAfter: 20 * time.Minute},
 	{Kind: upstream.Rejected, Message: strings.Repeat("é", 1024), StatusCode: 400},
 	{Kind: upstream.NotFound, Message: "not found", StatusCode: 404},
+	{Kind: upstream.NotFound, Message: "File file-a not found", StatusCode: 400},
 	{Kind: upstream.Unauthorized, Message: "invalid key", StatusCode: 401},
+	{Kind: upstream.Transient, Message: "its ID is that of the vector store", StatusCode: 200, OtherObject: true},
+	{Kind: upstream.UnknownOutcome, Message: "it has no ID", StatusCode: 200, OtherObject: true},
 	{Kind: upstream.NoCredentials, Message: "Secret openai has no key OPENAI_API_KEY"},
 }
 
@@ -216,10 +229,17 @@ func (w *walker) sampled(action lifecycle.Action) []result {
 func newWalker(failed ...int64) *walker {
 	none := []result{{}}
 	observed := append(failedCalls(), batchResults(failed...)...)
+	lagging := []result{
+		{batch: answer(upstream.Completed, inProgress(1, 1, 2))}, {batch: answer(upstream.Cancelled, inProgress(2, 0, 2))},
+		{batch: answer(upstream.Completed, inProgress(0, 0, 0))}, {batch: answer(upstream.Failed, inProgress(1, 0, 1))},
+	}
+	observed = append(observed, lagging...)
 	return &walker{results: map[lifecycle.Action][]result{
 		lifecycle.Requeue: nil, lifecycle.Delete: nil, lifecycle.RemoveFinalizer: nil,
 		lifecycle.AddFinalizer: none, lifecycle.RecordBatchID: none, lifecycle.ClearCreatePending: none,
-		lifecycle.Create: observed, lifecycle.Poll: observed, lifecycle.Cancel: observed,
+		lifecycle.Create: observed, lifecycle.Poll: observed, lifecycle.Cancel: append(slices.Clone(observed), result{}),
+		lifecycle.CountFiles: append(failedCalls(), result{listed: &upstream.FileCounts{}}, result{listed: &upstream.FileCounts{InProgress: 1, Total: 1}},
+			result{listed: &upstream.FileCounts{Completed: 1, Total: 1}}, result{listed: &upstream.FileCounts{Completed: 1, Failed: 1, Cancelled: 1, Total: 3}}),
 		lifecycle.VerifyCreate:    append(failedCalls(), result{}, result{attached: true}),
 		lifecycle.ListFailedFiles: append(failedCalls(), result{}, result{files: someFailedFiles()}),
 		lifecycle.ReadStore:       append(failedCalls(), result{store: true}, result{store: true, gone: true}),
@@ -425,6 +445,9 @@ func TestDecide_EquivalentSpecs(t *testing.T) {
 		in := c.input()
 		want := config.Decide(in.b, in.observed, in.now)
 		in.b.Spec.FileIDs, in.b.Spec.Files = []string{"file-a"}, nil
+		if digest := in.b.Annotations[v1alpha1.AnnotationRecordedFor]; digest != "" && digest != "another object" {
+			recordedFor(in.b)
+		}
 		if !batch.CancelWanted(in.b) {
 			in.b.Spec.Cancel = ptr(false)
 		}

@@ -72,6 +72,9 @@ type Error struct {
 	Code string
 	// Message can be shown to users: its length is bounded, and it contains no part of a Secret.
 	Message string
+	// OtherObject is true if the server accepted the request, and returned an object that is not the
+	// batch that the request is about, or has no usable ID.
+	OtherObject bool
 	// RequestID is the ID of the request, for the support of the API's provider. It can be empty.
 	RequestID string
 	// RetryAfter is the delay that the server requested; 0 if it requested none.
@@ -125,6 +128,21 @@ func IsRejected(err error) bool { return isKind(err, Rejected) }
 
 // IsNotFound reports whether err is, or wraps, an *Error of kind NotFound.
 func IsNotFound(err error) bool { return isKind(err, NotFound) }
+
+// IsRefused reports whether err is, or wraps, an *Error of a request that the server refused for what it
+// asks: not because of the credentials, a limit, or a fault of the server.
+func IsRefused(err error) bool {
+	classified := AsError(err)
+	const conflict = 409
+	return classified != nil && (classified.Kind == Rejected || classified.Kind == NotFound || classified.StatusCode == conflict)
+}
+
+// IsOtherObject reports whether err is, or wraps, an *Error of a request that the server accepted, and to
+// which it returned another object than the batch.
+func IsOtherObject(err error) bool {
+	classified := AsError(err)
+	return classified != nil && classified.OtherObject
+}
 
 // IsNotAllowed reports whether err is, or wraps, an *Error of kind NotAllowed.
 func IsNotAllowed(err error) bool { return isKind(err, NotAllowed) }

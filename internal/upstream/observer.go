@@ -15,6 +15,7 @@ const (
 	OperationCancel          Operation = "cancel"
 	OperationListFailedFiles Operation = "list_failed_files"
 	OperationListFiles       Operation = "list_files"
+	OperationListStoreFiles  Operation = "list_store_files"
 	OperationReadFile        Operation = "read_file"
 	OperationReadStore       Operation = "read_store"
 	OperationDetachFile      Operation = "detach_file"

@@ -20,10 +20,11 @@ type Client interface {
 	// cannot list batches: after an error of kind UnknownOutcome, the batch may exist.
 	Create(ctx context.Context, request CreateRequest) (Batch, error)
 	// Retrieve returns a batch. If the server returns another object, it returns an error of kind
-	// Transient.
+	// Transient with OtherObject.
 	Retrieve(ctx context.Context, ref BatchRef) (Batch, error)
 	// Cancel requests the cancellation of a batch and returns the batch. The batch is often still in
-	// progress, or completed if it finished before the request. It is safe to repeat.
+	// progress, or completed if it finished before the request. It is safe to repeat. An error with
+	// OtherObject means that the server accepted the request.
 	Cancel(ctx context.Context, ref BatchRef) (Batch, error)
 	// FailedFiles returns the failed files of a batch, at most limit of them. It reads as many pages
 	// as necessary. If one fails, it returns the files of the pages before it, and the error.
@@ -34,11 +35,18 @@ type Client interface {
 	// Store reports whether a vector store exists. It returns false only if the API states that the store
 	// does not exist. A 404 that any server can return is an error of kind NotFound.
 	Store(ctx context.Context, vectorStoreID string) (exists bool, err error)
+	// CountFiles counts the files of a batch by their status, from the list of them. A file with an
+	// unknown status counts as in progress. It reads as many pages as necessary.
+	CountFiles(ctx context.Context, ref BatchRef) (FileCounts, error)
+	// NewestFiles returns the files of a vector store that were added after a time. It reads the list
+	// of its files from the newest on, at most 2000 of them.
+	NewestFiles(ctx context.Context, vectorStoreID string, after time.Time) ([]File, error)
 	// Detach removes a file from a vector store. It does not delete the uploaded file. If the file is
 	// not in the vector store, it returns an error of kind NotFound. A response that does not confirm the
 	// removal is an error of kind Transient.
 	Detach(ctx context.Context, vectorStoreID, fileID string) error
-	// File returns a file of a vector store.
+	// File returns a file of a vector store. If the server returns another object, it returns an error
+	// with OtherObject.
 	File(ctx context.Context, vectorStoreID, fileID string) (File, error)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -227,5 +228,16 @@ func (f *Fixture) Get(t testing.TB, name string) *v1alpha1.VectorStoreFileBatch 
 func (f *Fixture) WaitForReason(t testing.TB, name, reason string) *v1alpha1.VectorStoreFileBatch {
 	t.Helper()
 	return Await(t, name+" to be "+reason, func() *v1alpha1.VectorStoreFileBatch { return f.Get(t, name) },
-		func(b *v1alpha1.VectorStoreFileBatch) bool { return ReadyReason(b) == reason })
+		func(b *v1alpha1.VectorStoreFileBatch) bool { return ReadyReason(b) == reason && !refusedEarly(b) })
+}
+
+// refusedEarly reports whether the API refused a request just after a change, so that the operator
+// repeats it before the object is stalled.
+func refusedEarly(b *v1alpha1.VectorStoreFileBatch) bool {
+	switch ReadyReason(b) {
+	case v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonCredentialsRejected:
+		return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionReconciling)
+	default:
+		return false
+	}
 }

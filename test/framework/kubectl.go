@@ -153,8 +153,13 @@ func (k Kubectl) WaitFor(t testing.TB, name, state string) {
 	k.Must(t, "wait", "vsfb/"+name, "--for="+state, "--timeout="+Timeout.String())
 }
 
-// WaitForReason waits until the condition Ready of a VectorStoreFileBatch has a reason.
+// WaitForReason waits until the condition Ready of a VectorStoreFileBatch has a reason. A refusal just
+// after a change does not count: the operator repeats the request before the object is stalled.
 func (k Kubectl) WaitForReason(t testing.TB, name, reason string) {
 	t.Helper()
 	k.WaitFor(t, name, `jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason)
+	switch reason {
+	case v1alpha1.ReasonBatchNotFound, v1alpha1.ReasonRejected, v1alpha1.ReasonCredentialsRejected:
+		k.WaitFor(t, name, "condition="+v1alpha1.ConditionStalled)
+	}
 }

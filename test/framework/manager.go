@@ -48,7 +48,7 @@ func ManagerFlags(kubeconfig string, more ...string) []string {
 	return append([]string{
 		"--kubeconfig=" + kubeconfig, "--allow-insecure-endpoints", AllowLoopback, "--zap-log-level=debug",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
-		"--poll-interval-min=200ms", "--poll-interval-max=1s",
+		"--poll-interval-min=200ms", "--poll-interval-max=1s", "--not-found-grace=2s",
 	}, more...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -196,7 +197,7 @@ func (c *Client) FailedFiles(ctx context.Context, ref upstream.BatchRef, limit i
 	}
 	err := c.eachFile(ctx, ref, upstream.OperationListFailedFiles, func(file listedFile) bool {
 		// Some servers ignore the filter.
-		if file.failed {
+		if file.failed() {
 			failed = append(failed, file.FailedFile)
 		}
 		return len(failed) < limit
@@ -214,12 +215,68 @@ func (c *Client) Files(ctx context.Context, ref upstream.BatchRef) ([]string, er
 	return ids, err
 }
 
-// eachFile calls yield for each file of a batch, once per file, until yield returns false. The request
-// timeout applies to all pages together. It reads no more files and pages than a batch can have.
+// CountFiles implements upstream.Client.
+func (c *Client) CountFiles(ctx context.Context, ref upstream.BatchRef) (upstream.FileCounts, error) {
+	var counts upstream.FileCounts
+	err := c.eachFile(ctx, ref, upstream.OperationListFiles, func(file listedFile) bool {
+		counts.Total++
+		switch file.status {
+		case upstream.Completed:
+			counts.Completed++
+		case upstream.Failed:
+			counts.Failed++
+		case upstream.Cancelled:
+			counts.Cancelled++
+		case upstream.InProgress:
+			counts.InProgress++
+		}
+		return true
+	})
+	if err != nil {
+		return upstream.FileCounts{}, err
+	}
+	return counts, nil
+}
+
+// NewestFiles implements upstream.Client.
+func (c *Client) NewestFiles(ctx context.Context, vectorStoreID string, after time.Time) ([]upstream.File, error) {
+	if err := validateStoreID(vectorStoreID); err != nil {
+		return nil, c.rejected(err)
+	}
+	to := target{method: http.MethodGet, path: "vector_stores/" + vectorStoreID + "/files", query: url.Values{"order": {"desc"}}}
+	var files []upstream.File
+	var newest time.Time
+	err := c.eachListed(ctx, to, upstream.OperationListStoreFiles, func(file listedFile) bool {
+		if file.createdAt.After(after) {
+			files = append(files, upstream.File{ID: file.FileID, CreatedAt: file.createdAt, Status: file.status})
+		}
+		if file.createdAt.After(newest) {
+			newest = file.createdAt
+		}
+		// The list descends, unless the server ignores the order.
+		return file.createdAt.After(after) || !newest.After(file.createdAt)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// eachFile calls yield for each file of a batch, as eachListed does.
 func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, operation upstream.Operation, yield func(listedFile) bool) error {
 	if err := validateRef(ref); err != nil {
 		return c.rejected(err)
 	}
+	to := batchTarget(http.MethodGet, ref, "/files")
+	if operation == upstream.OperationListFailedFiles {
+		to.query = url.Values{"filter": {string(upstream.Failed)}}
+	}
+	return c.eachListed(ctx, to, operation, yield)
+}
+
+// eachListed calls yield for each file of a list, once per file, until yield returns false. The request
+// timeout applies to all pages together. It reads no more files and pages than a batch can have.
+func (c *Client) eachListed(ctx context.Context, list target, operation upstream.Operation, yield func(listedFile) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
@@ -227,9 +284,9 @@ func (c *Client) eachFile(ctx context.Context, ref upstream.BatchRef, operation 
 	cursor := ""
 	for number := 0; len(seen) < filesPerBatch; number++ {
 		if number == pagesPerBatch {
-			return c.rejected(fmt.Errorf("the list of the batch's files has more than %d pages", pagesPerBatch))
+			return c.rejected(fmt.Errorf("the list of files has more than %d pages", pagesPerBatch))
 		}
-		page, err := c.filePage(ctx, ref, operation, cursor)
+		page, err := c.filePage(ctx, list, operation, cursor)
 		if err != nil {
 			return err
 		}
@@ -263,14 +320,14 @@ func (c *Client) checkEnd(last pageOf[listedFile]) error {
 	return nil
 }
 
-// filePage returns the page of a batch's files that follows the file with the ID cursor, or the first
+// filePage returns the page of a list of files that follows the file with the ID cursor, or the first
 // one.
-func (c *Client) filePage(ctx context.Context, ref upstream.BatchRef, operation upstream.Operation, cursor string) (pageOf[listedFile], error) {
-	to := batchTarget(http.MethodGet, ref, "/files")
-	to.query = url.Values{"limit": {strconv.Itoa(filesPerPage)}}
-	if operation == upstream.OperationListFailedFiles {
-		to.query.Set("filter", string(upstream.Failed))
+func (c *Client) filePage(ctx context.Context, to target, operation upstream.Operation, cursor string) (pageOf[listedFile], error) {
+	to.query = maps.Clone(to.query)
+	if to.query == nil {
+		to.query = url.Values{}
 	}
+	to.query.Set("limit", strconv.Itoa(filesPerPage))
 	if cursor != "" {
 		to.query.Set("after", cursor)
 	}

@@ -145,24 +145,49 @@ func (c *Client) decodeBatch(s *scanner, ref upstream.BatchRef) (upstream.Batch,
 	return batch, nil
 }
 
+// otherObjectError is the error of a response that is not the batch of the request.
+type otherObjectError struct{ text string }
+
+func (e otherObjectError) Error() string { return e.text }
+
 // validateIdentity returns an error if the response is another object. OpenAI has returned the vector
-// store in place of the batch.
+// store in place of the batch, and gateways return the IDs of the server behind them.
 func (c *Client) validateIdentity(response batchResponse, ref upstream.BatchRef) error {
-	id := response.id.value
+	created, id, store := ref.BatchID == "", response.id.value, response.storeID.value
+	other := func(format string, args ...any) error { return otherObjectError{fmt.Sprintf(format, args...)} }
 	switch {
-	case response.id.count > 1:
-		return errors.New("it has more than one ID")
-	case id == "":
+	case id == "" && !created:
 		return errors.New("it has no ID")
+	case id == "":
+		return other("it has no ID, though it is a new batch of vector store %s", ref.VectorStoreID)
+	case response.id.count > 1:
+		return other("it has more than one ID")
 	case id == ref.VectorStoreID:
-		return errors.New("its ID is that of the vector store")
-	case ref.BatchID != "" && id != ref.BatchID:
-		return errors.New("its ID is not that of the requested batch")
-	case response.storeID.value != "" && response.storeID.value != ref.VectorStoreID:
-		return errors.New("it belongs to another vector store")
+		return other("its ID is that of the vector store, %s", id)
+	case !created && id != ref.BatchID:
+		return other("its ID is %s, which is not that of the requested batch", c.shown(id))
+	case store != "" && store != ref.VectorStoreID:
+		return other("batch %s belongs to another vector store, %s, and not to %s", c.shown(id), c.shown(store), ref.VectorStoreID)
 	}
-	return c.validateNewID("batch", id)
+	if err := c.validateNewID("batch", id); err != nil {
+		return other("%v; it is %s, of vector store %s", err, c.shown(id), ref.VectorStoreID)
+	}
+	return nil
 }
+
+// shown returns an ID for a message: quoted, shortened, and without a key.
+func (c *Client) shown(id string) string {
+	switch {
+	case c.exposes(id):
+		return "one that contains a key"
+	case objectID.MatchString(id) && len(id) <= maxShownID:
+		return id
+	}
+	return fmt.Sprintf("%.*q", maxShownID, id)
+}
+
+// maxShownID is the number of characters of an ID in a message.
+const maxShownID = 64
 
 // validateNewID returns an error for an ID that must not be used or shown. It does not quote the ID,
 // which can contain the key.
@@ -231,10 +256,10 @@ func (c *Client) decodeFile(s *scanner, vectorStoreID, fileID string) (upstream.
 		return upstream.File{}, err
 	}
 	if response.id.value != fileID {
-		return upstream.File{}, errors.New("its ID is not that of the requested file")
+		return upstream.File{}, otherObjectError{"its ID is not that of the requested file"}
 	}
 	if response.storeID.value != "" && response.storeID.value != vectorStoreID {
-		return upstream.File{}, errors.New("it belongs to another vector store")
+		return upstream.File{}, otherObjectError{"it belongs to another vector store"}
 	}
 	if err := c.validateStatus(response.status); err != nil {
 		return upstream.File{}, err
@@ -289,8 +314,12 @@ func decodeStore(s *scanner, vectorStoreID string) error {
 // listedFile is a file in a list.
 type listedFile struct {
 	upstream.FailedFile
-	failed bool
+	status    upstream.Status
+	createdAt time.Time
 }
+
+// failed reports whether the file could not be processed.
+func (f listedFile) failed() bool { return f.status == upstream.Failed }
 
 func (c *Client) decodeListedFile(s *scanner, first json.Token) (listedFile, error) {
 	var response fileResponse
@@ -301,9 +330,12 @@ func (c *Client) decodeListedFile(s *scanner, first json.Token) (listedFile, err
 	if err := c.validateNewID("file", response.id.value); err != nil {
 		return listedFile{}, err
 	}
-	file := listedFile{failed: response.status.value == string(upstream.Failed)}
+	file := listedFile{status: upstream.InProgress, createdAt: timeOf(response.createdAt)}
 	file.FileID = response.id.value
-	if file.failed {
+	if status := upstream.Status(response.status.value); status.Terminal() {
+		file.status = status
+	}
+	if file.failed() {
 		file.Code = c.sanitize(response.code.value, maxCode)
 		file.Message = c.sanitize(response.message.value, maxMessage)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// kindOf returns the kind of an error for a status code other than 2xx.
-func kindOf(status int, notIdempotent bool) upstream.ErrorKind {
+// kindOf returns the kind of an error for a status code other than 2xx, and the error in the body.
+func kindOf(status int, failure apiError, notIdempotent bool) upstream.ErrorKind {
 	ambiguous := ambiguousKind(notIdempotent)
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -29,6 +29,8 @@ func kindOf(status int, notIdempotent bool) upstream.ErrorKind {
 		return upstream.Transient
 	case status == http.StatusRequestTimeout:
 		return ambiguous
+	case status == http.StatusBadRequest && failure.isNotFound():
+		return upstream.NotFound
 	case status >= 300 && status <= 499:
 		return upstream.Rejected
 	}
@@ -64,7 +66,7 @@ func (c *Client) classify(x *exchange, err error) *upstream.Error {
 
 // statusError returns the error for a response with a status code other than 2xx.
 func (c *Client) statusError(x *exchange) *upstream.Error {
-	classified := c.newError(x, kindOf(x.status, x.notIdempotent), c.statusMessage(x))
+	classified := c.newError(x, kindOf(x.status, x.failure, x.notIdempotent), c.statusMessage(x))
 	classified.Code = c.sanitize(x.failure.code, maxCode)
 	classified.RetryAfter = retryAfter(x.header)
 	return classified
@@ -76,7 +78,9 @@ func (c *Client) invalidResponse(x *exchange) *upstream.Error {
 	if x.body.html {
 		message = c.host + " returned an HTML page; check that OPENAI_BASE_URL is the base URL of an API"
 	}
-	return c.newError(x, ambiguousKind(x.notIdempotent), message)
+	classified := c.newError(x, ambiguousKind(x.notIdempotent), message)
+	classified.OtherObject = errors.As(x.invalid, new(otherObjectError))
+	return classified
 }
 
 // rejected returns the error for an invalid call, for which no request is sent.

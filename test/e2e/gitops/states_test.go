@@ -22,6 +22,10 @@ import (
 
 type spec = v1alpha1.VectorStoreFileBatchSpec
 
+// emptyBatch is the response of a server that has ignored the files of a batch.
+const emptyBatch = `{"id":"{{batch}}","object":"vector_store.file_batch","created_at":1767323045,"vector_store_id":"{{vector_store}}",` +
+	`"status":"completed","file_counts":{"in_progress":0,"completed":0,"failed":0,"cancelled":0,"total":0}}`
+
 // state is a state of an object, how the object reaches it, and how the tools must assess it.
 type state struct {
 	name    string
@@ -78,6 +82,12 @@ var states = []state{
 	{
 		name: "files-failed", reason: "FilesFailed", kstatus: status.FailedStatus, argo: "Degraded",
 		spec: spec{FileIDs: []string{"file-one", "file-fail-invalid-two", "file-fail-unsupported-three"}},
+	},
+	{
+		name: "files-missing", reason: "FilesMissing", kstatus: status.FailedStatus, argo: "Degraded", spec: stuck,
+		arrange: func(f *fixture, store string) {
+			f.AddFault(emulator.Fault{VectorStoreID: store, Operation: emulator.Retrieve, Status: 200, Body: emptyBatch})
+		},
 	},
 	{
 		name: "batch-failed", reason: "BatchFailed", kstatus: status.FailedStatus, argo: "Degraded", spec: stuck,

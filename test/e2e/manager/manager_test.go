@@ -53,7 +53,7 @@ func TestManager_Help(t *testing.T) {
 	want := []string{
 		"allow-insecure-endpoints", "allowed-addresses", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
 		"files-per-minute", "finalize-timeout", "health-probe-bind-address", "leader-elect", "leader-election-id", "leader-election-namespace",
-		"metrics-bind-address", "metrics-cert-dir", "metrics-secure", "poll-interval-max",
+		"metrics-bind-address", "metrics-cert-dir", "metrics-secure", "not-found-grace", "poll-interval-max",
 		"poll-interval-min", "pprof-bind-address", "rate-limit-window", "request-timeout", "requests-per-second", "watch-label-selector",
 		"watch-namespaces",
 	}
@@ -74,6 +74,8 @@ func TestManager_RejectsFlags(t *testing.T) {
 		{[]string{"--poll-interval-min=2"}, `invalid value "2" for flag -poll-interval-min`},
 		{[]string{"--poll-interval-max=1s"}, "--poll-interval-max is 1s: it must not be shorter than --poll-interval-min, 2s"},
 		{[]string{"--request-timeout=999ms"}, "--request-timeout is 999ms"},
+		{[]string{"--not-found-grace=-1s"}, "--not-found-grace is -1s"},
+		{[]string{"--not-found-grace=61m"}, "--not-found-grace is 1h1m0s"},
 		{[]string{"--finalize-timeout=-1s"}, "--finalize-timeout is -1s"},
 		{[]string{"--allowed-endpoints=https://api.openai.com/v1"}, "--allowed-endpoints: "},
 		{[]string{"--allowed-endpoints=good.example,*"}, "--allowed-endpoints: "},

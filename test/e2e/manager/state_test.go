@@ -51,6 +51,7 @@ var promises = map[string]promise{
 	v1alpha1.ReasonUpstreamUnavailable: {ongoing, corev1.EventTypeWarning},
 	v1alpha1.ReasonCompleted:           {succeeded, corev1.EventTypeNormal},
 	v1alpha1.ReasonFilesFailed:         {failed, corev1.EventTypeWarning},
+	v1alpha1.ReasonFilesMissing:        {failed, corev1.EventTypeWarning},
 	v1alpha1.ReasonBatchFailed:         {failed, corev1.EventTypeWarning},
 	v1alpha1.ReasonCancelled:           {cancelled, corev1.EventTypeNormal},
 	v1alpha1.ReasonCancelledExternally: {failed, corev1.EventTypeWarning},

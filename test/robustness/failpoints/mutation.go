@@ -28,7 +28,7 @@ var mutations = []mutation{
 	{
 		name: "no-pending-mark", description: "the create-pending annotation is not written before the create",
 		file:   "internal/controller/create.go",
-		before: "err := r.patchReserved(ctx, b, createPending(b, startedAt), func(whole",
+		before: "err := r.patchReserved(ctx, b, createPending(b, startedAt, lost), func(whole",
 		after:  "err := r.patchReserved(ctx, b, lockedPatch(b), func(whole",
 		runs:   "(complete|delete)/(openai.create-batch.1|kube.record-batch-id.1)/(kill|cut)",
 	},
@@ -63,8 +63,8 @@ var mutations = []mutation{
 	{
 		name: "no-count", description: "a batch that is created again is not counted",
 		file:   "internal/controller/create.go",
-		before: "(d.Recovery.Attached)).Inc()",
-		after:  "(d.Recovery.Attached)).Add(0)",
+		before: "(recovery.Attached)).Inc()",
+		after:  "(recovery.Attached)).Add(0)",
 		runs:   "lost-create/reference",
 	},
 	{

@@ -34,8 +34,8 @@ const (
 	secretName = "credentials"
 
 	requestTimeout = 2 * time.Second
-	// runTimeout bounds a run. The longest wait in one follows a lost create: requestTimeout and the
-	// clock skew of 10 s, and a request that hangs.
+	// runTimeout bounds a run. The longest wait in one follows a lost create: requestTimeout, the clock
+	// skew of 10 s and the grace period, and a request that hangs.
 	runTimeout = 2 * time.Minute
 	// mutationTimeout is the bound for a mutated manager, which need not settle.
 	mutationTimeout = 40 * time.Second
