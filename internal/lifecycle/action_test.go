@@ -19,7 +19,7 @@ func TestAction_String(t *testing.T) {
 	for action := lifecycle.Requeue; action <= lifecycle.RemoveFinalizer; action++ {
 		names[action.String()] = true
 	}
-	if len(names) != 13 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
+	if len(names) != 14 || names["Action(?)"] || (lifecycle.RemoveFinalizer+1).String() != "Action(?)" {
 		t.Errorf("the names of the actions are %v", names)
 	}
 }

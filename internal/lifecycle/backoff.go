@@ -95,14 +95,16 @@ func maybeTemporary(err *upstream.Error) bool {
 // recentlyChanged reports whether the object, its spec or its Secret changed within the grace period. A
 // process that has just started does not know all of these times.
 func (s scope) recentlyChanged() bool {
-	changedAt := s.b.CreationTimestamp.Time
-	for _, at := range []time.Time{s.observed.CredentialsChangedAt, s.specChangedAt()} {
-		if at.After(changedAt) {
-			changedAt = at
-		}
-	}
-	return s.now.Sub(changedAt) < s.NotFoundGrace
+	return s.recent(later(s.changedOutsideSpecAt(), s.specChangedAt()))
 }
+
+// changedOutsideSpecAt returns when the object was created, or its Secret changed.
+func (s scope) changedOutsideSpecAt() time.Time {
+	return later(s.b.CreationTimestamp.Time, s.observed.CredentialsChangedAt)
+}
+
+// recent reports whether a time is within the grace period.
+func (s scope) recent(at time.Time) bool { return s.now.Sub(at) < s.NotFoundGrace }
 
 // specChangedAt returns when the first failure after a change of the spec was; zero if it is not known.
 func (s scope) specChangedAt() time.Time {

@@ -23,11 +23,12 @@ func (s scope) create() Decision {
 	if batch.Suspended(s.b) && !batch.CancelWanted(s.b) {
 		return s.suspended()
 	}
-	if s.mustEnd() {
+	startedAt, pending := batch.CreatePending(s.b, s.now)
+	if s.mustEnd() && (pending || !batch.CancelWanted(s.b)) {
 		return s.finish(s.abandoned())
 	}
 	files, invalid := batch.Files(s.b)
-	if startedAt, pending := batch.CreatePending(s.b, s.now); pending && invalid == nil {
+	if pending && invalid == nil {
 		return s.recoverCreate(files, startedAt)
 	}
 	if batch.CancelWanted(s.b) {

@@ -20,6 +20,9 @@ const (
 	// endGrace is how long a batch may take to stop after its deadline, and the API to accept a cancel.
 	// Then the object is finished, whatever the API returns: both are for batches that are stuck.
 	endGrace = time.Minute
+	// longestEnd is how long the object waits instead if the outcome of its create is unknown. The call that
+	// is cut off at that time lasts up to finalCall.
+	longestEnd = 110 * time.Second
 	// firstCall bounds the first call that cancels a batch, so that there is time left for others.
 	firstCall = 30 * time.Second
 	// finalCall bounds a call that would last beyond the time at which the object has to be finished.
@@ -41,14 +44,15 @@ func (s scope) activeDeadline() time.Duration {
 }
 
 // activeSince returns when the time until the deadline began: the creation of the batch, of the object,
-// or the last resume, whichever was last. An old batch that is adopted has some time left. Before a batch
-// is known, the time begins with the first status: the operator may not have run when the object was
-// created.
+// or the last resume, whichever was last. An old batch that is adopted has some time left. While it is not
+// known when the batch was created, the time begins with the first status: the operator may not have run
+// when the object was created.
 func (s scope) activeSince() (at time.Time, known bool) {
 	start := s.b.CreationTimestamp.Time
 	createdAt, known := s.createdAt()
-	if first := s.firstStatus(); !known || createdAt.After(s.now.Add(batch.ClockSkew)) {
-		createdAt, known = first, known || !first.IsZero() // the API's clock can be wrong
+	// The API's clock can be wrong, and a batch that is read from the list of its files has no time.
+	if first := s.firstStatus(); createdAt.Unix() <= 0 || createdAt.After(s.now.Add(batch.ClockSkew)) {
+		createdAt, known = first, known || !first.IsZero()
 	}
 	return later(later(start, createdAt), s.resumedAt()), known
 }
@@ -129,16 +133,27 @@ func (s scope) endBy(status v1alpha1.VectorStoreFileBatchStatus, state State) (a
 	accepted := status.CancelRequestTime
 	if s.cancelledByDeadline(status) || s.exceeded() {
 		deadline, _ := s.deadline()
-		at, set = later(deadline.Add(endGrace), start.Add(firstCall)), true
+		at, set = later(s.endAfter(deadline), start.Add(firstCall)), true
 	}
 	if accepted == nil && batch.CancelWanted(s.b) {
-		at, set = earlier(at, start.Add(endGrace)), true
+		at, set = earlier(at, s.endAfter(start.Time)), true
 	}
 	if accepted != nil && !state.FailingSince.IsZero() {
 		// The API accepted the cancel, and does not return the batch any more.
 		at, set = earlier(at, later(accepted.Time, state.FailingSince).Add(endGrace)), true
 	}
 	return at, set
+}
+
+// endAfter returns when the object has to be finished after its deadline or its cancel. While the outcome of
+// a create is unknown, there is time for the check that shows it.
+func (s scope) endAfter(cause time.Time) time.Time {
+	end := cause.Add(endGrace)
+	if startedAt, pending := batch.CreatePending(s.b, s.now); pending && batch.ID(s.b) == "" {
+		verified := s.now.Add(s.verifiableIn(startedAt)).Add(finalCall)
+		end = later(end, earlier(verified, cause.Add(longestEnd)))
+	}
+	return end
 }
 
 // mustEnd reports whether the object has to be finished now.

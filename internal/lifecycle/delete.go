@@ -187,7 +187,7 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 		}
 	}
 	state := s.withFailure(next)
-	if next == Detach && s.b.Status.DetachedFileCount > 0 && state.DetachedAt.IsZero() {
+	if action != Cancel && s.b.Status.DetachedFileCount > 0 && state.DetachedAt.IsZero() {
 		// Another process made progress until now, and the time of its last success is lost with it.
 		state.DetachedAt = s.now
 	}

@@ -208,7 +208,7 @@ func (s *simulation) checkSettled(firstCall time.Time) error {
 // checkInTime checks that the deadline finished the object in time: within a minute of the cancel,
 // which a failure before the quiet phase may have delayed.
 func (s *simulation) checkInTime(firstCall time.Time) error {
-	at, known := deadlineOf(input{b: s.b, now: s.now})
+	at, known := deadlineOf(input{b: s.unfinished, now: s.now}) // the end overwrites when the first status was
 	latest := later(at, firstCall).Add(time.Minute + 2*time.Second)
 	if known && s.finishesByDeadline() && s.b.Status.CompletionTime.After(latest) {
 		return fmt.Errorf("%s %s after the deadline", s.result(), s.b.Status.CompletionTime.Sub(at))

@@ -90,12 +90,12 @@ func deadlineOf(in input) (at time.Time, known bool) {
 	switch {
 	case in.b.Status.CreatedAt != nil:
 		since = later(since, in.b.Status.CreatedAt.Time)
-	case in.observed.Batch != nil:
+	case in.observed.Batch != nil && in.observed.Batch.CreatedAt.Unix() > 0:
 		since = later(since, in.observed.Batch.CreatedAt)
 	case first != nil && first.Status == "True": // the first status is overwritten
 	case first != nil:
 		since = later(since, first.LastTransitionTime.Time)
-	case in.b.Status.FileCounts == nil:
+	case in.observed.Batch == nil && in.b.Status.FileCounts == nil:
 		return time.Time{}, false
 	}
 	if suspended := meta.FindStatusCondition(in.b.Status.Conditions, v1alpha1.ConditionSuspended); suspended != nil && !batch.Suspended(in.b) {
@@ -370,10 +370,22 @@ func endOf(in input, status v1alpha1.VectorStoreFileBatchStatus) (at time.Time, 
 	deadlineAt, known := deadlineOf(in)
 	accepted := status.CancelRequestTime
 	byDeadline := known && accepted != nil && !accepted.Time.Before(deadlineAt) && !batch.CancelWanted(in.b)
-	if byDeadline || known && !in.now.Before(deadlineAt) && !batch.Suspended(in.b) {
-		at, set = later(deadlineAt.Add(time.Minute), start.Add(30*time.Second)), true
+	// A minute, or what it takes to find out about a create whose outcome is unknown, but not two minutes.
+	after := func(cause time.Time) time.Time {
+		end := cause.Add(time.Minute)
+		if startedAt, pending := batch.CreatePending(in.b, in.now); pending && batch.ID(in.b) == "" {
+			verified := startedAt.Add(config.RequestTimeout + batch.ClockSkew + config.NotFoundGrace + 10*time.Second)
+			if latest := cause.Add(110 * time.Second); latest.Before(verified) {
+				verified = latest
+			}
+			end = later(end, verified)
+		}
+		return end
 	}
-	if byCancel := start.Add(time.Minute); accepted == nil && batch.CancelWanted(in.b) && (!set || byCancel.Before(at)) {
+	if byDeadline || known && !in.now.Before(deadlineAt) && !batch.Suspended(in.b) {
+		at, set = later(after(deadlineAt), start.Add(30*time.Second)), true
+	}
+	if byCancel := after(start.Time); accepted == nil && batch.CancelWanted(in.b) && (!set || byCancel.Before(at)) {
 		at, set = byCancel, true
 	}
 	return at, set

@@ -113,13 +113,17 @@ func (s scope) notFound() Decision {
 	state.NotFound++
 	ready, age := s.ready(), s.now.Sub(s.knownSince())
 	known := ready != nil && ready.Reason == v1alpha1.ReasonBatchNotFound && ready.Status == no
-	changed := s.recentlyChanged()
+	ending, changed := s.cancelling() || s.exceeded(), s.recentlyChanged()
+	if ending { // the cancel itself is a change of the spec
+		changed = s.recent(s.changedOutsideSpecAt())
+	}
+	gone := known || state.NotFound >= 2 && age >= s.NotFoundGrace && !changed
 	neverSeen := batch.Adopted(s.b) && s.b.Status.FileCounts == nil
 	c := condition{v1alpha1.ReasonBatchNotFound, fmt.Sprintf("Batch %s not found in vector store %s. The batch or the store was deleted or has expired, or the key belongs to another project", batch.ID(s.b), s.b.Spec.VectorStoreID)}
 	switch {
-	case (known || state.NotFound >= 2 && age >= s.NotFoundGrace && !changed) && (s.cancelling() || s.exceeded()):
+	case gone && ending:
 		return s.finish(s.abandoned())
-	case known || state.NotFound >= 2 && age >= s.NotFoundGrace && !changed:
+	case gone:
 		return s.requeue(c, state, backoff(stalledBackoff, maxStalledBackoff, state.NotFound), notBefore(s.observed.Err))
 	case changed && state.NotFound >= 2 || neverSeen:
 		return s.as(running).requeue(c, state, s.PollMin, notBefore(s.observed.Err))

@@ -47,6 +47,8 @@ type simulation struct {
 	// b is the object as the API server stores it, and gone is true after it is removed.
 	b    *object
 	gone bool
+	// unfinished is the object before the last write of a status to one that was not finished.
+	unfinished *object
 	// version is the object's resourceVersion.
 	version int
 
@@ -616,6 +618,9 @@ func (s *simulation) finish(b *object, version int, d lifecycle.Decision, events
 	if err := s.checkReported(b, d.Status); err != nil {
 		return err
 	}
+	if !batch.Finished(s.b) {
+		s.unfinished = s.b
+	}
 	s.b = s.b.DeepCopy()
 	s.b.Status = *d.Status.DeepCopy()
 	s.version++
@@ -742,13 +747,14 @@ func (s *simulation) checkCounts(r *apiBatch, status v1alpha1.VectorStoreFileBat
 func (s *simulation) checkReportedWithoutBatch(status v1alpha1.VectorStoreFileBatchStatus) error {
 	reason := reasonOf(status)
 	message := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message
-	nothing := reason == v1alpha1.ReasonCancelled || strings.Contains(message, "No batch was created")
+	lost := strings.Contains(message, "whose IDs are lost")
+	nothing := reason == v1alpha1.ReasonCancelled && !lost || strings.Contains(message, "No batch was created")
 	switch {
 	case reason != v1alpha1.ReasonCancelled && reason != v1alpha1.ReasonDeadlineExceeded && reason != v1alpha1.ReasonCancelFailed:
 		return fmt.Errorf("%s without a batch", reason)
 	case nothing && s.attached:
 		return errors.New("the status reports that nothing was created, though files are attached")
-	case !nothing && !strings.Contains(message, "may still be running"):
+	case !nothing && !lost && !strings.Contains(message, "may still be running"):
 		return fmt.Errorf("the status does not report that a batch may be running: %s", message)
 	}
 	return nil

@@ -149,7 +149,11 @@ var dimensions = [][]option{
 		withState("other objects", lifecycle.State{Backoff: lifecycle.Backoff{OtherObjects: 1, PollInterval: time.Minute}}),
 		withState("unsettled for long", lifecycle.State{Backoff: lifecycle.Backoff{OtherObjects: 3, UnsettledSince: epoch.Add(-time.Hour)}}),
 		withState("spec changed", lifecycle.State{Backoff: lifecycle.Backoff{SpecChangedAt: epoch.Add(-time.Second)}}),
-		withState("created ID unsaved", lifecycle.State{Unsaved: lifecycle.Unsaved{CreatedID: "batch_1"}}),
+		option{"created ID unsaved", func(b *object, s *lifecycle.State) {
+			if _, err := batch.CreateRequest(b); err == nil { // no batch is created of an invalid spec
+				s.CreatedID = "batch_1"
+			}
+		}},
 		withUnsavedCancel("cancel unsaved", "batch_1"),
 		withUnsavedCancel("cancel of another batch unsaved", "batch_9"),
 		withState("detached recently", lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true, Listed: true, DetachedAt: epoch.Add(-5 * time.Second)}}),
