@@ -141,7 +141,7 @@ var examples = map[string][]reconciliation{
 	},
 	"CancelFailed": {
 		runAt(run(created(cancelWanted), lifecycle.State{}, epoch, fails(upstream.Transient)), epoch.Add(time.Minute), fails(upstream.Transient)),
-		runAt(run(newObject(withFinalizer, cancelWanted, pendingSince(epoch)), lifecycle.State{}, epoch), epoch.Add(time.Minute)),
+		runAt(run(newObject(withFinalizer, cancelWanted, pendingSince(epoch)), lifecycle.State{}, epoch), epoch.Add(80*time.Second), fails(upstream.Transient)),
 	},
 	"Suspended": {
 		run(newObject(suspended), lifecycle.State{}, epoch),

@@ -24,11 +24,13 @@ func (s scope) create() Decision {
 		return s.suspended()
 	}
 	startedAt, pending := batch.CreatePending(s.b, s.now)
-	if s.mustEnd() && (pending || !batch.CancelWanted(s.b)) {
-		return s.finish(s.abandoned())
-	}
 	files, invalid := batch.Files(s.b)
-	if pending && invalid == nil {
+	switch {
+	case s.mustEnd() && pending:
+		return s.endPendingCreate(startedAt)
+	case s.mustEnd() && !batch.CancelWanted(s.b):
+		return s.finish(s.abandoned())
+	case pending && invalid == nil:
 		return s.recoverCreate(files, startedAt)
 	}
 	if batch.CancelWanted(s.b) {
@@ -149,6 +151,21 @@ func (s scope) createVerified(files int) Decision {
 	d.Recovery = &Recovery{Attached: s.observed.Attached, Lost: lost}
 	d.Events = append(d.Events, s.createdAgain())
 	return d
+}
+
+// endPendingCreate checks once more whether a create had an effect when the object has to be finished, and
+// finishes it.
+func (s scope) endPendingCreate(startedAt time.Time) Decision {
+	err, attached := s.observed.Err, s.observed.Attached || s.observed.State.CreateUntracked || batch.LostCreates(s.b) > 0
+	answered := s.observed.Admission == Admitted && (err == nil || upstream.IsRefused(err))
+	switch {
+	case !s.observed.performed(VerifyCreate) && s.verifiableIn(startedAt) <= 0:
+		return s.verifyCreate(startedAt)
+	case s.observed.lastAction() == VerifyCreate && answered && !attached && batch.CancelWanted(s.b):
+		return s.act(ClearCreatePending)
+	default:
+		return s.finish(s.abandoned())
+	}
 }
 
 // maxLostCreates is how many batches in a row are created whose IDs are lost: a batch an hour forever is

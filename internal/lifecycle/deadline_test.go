@@ -31,12 +31,13 @@ func TestDeadline_CountsFromLaterCreation(t *testing.T) {
 	}{
 		"created by the object":    {tracked(createdAt(epoch.Add(-50 * time.Minute))), 10 * time.Minute},
 		"old batch, adopted later": {tracked(objectCreatedAt(epoch.Add(-time.Minute))), 59 * time.Minute},
-		"no creation time":         {tracked(func(b *object) { b.Status.CreatedAt = nil }), 0},
+		"first status":             {tracked(func(b *object) { b.Status.CreatedAt = nil }), time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deadline(time.Hour)(test.b)
 			deadlineAt := epoch.Add(test.at)
-			r := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, deadlineAt.Add(-10*time.Second))
+			untimed := result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Time{} })}
+			r := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, deadlineAt.Add(-10*time.Second), untimed)
 			if r.actionNames() != "Poll" || r.final.RequeueAfter != 10*time.Second {
 				t.Fatalf("before the deadline: performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
 			}

@@ -171,6 +171,8 @@ func (s scope) deleteFailed(err *upstream.Error) Decision {
 		return s.act(Poll)
 	case err.Kind == upstream.NotFound && last == Poll && s.now.Sub(s.knownSince()) >= s.NotFoundGrace:
 		return s.act(ReadStore)
+	case err.OtherObject && last == Poll:
+		return s.act(CountFiles) // the files show whether the batch is running
 	case last == ReadStore:
 		return s.retryDelete(ReadStore, err.Error(), notBefore(err))
 	default:

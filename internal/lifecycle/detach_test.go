@@ -21,6 +21,7 @@ var (
 
 func TestDetach(t *testing.T) {
 	notFound := fails(upstream.NotFound)
+	otherObject := result{err: &upstream.Error{Kind: upstream.Transient, StatusCode: 200, OtherObject: true, Message: "its ID is that of the vector store"}}
 	for name, test := range map[string]struct {
 		b           *object
 		results     []result
@@ -29,6 +30,7 @@ func TestDetach(t *testing.T) {
 		"in progress":                {tracked(detachFiles, deleted), nil, "Cancel, Detach"},
 		"completed meanwhile":        {tracked(detachFiles, deleted), []result{{batch: answer(upstream.Completed)}}, "Cancel, Detach"},
 		"cancel rejected, completed": {tracked(detachFiles, deleted), []result{fails(upstream.Rejected), {batch: answer(upstream.Completed)}}, "Cancel Poll, Detach"},
+		"another object returned":    {tracked(detachFiles, deleted), []result{fails(upstream.Rejected), otherObject, {listed: &upstream.FileCounts{Completed: 2, Total: 2}}}, "Cancel Poll CountFiles, ReadStore Detach"},
 		"cancel accepted":            {tracked(detachFiles, cancelAccepted, deleted), nil, "ReadStore Detach"},
 		"finished":                   {withChange(runCompleted(detachFiles).object, deleted), nil, "ReadStore Detach"},
 		"failed files not listed":    {tracked(detachFiles, deleted, func(b *object) { b.Status.Status = "completed" }), nil, "ReadStore Detach"},

@@ -127,6 +127,52 @@ func TestEnd_CreateOutcomeUnknown(t *testing.T) {
 	}
 }
 
+// TestEnd_PendingCreateIsVerified requires that a cancel waits for the check of a create whose outcome is
+// unknown, and that the check is made once more at the end.
+func TestEnd_PendingCreateIsVerified(t *testing.T) {
+	for name, test := range map[string]struct {
+		last   result
+		reason string
+		part   string
+	}{
+		"no effect":   {result{}, v1alpha1.ReasonCancelled, "before the batch was created"},
+		"refused":     {fails(upstream.NotFound), v1alpha1.ReasonCancelled, "before the batch was created"},
+		"attached":    {result{attached: true}, v1alpha1.ReasonCancelFailed, "took effect"},
+		"unavailable": {fails(upstream.Transient), v1alpha1.ReasonCancelFailed, "outcome of the create request is unknown"},
+		"held back":   {result{admission: lifecycle.BackedOff}, v1alpha1.ReasonCancelFailed, "outcome of the create request is unknown"},
+	} {
+		end := settled.Add(10 * time.Second)
+		r := run(newObject(withFinalizer, cancelWanted, pendingSince(epoch)), lifecycle.State{}, epoch)
+		if batch.Finished(r.object) || r.actionNames() != "" {
+			t.Fatalf("%s: performed %q: %s", name, r.actionNames(), r.reason())
+		}
+		for r.next.Before(end) {
+			if r = r.again(fails(upstream.Transient)); batch.Finished(r.object) {
+				t.Fatalf("%s: %s at %s", name, r.reason(), r.object.Status.CompletionTime.Sub(epoch))
+			}
+		}
+		if r = r.again(test.last); r.reason() != test.reason || !strings.Contains(r.message(), test.part) || !r.object.Status.CompletionTime.Time.Equal(end) {
+			t.Errorf("%s: %s after %q: %s at %v", name, r.reason(), r.actionNames(), r.message(), r.object.Status.CompletionTime)
+		}
+	}
+}
+
+// TestEnd_NewKeyOfAnotherProject requires that a 404 is not believed just after the Secret changed, though
+// the object is to be cancelled.
+func TestEnd_NewKeyOfAnotherProject(t *testing.T) {
+	b := tracked(cancelWanted, edited)
+	for changed, want := range map[time.Duration]bool{config.NotFoundGrace - time.Second: false, config.NotFoundGrace: true} {
+		observed := lifecycle.Observed{
+			State: lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 1}}, Actions: []lifecycle.Action{lifecycle.Cancel, lifecycle.Poll},
+			Err: fails(upstream.NotFound).err, CredentialsChangedAt: epoch.Add(-changed),
+		}
+		d := config.Decide(b, observed, epoch)
+		if got := d.Status.CompletionTime != nil; got != want {
+			t.Errorf("finished %s after the Secret changed: %t", changed, got)
+		}
+	}
+}
+
 // TestEnd_NothingCreated requires that a deadline ends an object whose batch was never created.
 func TestEnd_NothingCreated(t *testing.T) {
 	for _, kind := range []upstream.ErrorKind{upstream.Transient, upstream.Unauthorized, upstream.NoCredentials, upstream.RateLimited, upstream.Rejected, upstream.NotAllowed} {
