@@ -52,7 +52,7 @@ var config = lifecycle.Config{
 	PollMax:         time.Second,
 	RequestTimeout:  4 * time.Second,
 	NotFoundGrace:   time.Second,
-	FinalizeTimeout: 3 * time.Second,
+	FinalizeTimeout: 10 * time.Second, // more than a busy machine delays a detach
 }
 
 // limits are the default ones with a short window. Requests per second are not limited: most tests
