@@ -66,11 +66,15 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 func (s scope) steady(c condition, err *upstream.Error, state State) condition {
 	current := s.currentCondition()
 	alike := current.reason == c.reason || unavailable(current.reason) && unavailable(c.reason) && err.Code != insufficientQuota
-	edited := s.b.Generation != s.b.Status.ObservedGeneration || batch.ReconcileRequested(s.b)
-	if !alike || edited || renewed(state.Failures) {
+	if !alike || s.edited() || renewed(state.Failures) {
 		return c
 	}
 	return current
+}
+
+// edited reports whether the spec changed, or a reconciliation was requested, since the last status.
+func (s scope) edited() bool {
+	return s.b.Generation != s.b.Status.ObservedGeneration || batch.ReconcileRequested(s.b)
 }
 
 // unavailable reports whether a reason means that the API cannot be used for now.

@@ -92,7 +92,7 @@ func (s scope) createFailed() Decision {
 		earliest = 0
 	}
 	c := condition{v1alpha1.ReasonCreateOutcomeUnknown, "The response to the create request was lost, so the batch may exist. Before creating it again, the operator checks the vector store for its files: " + err.Error()}
-	return s.requeue(c, state, wait, earliest)
+	return s.requeue(s.steady(c, err, state), state, wait, earliest)
 }
 
 // recoverCreate decides for an object whose create was started and whose outcome is unknown: wait

@@ -153,8 +153,7 @@ func (s scope) as(statuses row) scope {
 // handled at once. A cancel is delayed only by its own failures, not by polls or their errors.
 func (s scope) due(action Action) bool {
 	state := s.observed.State
-	edited := s.b.Generation != s.b.Status.ObservedGeneration || batch.ReconcileRequested(s.b)
-	if !s.now.Before(state.NextCall) || edited || s.finalAttempt() {
+	if !s.now.Before(state.NextCall) || s.edited() || s.finalAttempt() {
 		return true
 	}
 	return action == Cancel && (state.Failed != Cancel || state.Failures == 0)

@@ -5,6 +5,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -206,6 +207,9 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 		ReadStore: "Neither the batch nor the vector store was found",
 	}[action]
 	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}
+	if current := s.currentCondition(); strings.HasPrefix(current.message, failed) && !s.edited() && !renewed(state.Failures) {
+		c = current // as in steady
+	}
 	return s.requeue(c, state, min(backoff(minBackoff, maxBackoff, state.Failures), left), min(notBefore, left))
 }
 

@@ -65,6 +65,42 @@ func TestOutage_CostsFewStatusWrites(t *testing.T) {
 	}
 }
 
+// TestOutage_LostCreates lets a gateway fail every create for a day, while the files can be read.
+func TestOutage_LostCreates(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+	r := run(newObject(), lifecycle.State{}, epoch, outage(random, upstream.UnknownOutcome))
+	writes, attempts := 1, 1
+	for ; r.next.Before(epoch.Add(24 * time.Hour)); attempts++ {
+		before := r.object.Status
+		r = r.again(result{}, outage(random, upstream.UnknownOutcome))
+		if !equality.Semantic.DeepEqual(before, r.object.Status) {
+			writes++
+		}
+	}
+	if writes > 10 || attempts < 100 {
+		t.Errorf("%d status writes in %d attempts", writes, attempts)
+	}
+}
+
+// TestOutage_Deletion requires the same of the failures of a deletion.
+func TestOutage_Deletion(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+	for name, b := range map[string]*object{"cancel": tracked(deleted), "detach": tracked(cancelAccepted, detachFiles, deleted)} {
+		r := run(b, lifecycle.State{}, epoch, fails(upstream.Transient))
+		writes, attempts := 1, 1
+		for ; r.final.Action == lifecycle.Requeue; attempts++ {
+			before, failure := r.object.Status, fails(upstream.Transient)
+			failure.err.RequestID, failure.store = fmt.Sprint("req_", random.Uint64()), true
+			if r = r.again(failure); !equality.Semantic.DeepEqual(before, r.object.Status) {
+				writes++
+			}
+		}
+		if writes > 3 || attempts < 8 {
+			t.Errorf("%s: %d status writes in %d attempts", name, writes, attempts)
+		}
+	}
+}
+
 // TestOutage_MessageIsRenewed checks that the status of a long outage does not show its first error only.
 func TestOutage_MessageIsRenewed(t *testing.T) {
 	r := run(tracked(), lifecycle.State{}, epoch, fails(upstream.Transient))
