@@ -74,12 +74,6 @@ func (f *fixture) waitStalled(t *testing.T, name, reason string) {
 
 func raw(value string) v1alpha1.AttributeValue { return v1alpha1.AttributeValue{Raw: []byte(value)} }
 
-// notYet skips a test of what the operator does not do right with OGX. docs/servers.md has the list.
-func notYet(t *testing.T, why string) {
-	t.Helper()
-	t.Skip("not yet right with OGX: " + why)
-}
-
 // TestOGX_MatchesProfile compares OGX with the emulator's profile. It slows the embeddings down for
 // every test, so it runs before the others.
 func TestOGX_MatchesProfile(t *testing.T) {
@@ -170,7 +164,6 @@ func TestOGX_FailedFiles(t *testing.T) {
 // TestOGX_FailedFileAgain attaches a file that failed once more. OGX does not process it again until it
 // was detached, which DetachFiles does.
 func TestOGX_FailedFileAgain(t *testing.T) {
-	notYet(t, "a file that is not in the vector store is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -284,7 +277,6 @@ func TestOGX_DetachFiles(t *testing.T) {
 // TestOGX_DetachFilesInProgress deletes an object whose batch is in progress. OGX answers 400 to the
 // detach of a file that it has not processed.
 func TestOGX_DetachFilesInProgress(t *testing.T) {
-	notYet(t, "a file that is not in the vector store is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -312,7 +304,6 @@ func TestOGX_LostResponse(t *testing.T) {
 // TestOGX_LostResponseInProgress is TestOGX_LostResponse with a batch that is in progress until there
 // is a second. OGX lists no file until it has processed it.
 func TestOGX_LostResponseInProgress(t *testing.T) {
-	notYet(t, "a file that is not in the vector store is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -332,7 +323,6 @@ func TestOGX_LostResponseInProgress(t *testing.T) {
 
 // TestOGX_LostRequest loses the create before OGX has it.
 func TestOGX_LostRequest(t *testing.T) {
-	notYet(t, "an object that is not found is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -375,7 +365,6 @@ func (f *fixture) wantComplete(t *testing.T, ids []string, batches int) {
 
 // TestOGX_FilesIgnored attaches files with attributes of their own, which OGX ignores without an error.
 func TestOGX_FilesIgnored(t *testing.T) {
-	notYet(t, "a batch without files counts as completed")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -394,7 +383,6 @@ func TestOGX_FilesIgnored(t *testing.T) {
 
 // TestOGX_NotFound adopts a batch and uses a vector store that do not exist, for which OGX answers 400.
 func TestOGX_NotFound(t *testing.T) {
-	notYet(t, "an object that is not found is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
@@ -409,7 +397,6 @@ func TestOGX_NotFound(t *testing.T) {
 
 // TestOGX_DeletedStore deletes the vector store while its batch is in progress.
 func TestOGX_DeletedStore(t *testing.T) {
-	notYet(t, "a vector store that does not exist is recognized by the status 404 only")
 	requireOGX(t)
 	t.Parallel()
 	f := newFixture(t, server)
