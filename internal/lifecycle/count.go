@@ -39,7 +39,7 @@ func (s scope) countFailed(err *upstream.Error) Decision {
 	switch {
 	case read == nil && err.Kind == upstream.NotFound:
 		return s.notFound()
-	case read != nil && (upstream.IsRefused(err) || s.withFailure(CountFiles).Failures >= listAttempts):
+	case read != nil && (upstream.IsRefused(err) || s.withFailure(CountFiles).Failures >= countAttempts):
 		return s.settle(*read)
 	default:
 		return s.failed(s.failedAction(), err)

@@ -173,7 +173,7 @@ func checkAction(in input, action lifecycle.Action) error {
 		return fmt.Errorf("%s twice in one reconciliation", action)
 	case secondEffect(in, action):
 		return fmt.Errorf("%s is the second change at the API in one reconciliation, after %v", action, in.observed.Actions)
-	case callsAPI(action) && batch.Finished(in.b) && !deleted:
+	case callsAPI(action) && batch.Finished(in.b) && !deleted && !listsAgain(in, action):
 		return fmt.Errorf("%s after the batch is finished", action)
 	case callsAPI(action) && mustNotCall(in):
 		return fmt.Errorf("%s for a suspended object", action)
@@ -183,6 +183,29 @@ func checkAction(in input, action lifecycle.Action) error {
 		return fmt.Errorf("%s for a deleted object with deletionPolicy Orphan", action)
 	}
 	return checkCall(in, action)
+}
+
+// listsAgain reports whether an action is the one call that a finished object makes: its failed files could
+// not be listed when it ended, less than an hour ago.
+func listsAgain(in input, action lifecycle.Action) bool {
+	state, status := in.observed.State, in.b.Status
+	return action == lifecycle.ListFailedFiles && state.Failed == action && state.Failures > 0 &&
+		status.FileCounts != nil && len(status.FailedFiles) < min(int(status.FileCounts.Failed), 100) && !batch.Suspended(in.b) &&
+		in.now.Before(status.CompletionTime.Add(time.Hour))
+}
+
+// checkListAgain checks when a finished object is requeued to list its failed files. It reports whether it
+// is.
+func checkListAgain(in input, d lifecycle.Decision) (bool, error) {
+	if d.State.Failed != lifecycle.ListFailedFiles || d.State.Failures == 0 || d.RequeueAfter == 0 {
+		return false, nil
+	}
+	next := d.State.NextCall
+	again := input{b: &object{ObjectMeta: in.b.ObjectMeta, Spec: in.b.Spec, Status: d.Status}, observed: lifecycle.Observed{State: d.State}, now: next}
+	if next.Sub(in.now) > 12*time.Minute || d.RequeueAfter > next.Sub(in.now) || !listsAgain(again, lifecycle.ListFailedFiles) {
+		return true, fmt.Errorf("requeued after %s, and the failed files are listed again after %s", d.RequeueAfter, next.Sub(in.now))
+	}
+	return true, nil
 }
 
 // checkCall checks that the object requires an action.
@@ -507,6 +530,10 @@ func checkFinal(before, after v1alpha1.VectorStoreFileBatchStatus) error {
 	before.Conditions, after.Conditions = nil, nil
 	before.ObservedGeneration, after.ObservedGeneration = 0, 0
 	before.BatchID, after.BatchID = "", "" // it can be restored
+
+	if len(after.FailedFiles) > len(before.FailedFiles) { // they are listed later
+		before.FailedFiles, after.FailedFiles = nil, nil
+	}
 	if !reflect.DeepEqual(before, after) {
 		return fmt.Errorf("the status of a finished batch changed")
 	}
@@ -573,6 +600,9 @@ func checkTimeToLive(in input, d lifecycle.Decision) error {
 			return fmt.Errorf("requeued after %s, though the finalizer has to be added or removed", d.RequeueAfter)
 		}
 		return nil
+	}
+	if again, err := checkListAgain(in, d); again || err != nil {
+		return err
 	}
 	if in.b.Spec.TTLSecondsAfterFinished == nil {
 		if d.RequeueAfter != 0 {

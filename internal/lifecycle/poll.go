@@ -57,9 +57,8 @@ func (s scope) batchIDMissing() bool {
 const (
 	// cancelAttempts is how often a cancel fails before the batch is polled anyway.
 	cancelAttempts = 3
-	// listAttempts is how often the list of failed files fails before the object is finished
-	// without it.
-	listAttempts = 5
+	// countAttempts is how often the count of a batch's files fails before the object is finished without it.
+	countAttempts = 5
 )
 
 // callFailed decides after a call about a known batch has failed.
@@ -77,9 +76,7 @@ func (s scope) callFailed(err *upstream.Error) Decision {
 	case CountFiles:
 		return s.countFailed(err)
 	case ListFailedFiles:
-		if refused || s.withFailure(s.failedAction()).Failures >= listAttempts {
-			return s.settle(*s.observed.Batch)
-		}
+		return s.settle(*s.observed.Batch) // a finished object lists them again
 	case Requeue, AddFinalizer, RecordBatchID, ClearCreatePending, Create, VerifyCreate, ReadStore, Detach, Delete, RemoveFinalizer:
 	}
 	return s.failed(s.failedAction(), err)

@@ -5,6 +5,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +184,9 @@ func TestBackoff_HonorsRetryAfter(t *testing.T) {
 			if name == "cancel" {
 				want = min(want, time.Minute) // then the object is finished
 			}
+			if name == "failed files" { // first, the finalizer is removed
+				r = r.withoutFinalizer(epoch)
+			}
 			if name == "create, unknown outcome" {
 				want = max(want, settled.Sub(epoch))
 			}
@@ -321,14 +325,45 @@ func TestFailedFiles_Listed(t *testing.T) {
 		t.Errorf("performed %q after the completion, with %v listed", end.actionNames(), end.object.Status.FailedFiles)
 	}
 
-	r = run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Transient))
-	for i := 2; i < 5; i++ {
-		if r = r.again(completed, fails(upstream.Transient)); r.reason() != v1alpha1.ReasonUpstreamUnavailable {
-			t.Fatalf("after %d failures: %s", i, r.reason())
+}
+
+// TestFailedFiles_ListedAgain requires that a list that fails does not delay the end of the object, and that
+// it is asked for again for an hour. A refusal is not.
+func TestFailedFiles_ListedAgain(t *testing.T) {
+	completed := result{batch: answer(upstream.Completed, failures(1))}
+	for _, kind := range []upstream.ErrorKind{upstream.Transient, upstream.RateLimited, upstream.Unauthorized, upstream.NoCredentials} {
+		r := run(created(), lifecycle.State{}, epoch, completed, fails(kind))
+		if r.reason() != v1alpha1.ReasonFilesFailed || strings.Contains(r.message(), "see status.failedFiles") || !batch.Finished(r.object) {
+			t.Fatalf("%s: %s: %s", kind, r.reason(), r.message())
+		}
+		r = r.withoutFinalizer(r.next)
+		if early := run(r.object, r.state, epoch.Add(100*time.Millisecond)); early.actionNames() != "" || early.next != r.next {
+			t.Errorf("%s: performed %q before the next attempt is due, next at %s", kind, early.actionNames(), early.next)
+		}
+		listed := r.again(result{files: []upstream.FailedFile{{FileID: "file-b"}}})
+		if listed.actionNames() != "ListFailedFiles" || len(listed.object.Status.FailedFiles) != 1 || !listed.next.IsZero() || !strings.Contains(listed.message(), "see status.failedFiles") {
+			t.Errorf("%s: performed %q: %+v", kind, listed.actionNames(), listed.object.Status)
+		}
+		if held := r.again(result{admission: lifecycle.BackedOff}); held.next.IsZero() || held.reason() != v1alpha1.ReasonFilesFailed || held.again().actionNames() != "ListFailedFiles" {
+			t.Errorf("%s: %s after a list that had to wait, next at %s", kind, held.reason(), held.next)
+		}
+		attempts := 0
+		for ; !r.next.IsZero(); attempts++ {
+			before := r.object.Status
+			if r = r.again(fails(kind)); !reflect.DeepEqual(before, r.object.Status) {
+				t.Fatalf("%s: the status changed", kind)
+			}
+		}
+		if attempts < 10 || attempts > 20 {
+			t.Errorf("%s: %d attempts", kind, attempts)
 		}
 	}
-	if r = r.again(completed, fails(upstream.Transient)); r.reason() != v1alpha1.ReasonFilesFailed || strings.Contains(r.message(), "failedFiles") && strings.Contains(r.message(), "see ") {
-		t.Errorf("after 5 failures: %s: %s", r.reason(), r.message())
+	if r := run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Rejected)); r.withoutFinalizer(r.next).next != (time.Time{}) {
+		t.Error("a refused list is asked for again")
+	}
+	restarted := run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Transient))
+	if restarted = run(restarted.object, lifecycle.State{}, epoch.Add(time.Second)); strings.Contains(restarted.actionNames(), "ListFailedFiles") {
+		t.Errorf("performed %q after a restart", restarted.actionNames())
 	}
 }
 
@@ -358,17 +393,6 @@ func TestFailedFiles_PartialList(t *testing.T) {
 	r = r.again(result{batch: answer(upstream.Completed, failures(3))}, result{files: file("file-c", "file-a", "file-b")})
 	if got := names(); got != "file-a file-b file-c " {
 		t.Errorf("after a whole list: %s", got)
-	}
-}
-
-func TestFailedFiles_AfterPollFailures(t *testing.T) {
-	r := run(created(), lifecycle.State{}, epoch, fails(upstream.Transient))
-	for range 9 {
-		r = r.again(fails(upstream.Transient))
-	}
-	r = r.again(result{batch: answer(upstream.Completed, failures(1))}, fails(upstream.Transient))
-	if r.reason() != v1alpha1.ReasonUpstreamUnavailable {
-		t.Errorf("%s after one failure of the list", r.reason())
 	}
 }
 

@@ -259,7 +259,7 @@ func (s *simulation) noteID() {
 // perform performs an action, and records its result. It returns the interruption, if any, and an
 // error for a violated invariant.
 func (s *simulation) perform(b *object, version *int, d lifecycle.Decision, observed *lifecycle.Observed) (interrupted, err error) {
-	if callsAPI(d.Action) && batch.Finished(s.b) && b.DeletionTimestamp.IsZero() {
+	if callsAPI(d.Action) && batch.Finished(s.b) && b.DeletionTimestamp.IsZero() && d.Action != lifecycle.ListFailedFiles {
 		return nil, fmt.Errorf("%s after the batch finished", d.Action)
 	}
 	r, interrupted, err := s.execute(b, version, d)

@@ -24,6 +24,12 @@ const (
 // same, except for a create that has waited for a while, and for a long back-off.
 func (s scope) throttled() Decision {
 	state := s.observed.State
+	if batch.Finished(s.b) && s.b.DeletionTimestamp.IsZero() {
+		// Only its failed files are not listed, which the status does not show.
+		d := s.expire(Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state})
+		d.RequeueAfter = sooner(d.RequeueAfter, throttledRequeue)
+		return d
+	}
 	if state.WaitingSince.IsZero() {
 		state.WaitingSince = s.now
 	}
