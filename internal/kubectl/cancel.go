@@ -59,8 +59,9 @@ The command sets only spec.cancel, by server-side apply with the field manager
 "kubectl apply --server-side" applies a manifest without it.
 
 With -l and --all, finished batches are skipped. With --wait, the exit code is 0 once all batches
-are finished, even if some of them completed before they were cancelled. The last lines of the
-output report the results.`,
+are finished, even if some of them completed before they were cancelled. It is 1 if the API did not
+accept the cancellation of one, which may still be running. The last lines of the output report the
+results.`,
 		Example:           cancelExample,
 		ValidArgsFunction: p.completeNames(true),
 		RunE: func(command *cobra.Command, names []string) error {
@@ -181,25 +182,30 @@ func (c *cancel) cancel(ctx context.Context, client batchClient, b *v1alpha1.Vec
 	return b, c.output.printObject(c.Streams.Out, b, operation)
 }
 
-// waitUntilFinished waits until the batches are finished and prints their results.
+// waitUntilFinished waits until the batches are finished and prints their results. It returns an error for
+// each whose cancel the API did not accept: it may still be running.
 func (c *cancel) waitUntilFinished(ctx context.Context, client batchClient, batches []*v1alpha1.VectorStoreFileBatch) error {
 	if c.timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, c.timeout)
 		defer stop()
 	}
+	var failed []error
 	for _, b := range batches {
 		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
 			return c.pollFinished(ctx, client, b)
 		})
 		if wait.Interrupted(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("%s is not finished after %s: %s", b.Name, c.timeout, reasonOf(b))
+			return errors.Join(append(failed, fmt.Errorf("%s is not finished after %s: %s", b.Name, c.timeout, reasonOf(b)))...)
 		}
 		if err != nil {
-			return fmt.Errorf("waiting for %s: %w", b.Name, err)
+			return errors.Join(append(failed, fmt.Errorf("waiting for %s: %w", b.Name, err))...)
+		}
+		if ready := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Reason == v1alpha1.ReasonCancelFailed {
+			failed = append(failed, fmt.Errorf("%s was not cancelled: %s", b.Name, ready.Message))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // pollFinished gets a batch, reports whether it is finished or deleted, and prints the result if so.

@@ -5,6 +5,7 @@ package plugin_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,18 @@ func TestCancel_Selector(t *testing.T) {
 	}
 	if output := w.vsfb("cancel", "done"); output != "vectorstorefilebatch.vector-store-operator.dev/done already finished\n" {
 		t.Errorf("it printed %s", output)
+	}
+}
+
+// TestCancel_WaitReportsCancelFailed requires an error for a batch that may still be running.
+func TestCancel_WaitReportsCancelFailed(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, slow)
+	w.Emulator.AddFault(emulator.Fault{Operation: emulator.Cancel, Status: http.StatusMethodNotAllowed})
+	w.apply("git", manifest("handbook", []string{"file-a"}))
+	w.await("handbook", v1alpha1.ReasonInProgress)
+	if complaint := w.refused("cancel", "handbook", "--wait", "--timeout=2m"); !strings.Contains(complaint, "handbook was not cancelled: The API did not accept the cancellation") {
+		t.Errorf("it prints %s", complaint)
 	}
 }
 
