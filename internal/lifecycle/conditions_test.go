@@ -147,7 +147,7 @@ var examples = map[string][]reconciliation{
 		run(newObject(suspended), lifecycle.State{}, epoch),
 		run(tracked(suspended, edited), lifecycle.State{}, epoch),
 	},
-	"BatchNotFound": {run(created(), lifecycle.State{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))},
+	"BatchNotFound": {run(tracked(), lifecycle.State{}, epoch, fails(upstream.NotFound)).again(fails(upstream.NotFound))},
 	"Rejected": {
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.Rejected)),
 		run(newObject(), lifecycle.State{}, epoch, fails(upstream.NotFound)),

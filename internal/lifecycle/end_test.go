@@ -79,7 +79,7 @@ func TestEnd_BatchGone(t *testing.T) {
 		"cancel, adopted":     {newObject(adopted, cancelWanted), v1alpha1.ReasonCancelled},
 		"accepted cancel":     {tracked(cancelWanted, cancelAccepted), v1alpha1.ReasonCancelled},
 		"unset after":         {tracked(cancelAccepted), v1alpha1.ReasonCancelled},
-		"known to be gone":    {withChange(run(created(), lifecycle.State{}, epoch, gone).again(gone).object, cancelWanted, edited), v1alpha1.ReasonCancelled},
+		"known to be gone":    {withChange(run(tracked(), lifecycle.State{}, epoch, gone).again(gone).object, cancelWanted, edited), v1alpha1.ReasonCancelled},
 		"deadline":            {tracked(deadline(time.Hour)), v1alpha1.ReasonDeadlineExceeded},
 		"deadline and cancel": {tracked(deadline(time.Hour), cancelWanted), v1alpha1.ReasonDeadlineExceeded},
 		"neither":             {tracked(), v1alpha1.ReasonBatchNotFound},

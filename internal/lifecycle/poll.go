@@ -129,16 +129,20 @@ func (s scope) notFound() Decision {
 	}
 }
 
-// knownSince returns when the batch was created, or a time by which it was, if its status is lost
-// and it is being deleted: nothing is created after that. The clock of the API can be wrong.
+// knownSince returns when the batch was created, or a time by which it was if its status is lost: the first
+// status, or the deletion, after which nothing is created. The clock of the API can be wrong.
 func (s scope) knownSince() time.Time {
 	switch {
 	case s.b.Status.CreatedAt != nil && !s.b.Status.CreatedAt.After(s.now.Add(batch.ClockSkew)):
 		return s.b.Status.CreatedAt.Time
 	case !s.b.DeletionTimestamp.IsZero() && !batch.Adopted(s.b):
 		return s.b.DeletionTimestamp.Time
-	default:
+	case batch.Adopted(s.b) || s.b.Status.CreatedAt != nil:
 		return s.b.CreationTimestamp.Time
+	case s.firstStatus().IsZero():
+		return s.now
+	default:
+		return later(s.b.CreationTimestamp.Time, s.firstStatus())
 	}
 }
 

@@ -223,7 +223,17 @@ func TestPoll_NotFoundNeedsGracePeriodAndRepetition(t *testing.T) {
 		t.Errorf("after the grace period: %s: %s", r.reason(), r.message())
 	}
 
-	r = run(created(), lifecycle.State{}, epoch, notFound)
+	r = run(created(), lifecycle.State{}, epoch, notFound) // its status, and so its age, is lost
+	for r.next.Before(epoch.Add(config.NotFoundGrace)) {
+		if r = r.again(notFound); kstatusOf(t, r.object) != status.InProgressStatus {
+			t.Fatalf("a batch of unknown age: %s", r.reason())
+		}
+	}
+	if r = r.again(notFound); r.reason() != v1alpha1.ReasonBatchNotFound {
+		t.Fatalf("a batch of unknown age, after the grace period: %s", r.reason())
+	}
+
+	r = run(tracked(), lifecycle.State{}, epoch, notFound)
 	if r.reason() != v1alpha1.ReasonInProgress {
 		t.Fatalf("after the first poll of an old batch: %s", r.reason())
 	}

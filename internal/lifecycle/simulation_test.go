@@ -716,8 +716,7 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 	unreadable := status.CancelRequestTime != nil && !s.now.Before(status.CancelRequestTime.Add(time.Minute))
 	switch reasonOf(status) {
 	case v1alpha1.ReasonDeadlineExceeded, v1alpha1.ReasonCancelFailed, v1alpha1.ReasonCancelled:
-		lost := b.Status.CreatedAt == nil // with the status, so that a 404 of a new batch is believed
-		if excused && !s.now.Before(given) || unreadable || s.storeDeleted || lost {
+		if excused && !s.now.Before(given) || unreadable || s.storeDeleted {
 			return nil // the operator has given up waiting for the batch
 		}
 	}
