@@ -81,6 +81,27 @@ var mutations = []mutation{
 		after:  "	request, err := r.markCreatePending",
 		runs:   "complete/.*/terminate",
 	},
+	{
+		name: "no-file-list", description: "the list of its files does not replace a batch that the server does not return",
+		file:   "internal/lifecycle/count.go",
+		before: "if s.observed.State.OtherObjects >= otherObjects {",
+		after:  "if s.observed.State.OtherObjects < 0 {",
+		runs:   "answers-store/reference",
+	},
+	{
+		name: "no-missing-files", description: "a completed batch is not judged by its missing files",
+		file:   "internal/lifecycle/conditions.go",
+		before: "counts.Completed+counts.Failed < files && !batch.Finished(s.b)",
+		after:  "counts.Completed+counts.Failed < files && batch.Finished(s.b)",
+		runs:   "files-ignored/reference",
+	},
+	{
+		name: "no-400-not-found", description: "a 400 that states that a file does not exist is a refusal",
+		file:   "internal/upstream/openai/errors.go",
+		before: "case status == http.StatusBadRequest && failure.isNotFound():",
+		after:  "case status == http.StatusBadRequest && failure.isNotFound() && notIdempotent:",
+		runs:   "ogx-detach/reference",
+	},
 }
 
 // overlay writes the mutated file and the overlay file for go build, and returns the overlay's path.

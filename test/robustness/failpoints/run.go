@@ -85,6 +85,9 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	if s.configure != nil {
 		r.openai.Configure(s.configure)
 	}
+	for _, lasting := range s.lasting {
+		r.openai.AddFault(lasting)
+	}
 	direct, err := r.serve(r.openai)
 	if err != nil {
 		return r, err

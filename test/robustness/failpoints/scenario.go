@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 
@@ -41,6 +42,8 @@ type scenario struct {
 	failpoints []string
 	// faults are injected into every run, including the reference.
 	faults []injection
+	// lasting are faults of the emulator that hold for every call.
+	lasting []emulator.Fault
 	// profile is the emulator's profile; empty means its default.
 	profile string
 	// configure changes the emulator's behaviors; it may be nil.
@@ -93,6 +96,9 @@ func inProfile(profile string, names ...string) []scenario {
 			s.unattached = profile == emulator.ProfileOGX
 			if profile == emulator.ProfileGateway {
 				s.configure = translatedIDs
+				if s.name == profile+"-detach" {
+					s.statusWrites++ // the first response to a detach does not confirm it
+				}
 			}
 			variants = append(variants, s)
 		}
@@ -191,6 +197,33 @@ var lives = []scenario{
 	{
 		name: "deadline", description: "activeDeadlineSeconds elapses", reason: v1alpha1.ReasonDeadlineExceeded, statusWrites: 3, cancels: true,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, ActiveDeadlineSeconds: ptr.To(int64(2))}, settings: slowCancel,
+	},
+	{
+		name: "cancel-refused", description: "activeDeadlineSeconds elapses, and the server refuses every cancel", reason: v1alpha1.ReasonDeadlineExceeded, statusWrites: 5,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, ActiveDeadlineSeconds: ptr.To(int64(2))},
+		lasting:    []emulator.Fault{{Operation: emulator.Cancel, Status: http.StatusMethodNotAllowed}},
+		failpoints: []string{"kube.update-status.1", "openai.cancel-batch.1", "openai.retrieve-batch.1"},
+	},
+	{
+		name: "server-away", description: "activeDeadlineSeconds elapses, and the server is away since the first poll", reason: v1alpha1.ReasonDeadlineExceeded, statusWrites: 5,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, ActiveDeadlineSeconds: ptr.To(int64(2))},
+		lasting: []emulator.Fault{
+			{Operation: emulator.Retrieve, Skip: 1, Status: http.StatusServiceUnavailable},
+			{Operation: emulator.Cancel, Status: http.StatusServiceUnavailable},
+		},
+		failpoints: []string{"kube.update-status.1", "openai.cancel-batch.1"},
+	},
+	{
+		name: "answers-store", description: "every read and cancel of the batch is answered with the vector store", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		configure:  func(s *emulator.Settings) { s.AnswersStore = []emulator.Operation{emulator.Retrieve, emulator.Cancel} },
+		failpoints: []string{"kube.update-status.1", "kube.record-batch-id.1", "openai.retrieve-batch.1", "openai.retrieve-batch.2"},
+	},
+	{
+		name: "files-ignored", description: "the server ignores spec.files, profile ogx", reason: v1alpha1.ReasonFilesMissing, statusWrites: 2,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{Files: []v1alpha1.File{{FileID: "file-a"}, {FileID: "file-b"}}},
+		profile:    emulator.ProfileOGX,
+		failpoints: []string{"kube.update-status.1", "openai.create-batch.1", "openai.retrieve-batch.1"},
 	},
 	{
 		name: "ttl", description: "ttlSecondsAfterFinished elapses", statusWrites: 2,

@@ -71,7 +71,8 @@ func (r *run) gather(ctx context.Context, faults int, settled error) (evidence, 
 	e.batches = slices.DeleteFunc(e.batches, func(b emulator.Batch) bool { return b.ID == r.neighbor })
 	e.attached = slices.DeleteFunc(e.attached, func(a emulator.AttachedFile) bool {
 		e.neighborFile = e.neighborFile || a.ID == neighborFiles[0]
-		return slices.Contains(neighborFiles, a.ID)
+		unprocessed := a.Status != string(upstream.Completed) && a.Status != string(upstream.Failed)
+		return slices.Contains(neighborFiles, a.ID) || r.scenario.unattached && unprocessed
 	})
 	if r.scenario.adopts {
 		e.adopted = 1
@@ -258,6 +259,9 @@ func checkFiles(e evidence, _ outcome) error {
 		for file, most := range want {
 			if completed := e.outcome.Reason == v1alpha1.ReasonCompleted; got[file] > 0 || !completed {
 				want[file] = min(most, got[file])
+			}
+			if want[file] == 0 {
+				delete(want, file)
 			}
 		}
 	}
