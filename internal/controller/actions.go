@@ -28,8 +28,8 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	if err != nil || result.Admission != lifecycle.Admitted {
 		return r.endCall(ctx, call, b, d, result, err)
 	}
-	callCtx, cancel := within(ctx, d.Timeout)
-	defer cancel()
+	callCtx, stop := within(ctx, d.Timeout)
+	defer stop()
 	switch d.Action {
 	case lifecycle.AddFinalizer:
 		err = r.patchMetadata(ctx, b, addFinalizer(b))
@@ -44,11 +44,7 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.Poll:
 		result.Batch, err = answered(call.Retrieve(callCtx, batch.Ref(b)))
 	case lifecycle.Cancel:
-		result.Batch, err = answered(call.Cancel(callCtx, batch.Ref(b)))
-		if upstream.IsOtherObject(err) {
-			err = nil
-		}
-		if err == nil {
+		if result.Batch, err = cancel(callCtx, call, b); err == nil {
 			result.CancelAccepted = batch.ID(b)
 		}
 		result.At = r.Clock.Now()

@@ -201,11 +201,12 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 			Message: fmt.Sprintf("Gave up after %s without progress: %s: %s", s.FinalizeTimeout, s.leftBehind(action), cause),
 		})
 	}
-	failed := map[Action]string{
-		Cancel:    "The batch could not be cancelled",
-		Detach:    "Not all files could be detached from the vector store",
-		ReadStore: "Neither the batch nor the vector store was found",
-	}[action]
+	failed := "The batch could not be cancelled"
+	if action == Detach {
+		failed = "Not all files could be detached from the vector store"
+	} else if action == ReadStore {
+		failed = "Neither the batch nor the vector store was found"
+	}
 	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}
 	if current := s.currentCondition(); strings.HasPrefix(current.message, failed) && !s.edited() && !renewed(state.Failures) {
 		c = current // as in steady

@@ -161,7 +161,8 @@ func TestEnd_PendingCreateIsVerified(t *testing.T) {
 // the object is to be cancelled.
 func TestEnd_NewKeyOfAnotherProject(t *testing.T) {
 	b := tracked(cancelWanted, edited)
-	for changed, want := range map[time.Duration]bool{config.NotFoundGrace - time.Second: false, config.NotFoundGrace: true} {
+	for _, changed := range []time.Duration{config.NotFoundGrace - time.Second, config.NotFoundGrace} {
+		want := changed == config.NotFoundGrace
 		observed := lifecycle.Observed{
 			State: lifecycle.State{Backoff: lifecycle.Backoff{NotFound: 1}}, Actions: []lifecycle.Action{lifecycle.Cancel, lifecycle.Poll},
 			Err: fails(upstream.NotFound).err, CredentialsChangedAt: epoch.Add(-changed),

@@ -47,7 +47,7 @@ func TestOutage_CostsFewStatusWrites(t *testing.T) {
 		"endpoint not allowed": {newObject(), []upstream.ErrorKind{upstream.NotAllowed}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+			random := rand.New(rand.NewPCG(1, 2))
 			r := run(test.object, lifecycle.State{}, epoch, outage(random, test.kinds...))
 			writes, attempts := 1, 1
 			for now := epoch; now.Before(epoch.Add(24*time.Hour)) && r.final.RequeueAfter > 0; attempts++ {
@@ -67,7 +67,7 @@ func TestOutage_CostsFewStatusWrites(t *testing.T) {
 
 // TestOutage_LostCreates lets a gateway fail every create for a day, while the files can be read.
 func TestOutage_LostCreates(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+	random := rand.New(rand.NewPCG(1, 2))
 	r := run(newObject(), lifecycle.State{}, epoch, outage(random, upstream.UnknownOutcome))
 	writes, attempts := 1, 1
 	for ; r.next.Before(epoch.Add(24 * time.Hour)); attempts++ {
@@ -84,7 +84,7 @@ func TestOutage_LostCreates(t *testing.T) {
 
 // TestOutage_Deletion requires the same of the failures of a deletion.
 func TestOutage_Deletion(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+	random := rand.New(rand.NewPCG(1, 2))
 	for name, b := range map[string]*object{"cancel": tracked(deleted), "detach": tracked(cancelAccepted, detachFiles, deleted)} {
 		r := run(b, lifecycle.State{}, epoch, fails(upstream.Transient))
 		writes, attempts := 1, 1

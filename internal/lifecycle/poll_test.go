@@ -334,7 +334,6 @@ func TestFailedFiles_Listed(t *testing.T) {
 	if end := r.again(completed); end.actionNames() != "Poll" || len(end.object.Status.FailedFiles) != 1 {
 		t.Errorf("performed %q after the completion, with %v listed", end.actionNames(), end.object.Status.FailedFiles)
 	}
-
 }
 
 // TestFailedFiles_ListedAgain requires that a list that fails does not delay the end of the object, and that
@@ -347,7 +346,7 @@ func TestFailedFiles_ListedAgain(t *testing.T) {
 			t.Fatalf("%s: %s: %s", kind, r.reason(), r.message())
 		}
 		r = r.withoutFinalizer(r.next)
-		if early := run(r.object, r.state, epoch.Add(100*time.Millisecond)); early.actionNames() != "" || early.next != r.next {
+		if early := run(r.object, r.state, epoch.Add(100*time.Millisecond)); early.actionNames() != "" || !early.next.Equal(r.next) {
 			t.Errorf("%s: performed %q before the next attempt is due, next at %s", kind, early.actionNames(), early.next)
 		}
 		listed := r.again(result{files: []upstream.FailedFile{{FileID: "file-b"}}})
@@ -368,7 +367,7 @@ func TestFailedFiles_ListedAgain(t *testing.T) {
 			t.Errorf("%s: %d attempts", kind, attempts)
 		}
 	}
-	if r := run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Rejected)); r.withoutFinalizer(r.next).next != (time.Time{}) {
+	if r := run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Rejected)); !r.withoutFinalizer(r.next).next.IsZero() {
 		t.Error("a refused list is asked for again")
 	}
 	restarted := run(created(), lifecycle.State{}, epoch, completed, fails(upstream.Transient))

@@ -25,10 +25,7 @@ const (
 func (s scope) throttled() Decision {
 	state := s.observed.State
 	if batch.Finished(s.b) && s.b.DeletionTimestamp.IsZero() {
-		// Only its failed files are not listed, which the status does not show.
-		d := s.expire(Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state})
-		d.RequeueAfter = sooner(d.RequeueAfter, throttledRequeue)
-		return d
+		return s.throttledList()
 	}
 	if state.WaitingSince.IsZero() {
 		state.WaitingSince = s.now
@@ -57,6 +54,13 @@ func (s scope) throttled() Decision {
 		c = s.throttledCondition()
 	}
 	return s.showThrottled(c, state)
+}
+
+// throttledList ends a reconciliation of a finished object whose list of failed files has to wait.
+func (s scope) throttledList() Decision {
+	d := s.expire(Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: s.observed.State})
+	d.RequeueAfter = sooner(d.RequeueAfter, throttledRequeue)
+	return d
 }
 
 // showThrottled ends a reconciliation whose call has to wait, and shows a condition.
