@@ -47,7 +47,7 @@ func TestOutage_CostsFewStatusWrites(t *testing.T) {
 		"endpoint not allowed": {newObject(), []upstream.ErrorKind{upstream.NotAllowed}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test needs no secure numbers
+			random := rand.New(rand.NewPCG(1, 2))
 			r := run(test.object, lifecycle.State{}, epoch, outage(random, test.kinds...))
 			writes, attempts := 1, 1
 			for now := epoch; now.Before(epoch.Add(24*time.Hour)) && r.final.RequeueAfter > 0; attempts++ {
