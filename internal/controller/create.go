@@ -42,6 +42,8 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 	if err != nil {
 		return nil, err
 	}
+	// They report a further batch, so they must not be lost if the process ends after it was created.
+	r.recordEvents(ctx, b, d.Events)
 	if d.Recovery != nil {
 		telemetry.CreateOutcomeUnknown.WithLabelValues(strconv.FormatBool(d.Recovery.Attached)).Inc()
 	}
