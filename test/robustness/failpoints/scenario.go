@@ -103,10 +103,6 @@ func inProfile(profile string, names ...string) []scenario {
 	return variants
 }
 
-// translatedIDs makes a gateway translate the IDs of vector stores in both directions. With one that does
-// not, no batch can be tracked.
-func translatedIDs(s *emulator.Settings) { s.OriginStoreIDs = false }
-
 // lives are the scenarios of the default profile.
 var lives = []scenario{
 	{
@@ -232,6 +228,10 @@ var lives = []scenario{
 		failpoints: []string{"kube.set-create-pending.2", "openai.create-batch.1", "kube.record-batch-id.1"},
 	},
 }
+
+// translatedIDs makes a gateway translate the IDs of vector stores in both directions. With one that does
+// not, no batch can be tracked.
+func translatedIDs(s *emulator.Settings) { s.OriginStoreIDs = false }
 
 // cancelInProgress cancels the batch after its first poll.
 func cancelInProgress(ctx context.Context, r *run) error {
