@@ -167,8 +167,9 @@ bench: ## Measure the built manager and a baseline: SCALE=full takes half an hou
 	$(ASSETS) && exec bin/bench -scale=$(SCALE) -tags='$(TAGS)' $(ARGS)
 
 .PHONY: test-race
+# -short reduces the property tests, which run pure functions in one goroutine.
 test-race: ## Run the tests of internal/ with the race detector. Requires a C compiler.
-	$(ASSETS) && CGO_ENABLED=1 go test -race -timeout=30m ./internal/...
+	$(ASSETS) && CGO_ENABLED=1 go test -race -short -timeout=30m ./internal/...
 
 .PHONY: test-servers
 test-servers: ## Test the operator with OGX, a real server. Skipped without Python 3.12 or PyPI, unless OGX=required.

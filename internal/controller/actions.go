@@ -137,9 +137,6 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 	case err == nil:
 		r.collector.observeCall(b.UID, d.Action)
 	case !errors.As(err, &apiError):
-		if result.Batch != nil {
-			r.recordEvents(ctx, b, d.Events)
-		}
 		return result, err
 	case ctx.Err() != nil && d.Action != lifecycle.Create:
 		// A shutdown, a cancel or a deletion cut the call off, which is no answer of the API.
@@ -152,7 +149,9 @@ func (r *Reconciler) endCall(ctx context.Context, call *apiCall, b *v1alpha1.Vec
 	if apiError != nil && (apiError.Kind == upstream.Unauthorized || apiError.Kind == upstream.NotAllowed) {
 		r.clients.Invalidate(b)
 	}
-	r.recordEvents(ctx, b, d.Events)
+	if d.Action != lifecycle.Create { // which has recorded them
+		r.recordEvents(ctx, b, d.Events)
+	}
 	return result, nil
 }
 

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func newCluster(t *testing.T, seed uint64) *cluster {
 	}
 	c := &cluster{
 		T: t, random: rand.New(rand.NewPCG(seed, seed)),
-		server: fake.NewClientBuilder().WithScheme(scheme).WithObjects(secret).WithStatusSubresource(&v1alpha1.VectorStoreFileBatch{}).
+		server: fake.NewClientBuilder().WithScheme(scheme).WithGlobalResourceVersionCounter().WithObjects(secret).WithStatusSubresource(&v1alpha1.VectorStoreFileBatch{}).
 			WithIndex(&v1alpha1.VectorStoreFileBatch{}, "spec.vectorStoreID", func(client.Object) []string { return []string{"vs_1"} }).Build(),
 		cached: make(map[types.NamespacedName]*v1alpha1.VectorStoreFileBatch), queued: make(map[types.NamespacedName]bool),
 	}
@@ -112,7 +113,31 @@ func (c *cluster) patchObject(ctx context.Context, server client.WithWatch, obje
 	if c.patch != nil {
 		return c.patch()
 	}
+	if err := c.checkUID(ctx, object, patch); err != nil {
+		return err
+	}
 	return server.Patch(ctx, object, patch, options...)
+}
+
+// checkUID returns the conflict of a patch for an object that was replaced. The fake client would change
+// the UID of the new one.
+func (c *cluster) checkUID(ctx context.Context, object client.Object, patch client.Patch) error {
+	data, err := patch.Data(object)
+	if err != nil {
+		return err
+	}
+	var changed metav1.PartialObjectMetadata
+	if err := json.Unmarshal(data, &changed); err != nil {
+		return err
+	}
+	stored := &v1alpha1.VectorStoreFileBatch{}
+	if err := c.server.Get(ctx, client.ObjectKeyFromObject(object), stored); err != nil {
+		return err
+	}
+	if changed.UID != "" && changed.UID != stored.UID {
+		return apierrors.NewConflict(schema.GroupResource{}, object.GetName(), errors.New("it has another UID"))
+	}
+	return nil
 }
 
 func (c *cluster) patchStatus(ctx context.Context, server client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {

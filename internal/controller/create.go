@@ -47,6 +47,8 @@ func (r *Reconciler) create(ctx context.Context, call *apiCall, b *v1alpha1.Vect
 	if err != nil {
 		return nil, err
 	}
+	// They report a further batch, so they must not be lost if the process ends after it was created.
+	r.recordEvents(ctx, b, d.Events)
 	answer, err := lifecycle.CheckCreated(answered(request.send(whenEncoded(ctx, encoded), call)))
 	encoded()
 	if err == nil {

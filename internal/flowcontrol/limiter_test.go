@@ -419,6 +419,34 @@ func TestLimiter_ContinuesOnItsConnection(t *testing.T) {
 	})
 }
 
+// A call on another connection takes a seat of that one's share, and not the seat of an ended call.
+func TestLimiter_OtherConnectionHasItsOwnSeats(t *testing.T) {
+	other := upstream.Connection{APIKey: "other"}
+	for seats := 8; seats <= 32; seats++ {
+		admitted := func(f *fixture) (n int) {
+			for {
+				if a, _ := f.Acquire(caller(fmt.Sprint("c", n)), other, read); a != flowcontrol.Admitted {
+					return n
+				}
+				n++
+			}
+		}
+		alone := 0
+		limits := func(l *flowcontrol.Limits) { l.Seats = seats }
+		withLimiter(t, limits, func(f *fixture) { alone = admitted(f) })
+		withLimiter(t, limits, func(f *fixture) {
+			f.admit("a", read)
+			f.Report(caller("a"), flowcontrol.Outcome{})
+			if a, _ := f.Acquire(caller("a"), other, read); a != flowcontrol.Admitted {
+				t.Fatalf("%d seats: admission is %d", seats, a)
+			}
+			if n := admitted(f); n != alone-1 {
+				t.Errorf("%d seats: %d more calls have a seat, want %d", seats, n, alone-1)
+			}
+		})
+	}
+}
+
 func TestLimiter_ContinuedCallIsInFlight(t *testing.T) {
 	withLimiter(t, defaults, func(f *fixture) {
 		f.admit("a", read)

@@ -67,6 +67,16 @@ type Connection struct {
 	CABundle string
 }
 
+// MaxCredential is the maximum length of a key, an organization or a project, in bytes.
+const MaxCredential = 4096
+
+// Quoted reports whether a value begins or ends with a quotation mark of a shell, a .env file or a word
+// processor. No key, ID or URL does.
+func Quoted(value string) bool {
+	const marks = "\"'`\u2018\u2019\u201c\u201d"
+	return strings.Trim(value, marks) != value
+}
+
 // DefaultBaseURL is the base URL of a Connection that has none.
 const DefaultBaseURL = "https://api.openai.com/v1"
 

@@ -13,14 +13,10 @@ import (
 	"path"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
-
-// maxCredential is the maximum length of a key, an organization or a project, in bytes.
-const maxCredential = 4096
 
 // Credentials are the values of a Secret or of the environment.
 type Credentials struct {
@@ -67,10 +63,10 @@ func (s *secretCheck) key() {
 		s.add(check, Failed, fmt.Sprintf("%s is missing in %s. Add it.%s", name, s.Source, s.similar(name)))
 	case trimmed == "":
 		s.add(check, Failed, name+" is empty. Set it to the API key.")
-	case isQuoted(trimmed):
+	case upstream.Quoted(trimmed):
 		s.add(check, Failed, name+" is in quotation marks. Remove them: kubectl create secret keeps those of an env file.")
-	case len(trimmed) > maxCredential:
-		s.add(check, Failed, fmt.Sprintf("%s is longer than %d bytes. Set it to the API key.", name, maxCredential))
+	case len(trimmed) > upstream.MaxCredential:
+		s.add(check, Failed, fmt.Sprintf("%s is longer than %d bytes. Set it to the API key.", name, upstream.MaxCredential))
 	case strings.ContainsFunc(trimmed, invalidInHeader):
 		s.add(check, Failed, name+" contains a space, a line break or another character that no key has. Set it to the key alone.")
 	case isBearer(trimmed), strings.HasPrefix(trimmed, name+"="):
@@ -92,14 +88,6 @@ func (s *secretCheck) similar(name string) string {
 	return ""
 }
 
-// isQuoted reports whether a value begins or ends with a quotation mark.
-func isQuoted(value string) bool {
-	const marks = "\"'`“”‘’"
-	first, _ := utf8.DecodeRuneInString(value)
-	last, _ := utf8.DecodeLastRuneInString(value)
-	return strings.ContainsRune(marks, first) || strings.ContainsRune(marks, last)
-}
-
 func isBearer(value string) bool {
 	return len(value) >= 6 && strings.EqualFold(value[:6], "bearer")
 }
@@ -115,7 +103,7 @@ func (s *secretCheck) baseURL() {
 		s.allowed(upstream.DefaultBaseURL)
 		return
 	}
-	if isQuoted(trimmed) {
+	if upstream.Quoted(trimmed) {
 		s.add(check, Failed, name+" is in quotation marks. Remove them.")
 		return
 	}
@@ -199,9 +187,9 @@ func (s *secretCheck) header(check, name, prefix string) {
 		s.add(check, OK, name+" is not set.")
 	case trimmed == "":
 		s.add(check, Warning, name+" is empty. Remove it, or set it.")
-	case isQuoted(trimmed):
+	case upstream.Quoted(trimmed):
 		s.add(check, Failed, name+" is in quotation marks. Remove them.")
-	case len(trimmed) > maxCredential || strings.ContainsFunc(trimmed, invalidInHeader):
+	case len(trimmed) > upstream.MaxCredential || strings.ContainsFunc(trimmed, invalidInHeader):
 		s.add(check, Failed, name+" contains a character that is not allowed in a header, or is too long. Correct it.")
 	case s.isOpenAI() && !strings.HasPrefix(trimmed, prefix):
 		s.add(check, Warning, fmt.Sprintf("%s does not begin with %s. Use the ID, not the name.", name, prefix))

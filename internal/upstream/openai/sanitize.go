@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 	// characters that are removed.
 	maxSanitized = 8 << 10
 	// maxSecret is the maximum length of a secret in all its forms, in bytes.
-	maxSecret = 3 * maxCredential
+	maxSecret = 3 * upstream.MaxCredential
 	// minSecret is the minimum length of a key that makes an ID which contains it unusable. Servers
 	// that require no key accept any, so that a short one can be a common word.
 	minSecret = 8

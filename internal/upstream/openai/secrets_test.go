@@ -288,7 +288,7 @@ func TestSanitize_LongTexts(t *testing.T) {
 }
 
 func TestDial_LongCredentials(t *testing.T) {
-	for length, valid := range map[int]bool{maxCredential: true, maxCredential + 1: false} {
+	for length, valid := range map[int]bool{upstream.MaxCredential: true, upstream.MaxCredential + 1: false} {
 		text := strings.Repeat("a", length)
 		for name, connection := range map[string]upstream.Connection{
 			"OPENAI_API_KEY":    {APIKey: text},
@@ -302,7 +302,7 @@ func TestDial_LongCredentials(t *testing.T) {
 				}
 				continue
 			}
-			if failure := classified(t, err); failure.Kind != upstream.Unauthorized || failure.Message != fmt.Sprintf("%s is longer than %d bytes", name, maxCredential) {
+			if failure := classified(t, err); failure.Kind != upstream.Unauthorized || failure.Message != fmt.Sprintf("%s is longer than %d bytes", name, upstream.MaxCredential) {
 				t.Errorf("%s of %d bytes: %v: %v", name, length, failure.Kind, failure)
 			}
 		}

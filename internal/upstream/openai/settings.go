@@ -14,9 +14,6 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
-// maxCredential is the maximum length of a key, an organization or a project, in bytes.
-const maxCredential = 4096
-
 // settings are a validated Connection.
 type settings struct {
 	baseURL      *url.URL
@@ -40,19 +37,19 @@ func validate(connection upstream.Connection, options Options) (settings, error)
 	for _, value := range []struct{ name, text string }{
 		{"OPENAI_API_KEY", s.key}, {"OPENAI_ORG_ID", s.organization}, {"OPENAI_PROJECT_ID", s.project},
 	} {
-		if len(value.text) > maxCredential {
-			return settings{}, unauthorized(fmt.Sprintf("%s is longer than %d bytes", value.name, maxCredential))
+		if len(value.text) > upstream.MaxCredential {
+			return settings{}, unauthorized(fmt.Sprintf("%s is longer than %d bytes", value.name, upstream.MaxCredential))
 		}
-		if quoted(value.text) {
-			return settings{}, unauthorized(value.name + " is in quotation marks; remove the quotation marks from the value in the Secret. kubectl create secret --from-env-file keeps those of the file")
+		if upstream.Quoted(value.text) {
+			return settings{}, inQuotationMarks(value.name)
 		}
 		if strings.ContainsFunc(value.text, invalidInHeader) {
 			return settings{}, unauthorized(value.name + " contains a space, a line break or another character that is not allowed in a header")
 		}
 	}
 	baseURL := strings.TrimSpace(connection.BaseURL)
-	if quoted(baseURL) {
-		return settings{}, unauthorized("OPENAI_BASE_URL is in quotation marks; remove the quotation marks from the value in the Secret. kubectl create secret --from-env-file keeps those of the file")
+	if upstream.Quoted(baseURL) {
+		return settings{}, inQuotationMarks("OPENAI_BASE_URL")
 	}
 	if baseURL == "" {
 		baseURL = upstream.DefaultBaseURL
@@ -111,11 +108,8 @@ func unauthorized(message string) *upstream.Error {
 	return &upstream.Error{Kind: upstream.Unauthorized, Message: message}
 }
 
-// quoted reports whether a value begins or ends with a quotation mark of a shell, a .env file or a word
-// processor. No key, ID or URL does.
-func quoted(text string) bool {
-	const marks = "\"'`\u2018\u2019\u201c\u201d"
-	return strings.Trim(text, marks) != text
+func inQuotationMarks(name string) *upstream.Error {
+	return unauthorized(name + " is in quotation marks; remove the quotation marks from the value in the Secret. kubectl create secret --from-env-file keeps those of the file")
 }
 
 func invalidInHeader(r rune) bool { return r <= ' ' || r > '~' }

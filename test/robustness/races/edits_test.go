@@ -65,7 +65,7 @@ func TestConflict_OnFirstWriteOfEachOperation(t *testing.T) {
 				}
 				return 0
 			})
-			manager := f.StartManager(t, "m", framework.Setup{})
+			manager := f.StartManager(t, "m", framework.Setup{Flags: []string{longTimeout}})
 			lives(t, f, manager)
 		})
 	}
@@ -152,7 +152,7 @@ var moments = []struct {
 func TestEdit_AtEachStepOfCreate(t *testing.T) {
 	t.Parallel()
 	f := env.NewFixture(t, emulator.Options{})
-	manager := f.StartManager(t, "m", framework.Setup{})
+	manager := f.StartManager(t, "m", framework.Setup{Flags: []string{longTimeout}})
 	var first firsts
 	doing := map[string]func(){} // the edit for each step of each object
 	at := func(r proxy.Request) string { return fmt.Sprint(r.Object, " ", r.Operation, " ", r.Status != 0) }

@@ -27,7 +27,7 @@ func TestWatch_LateOrInterrupted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := env.NewFixture(t, emulator.Options{})
-			manager := f.StartManager(t, "m", framework.Setup{Watch: watch})
+			manager := f.StartManager(t, "m", framework.Setup{Watch: watch, Flags: []string{longTimeout}})
 			names := objects(0, 6)
 			createAll(t, f, names)
 			f.Create(t, f.Batch("cancelled", stuck("cancelled")))
