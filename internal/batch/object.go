@@ -53,6 +53,13 @@ func Ref(b *v1alpha1.VectorStoreFileBatch) upstream.BatchRef {
 // Adopted reports whether the object represents a batch that it did not create.
 func Adopted(b *v1alpha1.VectorStoreFileBatch) bool { return b.Spec.BatchID != "" }
 
+// Attaches reports whether the object's files are in its vector store, or can be soon: the API has returned
+// its batch, or nothing is known to prevent that.
+func Attaches(b *v1alpha1.VectorStoreFileBatch) bool {
+	prevented := Finished(b) || Suspended(b) || meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionStalled)
+	return b.Status.FileCounts != nil || !prevented
+}
+
 // CancelWanted reports whether the spec requests a cancel.
 func CancelWanted(b *v1alpha1.VectorStoreFileBatch) bool {
 	return b.Spec.Cancel != nil && *b.Spec.Cancel

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
@@ -145,6 +146,30 @@ func TestDetach_SparesFilesOfOthers(t *testing.T) {
 	f.deleteAndWait(second)
 	if attached := f.emulator.AttachedFileIDs(store); len(attached) > 0 {
 		t.Errorf("%d files remain in the store", len(attached))
+	}
+}
+
+// TestDetach_SparesOtherNamespacesOfTheServer requires that an object of another namespace keeps its files,
+// and that one without access to the store keeps none: on another server, or refused by this one.
+func TestDetach_SparesOtherNamespacesOfTheServer(t *testing.T) {
+	f := newFixture(t)
+	files := numberedFiles(f.namespace, 4)
+	b := f.create(spec{FileIDs: files, DeletionPolicy: detachFiles})
+	f.awaitConditions(b, "Completed", succeeded)
+
+	neighbor := f.otherNamespace()
+	neighbor.awaitConditions(neighbor.create(spec{FileIDs: files[:1]}), "Completed", succeeded)
+	elsewhere := f.otherServer()
+	elsewhere.awaitConditions(elsewhere.create(spec{FileIDs: files[1:2]}), "Completed", succeeded)
+	stranger := &fixture{T: t, emulator: f.emulator, api: f.api}
+	stranger.createNamespace()
+	stranger.createSecret(map[string]string{v1alpha1.SecretKeyAPIKey: "sk-of-a-stranger"})
+	stranger.awaitConditions(stranger.create(spec{FileIDs: files[2:3]}), "CredentialsRejected", stalled)
+	stranger.awaitConditions(stranger.create(spec{FileIDs: files[3:], Suspend: ptr.To(true)}), "Suspended", suspended)
+
+	f.deleteAndWait(b)
+	if diff := cmp.Diff(files[:1], f.emulator.AttachedFileIDs(store)); diff != "" {
+		t.Errorf("files in the store (-want +got):\n%s", diff)
 	}
 }
 

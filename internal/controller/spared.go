@@ -12,6 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 // withoutSpared returns the files that no other object of the same store attaches. It reads the objects
@@ -50,7 +52,7 @@ func (r *Reconciler) spare(ctx context.Context, b *v1alpha1.VectorStoreFileBatch
 			return err
 		}
 		for _, other := range others {
-			if err := r.spareFilesOf(ctx, other, left); err != nil {
+			if err := r.spareFilesOf(ctx, b, other, left); err != nil {
 				return err
 			}
 		}
@@ -86,7 +88,7 @@ func (r *Reconciler) sharingStore(ctx context.Context, b *v1alpha1.VectorStoreFi
 }
 
 // spareFilesOf removes the files that an object attaches.
-func (r *Reconciler) spareFilesOf(ctx context.Context, key client.ObjectKey, left map[string]bool) error {
+func (r *Reconciler) spareFilesOf(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, key client.ObjectKey, left map[string]bool) error {
 	if err := r.decoded.Acquire(ctx, maxDecoded/4); err != nil {
 		return fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
 	}
@@ -99,6 +101,9 @@ func (r *Reconciler) spareFilesOf(ctx context.Context, key client.ObjectKey, lef
 	if err != nil {
 		return fmt.Errorf("reading an object of the same vector store: %w", err)
 	}
+	if attaches, err := r.attachesBeside(ctx, b, other); err != nil || !attaches {
+		return err
+	}
 	for _, file := range other.Spec.FileIDs {
 		delete(left, file)
 	}
@@ -106,4 +111,27 @@ func (r *Reconciler) spareFilesOf(ctx context.Context, key client.ObjectKey, lef
 		delete(left, file.FileID)
 	}
 	return nil
+}
+
+// attachesBeside reports whether another object with the same store ID can have its files in the store of
+// b. Other servers can have stores of the same ID. An object of another namespace counts only if its
+// credentials are for the same server, and the API has shown its batch or can do so soon: otherwise users
+// without a key for the store could keep files in it.
+func (r *Reconciler) attachesBeside(ctx context.Context, b, other *v1alpha1.VectorStoreFileBatch) (bool, error) {
+	own := other.Namespace == b.Namespace
+	if own && secretName(other) == secretName(b) {
+		return true, nil
+	}
+	session, err := r.clients.Session(ctx, b)
+	if err != nil {
+		return false, err
+	}
+	theirs, err := r.clients.Session(ctx, other)
+	switch {
+	case upstream.AsError(err) != nil:
+		return own, nil // its batch can be older than the fault of its Secret
+	case err != nil:
+		return false, err
+	}
+	return theirs.Connection.BaseURL == session.Connection.BaseURL && (own || batch.Attaches(other)), nil
 }
