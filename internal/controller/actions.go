@@ -44,10 +44,7 @@ func (r *Reconciler) perform(ctx context.Context, b *v1alpha1.VectorStoreFileBat
 	case lifecycle.Poll:
 		result.Batch, err = answered(call.Retrieve(callCtx, batch.Ref(b)))
 	case lifecycle.Cancel:
-		if result.Batch, err = cancel(callCtx, call, b); err == nil {
-			result.CancelAccepted = batch.ID(b)
-		}
-		result.At = r.Clock.Now()
+		result, err = r.cancel(callCtx, call, b, result)
 	case lifecycle.CountFiles:
 		result.Listed, err = answered(call.CountFiles(callCtx, batch.Ref(b)))
 	case lifecycle.ListFailedFiles:
@@ -71,12 +68,16 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 }
 
 // cancel cancels the batch of an object. The API can accept that, and return another object.
-func cancel(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch) (*upstream.Batch, error) {
+func (r *Reconciler) cancel(ctx context.Context, client upstream.Client, b *v1alpha1.VectorStoreFileBatch, result lifecycle.Result) (lifecycle.Result, error) {
 	answer, err := answered(client.Cancel(ctx, batch.Ref(b)))
+	result.At = r.Clock.Now()
 	if upstream.IsOtherObject(err) {
-		return nil, nil //nolint:nilnil // accepted
+		answer, err = nil, nil
 	}
-	return answer, err
+	if err == nil {
+		result.Batch, result.CancelAccepted = answer, batch.ID(b)
+	}
+	return result, err
 }
 
 // answered returns nil instead of the response if the call failed.

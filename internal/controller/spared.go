@@ -7,8 +7,8 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -64,7 +64,7 @@ func (r *Reconciler) spare(ctx context.Context, b *v1alpha1.VectorStoreFileBatch
 
 // sharingStore reads the next page of the objects of the same store, and returns those that are not being
 // deleted.
-func (r *Reconciler) sharingStore(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, namespace string, page *metav1.PartialObjectMetadataList) ([]client.ObjectKey, error) {
+func (r *Reconciler) sharingStore(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, namespace string, page *metav1.PartialObjectMetadataList) ([]objectID, error) {
 	if err := r.decoded.Acquire(ctx, maxDecoded/2); err != nil {
 		return nil, fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
 	}
@@ -77,29 +77,40 @@ func (r *Reconciler) sharingStore(ctx context.Context, b *v1alpha1.VectorStoreFi
 	if err != nil {
 		return nil, fmt.Errorf("listing the objects of the vector store: %w", err)
 	}
-	var others []client.ObjectKey
+	var others []objectID
 	for i := range page.Items {
 		if other := &page.Items[i]; other.UID != b.UID && other.DeletionTimestamp.IsZero() {
-			others = append(others, client.ObjectKeyFromObject(other))
+			others = append(others, objectID{client.ObjectKeyFromObject(other), other.UID})
 		}
 	}
 	page.Items = nil
 	return others, nil
 }
 
-// spareFilesOf removes the files that an object attaches.
-func (r *Reconciler) spareFilesOf(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, key client.ObjectKey, left map[string]bool) error {
+// objectID identifies another object of the same vector store.
+type objectID struct {
+	client.ObjectKey
+	uid types.UID
+}
+
+// spareFilesOf removes the files that another object attaches. An object that attaches none, as the cache
+// shows it, is not read from the API server.
+func (r *Reconciler) spareFilesOf(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, id objectID, left map[string]bool) error {
+	other, err := readOther(ctx, r.Client, id)
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		if attaches, err := r.attachesBeside(ctx, b, other); err != nil || !attaches {
+			return err
+		}
+	}
 	if err := r.decoded.Acquire(ctx, maxDecoded/4); err != nil {
 		return fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
 	}
 	defer r.decoded.Release(maxDecoded / 4)
-	other := &v1alpha1.VectorStoreFileBatch{}
-	err := r.Reader.Get(ctx, key, other)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading an object of the same vector store: %w", err)
+	if other, err = readOther(ctx, r.Reader, id); err != nil || other == nil {
+		return err
 	}
 	if attaches, err := r.attachesBeside(ctx, b, other); err != nil || !attaches {
 		return err
@@ -113,6 +124,19 @@ func (r *Reconciler) spareFilesOf(ctx context.Context, b *v1alpha1.VectorStoreFi
 	return nil
 }
 
+// readOther reads another object; nil if the reader does not have it.
+func readOther(ctx context.Context, reader client.Reader, id objectID) (*v1alpha1.VectorStoreFileBatch, error) {
+	other := &v1alpha1.VectorStoreFileBatch{}
+	err := reader.Get(ctx, id.ObjectKey, other)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading an object of the same vector store: %w", err)
+	}
+	if other.UID != id.uid { // not found, or replaced
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return other, nil
+}
+
 // attachesBeside reports whether another object with the same store ID can have its files in the store of
 // b. Other servers can have stores of the same ID. An object of another namespace counts only if its
 // credentials are for the same server, and the API has shown its batch or can do so soon: otherwise users
@@ -122,16 +146,19 @@ func (r *Reconciler) attachesBeside(ctx context.Context, b, other *v1alpha1.Vect
 	if own && secretName(other) == secretName(b) {
 		return true, nil
 	}
+	if !own && !batch.Attaches(other) {
+		return false, nil
+	}
 	session, err := r.clients.Session(ctx, b)
 	if err != nil {
 		return false, err
 	}
 	theirs, err := r.clients.Session(ctx, other)
 	switch {
-	case upstream.AsError(err) != nil:
-		return own, nil // its batch can be older than the fault of its Secret
-	case err != nil:
+	case err == nil:
+		return theirs.Connection.BaseURL == session.Connection.BaseURL, nil
+	case upstream.AsError(err) == nil:
 		return false, err
 	}
-	return theirs.Connection.BaseURL == session.Connection.BaseURL && (own || batch.Attaches(other)), nil
+	return own, nil // its batch can be older than the fault of its Secret
 }

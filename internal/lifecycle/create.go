@@ -33,16 +33,19 @@ func (s scope) create() Decision {
 	case pending && invalid == nil:
 		return s.recoverCreate(files, startedAt)
 	}
-	if batch.CancelWanted(s.b) {
+	return s.createFirst(files, invalid)
+}
+
+// createFirst decides for an object that no create was started for. invalid is why its files cannot be sent.
+func (s scope) createFirst(files int, invalid error) Decision {
+	switch {
+	case batch.CancelWanted(s.b):
 		return s.cancelledBeforeCreate()
-	}
-	if s.exceeded() {
+	case s.exceeded():
 		return s.finish(s.abandoned())
-	}
-	if invalid != nil {
+	case invalid != nil:
 		return s.requeue(condition{v1alpha1.ReasonInvalidSpec, invalid.Error()}, State{}, 0, 0)
-	}
-	if !s.due(Create) {
+	case !s.due(Create):
 		return s.waitUntilDue()
 	}
 	return s.createBatch(files)

@@ -202,9 +202,10 @@ func (s scope) retryDelete(action Action, cause string, notBefore time.Duration)
 		})
 	}
 	failed := "The batch could not be cancelled"
-	if action == Detach {
+	switch action { //nolint:exhaustive // the others cancel
+	case Detach:
 		failed = "Not all files could be detached from the vector store"
-	} else if action == ReadStore {
+	case ReadStore:
 		failed = "Neither the batch nor the vector store was found"
 	}
 	c := condition{v1alpha1.ReasonDeleting, failed + "; retrying: " + cause}

@@ -31,6 +31,13 @@ func (s scope) poll() Decision {
 		return s.act(Poll)
 	case (s.cancelPending() || s.repeatCancel()) && s.due(Cancel):
 		return s.act(Cancel)
+	}
+	return s.track()
+}
+
+// track decides for an object whose batch is known, and for which no call was made yet.
+func (s scope) track() Decision {
+	switch {
 	case s.finalizerMissing():
 		return s.act(AddFinalizer)
 	case batch.Suspended(s.b) && !s.cancelling():
@@ -39,9 +46,8 @@ func (s scope) poll() Decision {
 		return s.recordBatchID()
 	case !s.due(Poll):
 		return s.waitUntilDue()
-	default:
-		return s.act(Poll)
 	}
+	return s.act(Poll)
 }
 
 // finalizerMissing reports whether the object needs the finalizer and does not have it.

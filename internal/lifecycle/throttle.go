@@ -33,16 +33,22 @@ func (s scope) throttled() Decision {
 	if s.observed.Admission == BackedOff && state.FailingSince.IsZero() {
 		state.FailingSince = s.now
 	}
-	if s.b.DeletionTimestamp.IsZero() && s.failedAction() != s.observed.lastAction() {
+	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
+	switch {
+	case !s.b.DeletionTimestamp.IsZero():
+		return s.beforeFinalizeTimeout(d)
+	case s.failedAction() != s.observed.lastAction():
 		return s.refusedAndThrottled()
 	}
-	d := Decision{Action: Requeue, Status: s.b.Status, Throttled: true, State: state, RequeueAfter: throttledRequeue}
+	return s.waitThrottled(d)
+}
+
+// waitThrottled ends the reconciliation of an object whose call has to wait, and shows that if it takes long.
+func (s scope) waitThrottled(d Decision) Decision {
 	_, pending := batch.CreatePending(s.b, s.now)
 	long := s.observed.Admission == BackedOff && s.observed.BackedOffUntil.Sub(s.now) >= longBackoff
 	shown := s.observed.lastAction() == Create && !pending && s.observed.Admission != Saturated
-	switch left := throttledDelay - s.now.Sub(state.WaitingSince); {
-	case !s.b.DeletionTimestamp.IsZero():
-		return s.beforeFinalizeTimeout(d)
+	switch left := throttledDelay - s.now.Sub(d.State.WaitingSince); {
 	case !shown && !long && !s.clockUnstarted():
 		return s.inTime(d)
 	case left > 0:
@@ -53,7 +59,7 @@ func (s scope) throttled() Decision {
 	if shown || long {
 		c = s.throttledCondition()
 	}
-	return s.showThrottled(c, state)
+	return s.showThrottled(c, d.State)
 }
 
 // throttledList ends a reconciliation of a finished object whose list of failed files has to wait.
