@@ -138,8 +138,8 @@ var incidental = []struct {
 	{regexp.MustCompile(`\bvsfb_[0-9a-f]{8,}`), "vsfb_0123456789abcdef0123456789abcdef"},
 	{regexp.MustCompile(`\b127\.0\.0\.1:\d+`), "127.0.0.1:8787"},
 	{regexp.MustCompile(`\breq_[0-9a-f]+`), "req_0123456789abcdef0123456789abcdef"},
-	{regexp.MustCompile(`\brecorded-for: [0-9a-f]+`), "recorded-for: 0123456789abcdef0123456789abcdef"}, // the namespace is random
-	{regexp.MustCompile(`\bwas lost: [^"]*`), "was lost: EOF"},                                          // or reset by peer
+	{regexp.MustCompile(`/recorded-for":"[0-9a-f]+`), `/recorded-for":"0123456789abcdef0123456789abcdef`}, // the namespace is random
+	{regexp.MustCompile(`\bwas lost: [^"]*`), "was lost: EOF"},                                            // or reset by peer
 }
 
 // normalized returns an object in YAML, without the values that differ between two runs.

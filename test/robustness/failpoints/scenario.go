@@ -82,11 +82,8 @@ var (
 var scenarios = slices.Concat(
 	lives,
 	inProfile(emulator.ProfileAzure, "complete", "cancel", "files-failed"),
-	// Not yet: the recovery from a lost create, and the detaching of files, as they find out by a 404 what
-	// OGX reports as a 400.
-	inProfile(emulator.ProfileOGX, "adopt"),
-	// Not yet: the detaching of files, as a DELETE without effect counts as done.
-	inProfile(emulator.ProfileGateway, "complete", "cancel", "files-failed", "lost-create"),
+	inProfile(emulator.ProfileOGX, "complete", "cancel", "adopt", "files-failed", "detach", "adopt-detach", "lost-create", "deadline"),
+	inProfile(emulator.ProfileGateway, "complete", "cancel", "files-failed", "lost-create", "detach"),
 )
 
 // inProfile returns variants of scenarios with a profile.
