@@ -39,7 +39,9 @@ func newFixture(ctx context.Context, folder string, m *mutation) (*fixture, erro
 	f := &fixture{folder: folder, timeout: runTimeout}
 	options := framework.Options{Install: []string{"default"}, Build: []string{"manager"}}
 	if m != nil {
-		f.timeout = mutationTimeout
+		if !m.slow {
+			f.timeout = mutationTimeout
+		}
 		overlay, err := m.overlay(folder)
 		if err != nil {
 			return nil, err

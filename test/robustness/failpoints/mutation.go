@@ -22,6 +22,8 @@ type mutation struct {
 	file, before, after string
 	// runs is a regular expression for the beginning of the names of the runs to execute.
 	runs string
+	// slow means that the runs take longer than mutationTimeout without the mutation.
+	slow bool
 }
 
 var mutations = []mutation{
@@ -101,6 +103,34 @@ var mutations = []mutation{
 		before: "case status == http.StatusBadRequest && failure.isNotFound():",
 		after:  "case status == http.StatusBadRequest && failure.isNotFound() && notIdempotent:",
 		runs:   "ogx-detach/reference",
+	},
+	{
+		name: "no-binding", description: "the annotations of another object are believed",
+		file:   "internal/batch/binding.go",
+		before: "return recorded != \"\" && recorded == Digest(b)",
+		after:  "return recorded != \"\"",
+		runs:   "copied/reference",
+	},
+	{
+		name: "no-sparing", description: "files are detached that another object attaches",
+		file:   "internal/controller/detach.go",
+		before: "if files, err = r.withoutSpared(ctx, b, files); err != nil {",
+		after:  "if _, err = r.withoutSpared(ctx, b, files); err != nil {",
+		runs:   "shared/reference",
+	},
+	{
+		name: "no-confirmation", description: "a detach counts that the response does not confirm",
+		file:   "internal/upstream/openai/decode.go",
+		before: "case deleted.valid && !deleted.value:",
+		after:  "case deleted.valid && !deleted.value && id.value == \"\":",
+		runs:   "gateway-detach/reference",
+	},
+	{
+		name: "no-end", description: "an object waits until the server accepts its cancel",
+		file:   "internal/lifecycle/deadline.go",
+		before: "return set && !s.now.Before(by)",
+		after:  "return set && s.now.Before(by) && by.IsZero()",
+		runs:   "(cancel-refused|server-away)/reference", slow: true,
 	},
 }
 

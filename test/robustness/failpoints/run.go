@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -206,10 +207,29 @@ func (r *run) createObject(ctx context.Context) error {
 	b.Spec = *r.scenario.spec.DeepCopy()
 	b.Spec.VectorStoreID, b.Spec.BatchID = r.store, r.batchID
 	b.Spec.CredentialsRef = &v1alpha1.CredentialsReference{Name: secretName}
+	if r.scenario.copied {
+		original := framework.NewBatch(r.namespace, "original", v1alpha1.VectorStoreFileBatchSpec{VectorStoreID: r.store, FileIDs: neighborFiles})
+		b.Annotations = map[string]string{v1alpha1.AnnotationBatchID: r.neighbor, v1alpha1.AnnotationRecordedFor: batch.Digest(original)}
+	}
 	if err := r.fixture.Client.Create(ctx, b); err != nil {
 		return fmt.Errorf("creating the object: %w", err)
 	}
 	return nil
+}
+
+// createSharing creates another object that attaches the files to be spared, and waits until the operator
+// knows it. It is suspended, so that it has no batch of its own.
+func (r *run) createSharing(ctx context.Context) error {
+	other := framework.NewBatch(r.namespace, "other", v1alpha1.VectorStoreFileBatchSpec{
+		VectorStoreID: r.store, FileIDs: r.scenario.spared, Suspend: ptr.To(true), CredentialsRef: &v1alpha1.CredentialsReference{Name: secretName},
+	})
+	if err := r.fixture.Client.Create(ctx, other); err != nil {
+		return fmt.Errorf("creating the object that shares files: %w", err)
+	}
+	return framework.PollEvery(ctx, pollInterval, "the object that shares files to be suspended", func() (bool, error) {
+		err := r.fixture.Client.Get(ctx, client.ObjectKeyFromObject(other), other)
+		return framework.ReadyReason(other) == v1alpha1.ReasonSuspended, errors.Join(err, r.managers.failure())
+	})
 }
 
 func (r *run) object() *v1alpha1.VectorStoreFileBatch {

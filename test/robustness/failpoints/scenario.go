@@ -30,6 +30,10 @@ type scenario struct {
 	spec v1alpha1.VectorStoreFileBatchSpec
 	// adopts creates a batch first, which the object then adopts.
 	adopts bool
+	// copied means that the object has the annotations of the neighbor's.
+	copied bool
+	// spared are the files that another object of the namespace attaches.
+	spared []string
 	// withoutSecret leaves the creation of the Secret to actions.
 	withoutSecret bool
 	// objectFirst creates the object before a manager runs.
@@ -171,6 +175,21 @@ var lives = []scenario{
 		name: "adopt-detach", description: "adopt, and delete with policy DetachFiles", statusWrites: 2, cancels: true, adopts: true,
 		spec: v1alpha1.VectorStoreFileBatchSpec{DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles}, settings: slowCancel,
 		actions: deleteInProgress,
+	},
+	{
+		name: "copied", description: "create a copy of an object, with its annotations", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
+		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, copied: true,
+	},
+	{
+		name: "shared", description: "delete in progress, policy DetachFiles, beside an object that shares a file", statusWrites: 3, cancels: true,
+		spec:     v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck, DeletionPolicy: v1alpha1.DeletionPolicyDetachFiles},
+		settings: slowCancel, spared: threeStuck[:1],
+		actions: func(ctx context.Context, r *run) error {
+			if err := r.createSharing(ctx); err != nil {
+				return err
+			}
+			return deleteInProgress(ctx, r)
+		},
 	},
 	{
 		name: "delete-creating", description: "delete while the create is in flight", statusWrites: 1, cancels: true,

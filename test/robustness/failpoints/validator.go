@@ -135,7 +135,7 @@ var validators = []validator{
 	{"outcome", "the object ends as in the reference run, or is deleted as there", checkOutcome},
 	{"creates", "one batch is created; a second one only if a response was lost, with an Event about it", checkCreations},
 	{"counted", "a batch that is created again is counted by the process that creates it", checkCounted},
-	{"files", "every batch attaches every file once, and the files are detached if the policy requires it", checkFiles},
+	{"files", "every batch attaches every file once, and the files that no other object attaches are detached if the policy requires it", checkFiles},
 	{"cancels", "every batch that should be cancelled is cancelled once; a cancel is repeated only if a fault hid its response", checkCancels},
 	{"succeeded", "an object has succeeded only if the vector store holds its files", checkSucceeded},
 	{"neighbor", "the batch of another client in the same vector store is neither cancelled, nor are its files detached", checkNeighbor},
@@ -253,7 +253,8 @@ func checkFiles(e evidence, _ outcome) error {
 	}
 	want := map[string]int{}
 	for _, file := range e.files {
-		if n := len(e.batches); n > 0 && e.scenario.spec.DeletionPolicy != v1alpha1.DeletionPolicyDetachFiles {
+		detached := e.scenario.spec.DeletionPolicy == v1alpha1.DeletionPolicyDetachFiles && !slices.Contains(e.scenario.spared, file)
+		if n := len(e.batches); n > 0 && !detached {
 			want[file] = n
 		}
 	}
