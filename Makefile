@@ -17,9 +17,10 @@ KEEP ?=
 SCALE ?= full
 ARGS ?=
 
-# The image. REGISTRY ends in a slash, if it is set; PUSH=1 pushes the image.
-REGISTRY ?=
-TAG ?= dev
+# The image. config/manager/manager.yaml names it, for everything that installs it. REGISTRY, which ends in
+# a slash, and TAG override the parts of that name; PUSH=1 pushes the image.
+REGISTRY ?= $(shell sed -n 's|^ *image: \(.*/\)vector-store-operator:.*|\1|p' config/manager/manager.yaml)
+TAG ?= $(shell sed -n 's|^ *image: .*/vector-store-operator:||p' config/manager/manager.yaml)
 IMG ?= $(REGISTRY)vector-store-operator:$(TAG)
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
@@ -48,8 +49,10 @@ CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefile
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
 MODULES := . hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
 	hack/tools/helm hack/tools/prometheus
-IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
+IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -o '$(IMAGES)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
+# The directory of the archives and SBOMs.
+IMAGES = bin/images
 PROGRAMS = $(wildcard ./cmd/*)
 # Sets KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, which the script
 # downloads or builds if necessary.
@@ -113,7 +116,7 @@ uninstall: ## Delete the admission policies, the CRD and every VectorStoreFileBa
 
 .PHONY: deploy
 deploy: ## Deploy the operator to the current cluster. IMG is its image.
-	$(TOOL) kustomize build config/default | sed 's|image: vector-store-operator:dev$$|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(TOOL) kustomize build config/default | sed 's|image: .*/vector-store-operator:.*$$|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
 
 # Only a running operator removes the finalizers of the objects, so they must be deleted first.
 .PHONY: undeploy
@@ -154,12 +157,13 @@ test-image: ## Test that the image is reproducible, minimal, and fully listed in
 
 # Builds the images for the architecture of this machine, which the nodes must share.
 .PHONY: test-node
+test-node: IMAGES = bin/images/node
 test-node: bin/image ## Test the image on the cluster of KUBECTL. Requires LOAD or REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
 	go test -count=1 -v -timeout=20m ./test/e2e/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
-		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
+		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/$(IMAGES)/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure the built manager and a baseline: SCALE=full takes half an hour, SCALE=small minutes. ARGS are its flags.

@@ -19,12 +19,14 @@ var (
 	kubectlCommand = flag.String("kubectl", "", "the kubectl `command` for an administrator of a disposable cluster")
 	loadCommand    = flag.String("load", "", "the `command` that loads an image archive, its argument, into the nodes")
 	archives       = flag.String("archives", "", "the `files` to load, separated by commas")
-	registry       = flag.String("registry", "", "the prefix of the image names, with its last slash, in the `registry` of the nodes")
+	registry       = flag.String("registry", defaultRegistry, "the prefix of the image names, with its last slash, in the `registry` of the nodes")
 	restartKubelet = flag.String("restart-kubelet", "", "the `command` that restarts the kubelet of the node")
 	keep           = flag.Bool("keep", false, "keep everything on the cluster")
 )
 
 const (
+	// defaultRegistry is the prefix of the image names in the manifests.
+	defaultRegistry = "ghcr.io/vector-store-operator/"
 	systemNamespace = framework.SystemNamespace
 	testNamespace   = "vector-store-operator-test"
 	deployment      = "deployment/vector-store-operator-manager"
