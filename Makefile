@@ -206,7 +206,7 @@ dist: build-installer ## Alias of build-installer.
 .PHONY: docs
 docs: manifests ## Generate the reference, the metrics page and the Argo CD ConfigMap from the code.
 	go run ./hack/docs
-	go run ./hack/metricsdocs >docs/metrics.md
+	go run ./hack/metricsdocs >docs/reference/metrics.md
 
 .PHONY: chart
 chart: manifests ## Copy the shared manifests from config/ into the chart.

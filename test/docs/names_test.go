@@ -185,8 +185,8 @@ func TestNames_Exist(t *testing.T) {
 // TestMetrics_Exist searches for every metric of the operator in backquotes.
 func TestMetrics_Exist(t *testing.T) {
 	code := sources(t, "internal", "cmd/manager")
-	// docs/metrics.md is generated from the registry, which composes names.
-	code += strings.ReplaceAll(read(t, "docs/metrics.md"), "`", `"`)
+	// docs/reference/metrics.md is generated from the registry, which composes names.
+	code += strings.ReplaceAll(read(t, "docs/reference/metrics.md"), "`", `"`)
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
 			name, _, _ = strings.Cut(name, "{")

@@ -210,7 +210,7 @@ func (w monitoredManager) scrape(t *testing.T, token string) (code int, body str
 var metricNames = regexp.MustCompile(`\b(?:vector_store_operator|operator|controller_runtime|workqueue|leader_election|process)_[a-z_]+`)
 
 // wantKnownMetrics requires that Prometheus has each metric that an alert, the dashboard or
-// docs/metrics.md refers to.
+// docs/reference/metrics.md refers to.
 func (w monitoredManager) wantKnownMetrics(t *testing.T) {
 	t.Helper()
 	var known []string

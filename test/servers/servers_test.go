@@ -74,7 +74,7 @@ func (f *fixture) waitStalled(t *testing.T, name, reason string) {
 
 func raw(value string) v1alpha1.AttributeValue { return v1alpha1.AttributeValue{Raw: []byte(value)} }
 
-// notYet skips a test of what the operator does not do right with OGX. docs/servers.md has the list.
+// notYet skips a test of what the operator does not do right with OGX. docs/guides/servers.md has the list.
 func notYet(t *testing.T, why string) {
 	t.Helper()
 	t.Skip("not yet right with OGX: " + why)

@@ -232,7 +232,7 @@ func defaults(t *testing.T) map[string]any {
 	return all
 }
 
-// TestValues_Documented compares the table in docs/install.md with the names and defaults in values.yaml.
+// TestValues_Documented compares the table in docs/getting-started/install.md with the names and defaults in values.yaml.
 func TestValues_Documented(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
@@ -245,11 +245,11 @@ func TestValues_Documented(t *testing.T) {
 	}
 	got := map[string]string{}
 	row := regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| `([^`]*)` \\| .+ \\|$")
-	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs/install.md"), -1) {
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs/getting-started/install.md"), -1) {
 		got[match[1]] = match[2]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("values (-values.yaml +docs/install.md):\n%s", diff)
+		t.Errorf("values (-values.yaml +docs/getting-started/install.md):\n%s", diff)
 	}
 }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package node_test runs the image on a real cluster with a real kubelet. `make test-node` runs it, see
-// docs/image.md.
+// docs/internals/image.md.
 package node_test
 
 import (
