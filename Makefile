@@ -1,5 +1,5 @@
 # Requires Go, git and make. Every other tool is pinned in its own Go module: hack/tools
-# (generators), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
+# (generators), hack/tools/helmdocs (the README of the chart), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
 # hack/tools/prometheus, hack/tools/gremlins (the mutation tester), and hack/controlplane (the API
 # server of the demo and the tests).
 SHELL := bash
@@ -48,7 +48,7 @@ CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefile
 		vectorstorefilebatch_admin_role.yaml vectorstorefilebatch_editor_role.yaml vectorstorefilebatch_viewer_role.yaml) \
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
 MODULES := . hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
-	hack/tools/helm hack/tools/prometheus
+	hack/tools/helm hack/tools/helmdocs hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -o '$(IMAGES)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
 # The directory of the archives and SBOMs.
@@ -88,6 +88,10 @@ build: ## Build all programs of cmd/ into bin/.
 .PHONY: image
 image: bin/image ## Build the container image, an archive and an SBOM. Uses PLATFORMS, REGISTRY, TAG, PUSH=1.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms '$(PLATFORMS)'
+
+.PHONY: image-emulator
+image-emulator: bin/image ## Build the image of the OpenAI emulator, for config/emulator.
+	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms '$(PLATFORMS)'
 
 .PHONY: sbom
 sbom: image ## Build the image and list its SBOMs, in SPDX format.
@@ -209,11 +213,13 @@ docs: manifests ## Generate the reference, the metrics page and the Argo CD Conf
 	go run ./hack/metricsdocs >docs/reference/metrics.md
 
 .PHONY: chart
-chart: manifests ## Copy the shared manifests from config/ into the chart.
+chart: manifests bin/helm-docs ## Copy the shared manifests from config/ into the chart, and generate its README and descriptions.
 	rm -rf $(CHART)/files
 	for file in $(CHART_FILES); do \
 		mkdir -p "$(CHART)/files/$$(dirname $$file)" && cp config/$$file $(CHART)/files/$$file || exit; \
 	done
+	go run ./hack/chart $(CHART)
+	bin/helm-docs --chart-search-root=$(CHART) --sort-values-order=file --badge-style=flat --log-level=warning
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the Go code.
@@ -263,6 +269,10 @@ bin/gremlins: hack/tools/gremlins/go.mod hack/tools/gremlins/go.sum
 bin/prometheus bin/promtool: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
 	@echo "building $(@F): takes some minutes, after a version change only" >&2
 	go build -C hack/tools/prometheus -trimpath -tags remove_all_sd -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+bin/helm-docs: hack/tools/helmdocs/go.mod hack/tools/helmdocs/go.sum
+	go build -C hack/tools/helmdocs -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/norwoodj/helm-docs/cmd/helm-docs
 	@touch $@
 
 bin/helm: package := helm.sh/helm/v4/cmd/helm

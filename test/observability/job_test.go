@@ -156,8 +156,8 @@ func TestPrometheus_Scrape(t *testing.T) {
 		`sum(` + name + `kubernetes_writes_total{resource="leases"}) > bool 0`:                                     "1",
 		name + `pending_cancel_seconds`:                                                                            "0",
 		name + `poll_age_seconds`:                                                                                  "0",
-		`ALERTS{alertname="VectorStoreCreateOutcomeUnknown",alertstate="firing"}`:                                  "1",
-		`ALERTS{alertname="VectorStoreCredentialsRefused",alertstate="pending"}`:                                   "1",
+		`ALERTS{alertname="VectorStoreFileBatchRecreated",alertstate="firing"}`:                                  "1",
+		`ALERTS{alertname="VectorStoreFileBatchCredentialsInvalid",alertstate="pending"}`:                                   "1",
 	})
 	w.wantAuthorization(t)
 	w.wantKnownMetrics(t)
