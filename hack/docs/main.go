@@ -24,6 +24,8 @@ func run(root string) error {
 	for path, generate := range map[string]func(root string) (string, error){
 		"docs/reference/api.md":        reference,
 		"config/argocd/argocd-cm.yaml": argoConfigMap,
+		"config/argocd/values.yaml":    argoValues,
+		"config/argocd/argocd.yaml":    argoResource,
 	} {
 		text, err := generate(root)
 		if err != nil {
