@@ -60,6 +60,11 @@ func TestLinks_Resolve(t *testing.T) {
 			}
 		}
 	}
+	for _, match := range link.FindAllStringSubmatch(read(t, "llms.txt"), -1) {
+		if _, err := os.Stat(framework.Path(match[1])); err != nil {
+			t.Errorf("llms.txt: broken link %s: %v", match[1], err)
+		}
+	}
 	for _, folder := range column(t, contributing, "folder") {
 		if _, err := os.Stat(framework.Path(folder)); err != nil {
 			t.Error(err)
@@ -72,7 +77,7 @@ func TestLinks_Resolve(t *testing.T) {
 func TestLinks_ReachEveryPage(t *testing.T) {
 	for from, to := range map[string][]string{
 		readme: framework.Glob(t, "*.md", "docs/README.md"),
-		index:  framework.Glob(t, "docs/*/*.md"),
+		index:  framework.Glob(t, "docs/*.md", "docs/*/*.md"),
 	} {
 		text := read(t, from)
 		for _, page := range to {
