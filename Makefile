@@ -47,7 +47,7 @@ CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefile
 	$(addprefix rbac/, role.yaml leader_election_role.yaml metrics_auth_role.yaml metrics_reader_role.yaml \
 		vectorstorefilebatch_admin_role.yaml vectorstorefilebatch_editor_role.yaml vectorstorefilebatch_viewer_role.yaml) \
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
-MODULES := . hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
+MODULES := . hack/bundle hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
 	hack/tools/helm hack/tools/helmdocs hack/tools/prometheus
 IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -o '$(IMAGES)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
@@ -221,6 +221,14 @@ chart: manifests bin/helm-docs ## Copy the shared manifests from config/ into th
 	go run ./hack/chart $(CHART)
 	bin/helm-docs --chart-search-root=$(CHART) --sort-values-order=file --badge-style=flat --log-level=warning
 
+.PHONY: bundle
+bundle: build-installer ## Generate the bundle for the Operator Lifecycle Manager from dist/install.yaml.
+	go run -C hack/bundle .
+
+.PHONY: test-bundle
+test-bundle: ## Validate the bundle, as operator-sdk does.
+	go -C hack/bundle test -count=1 ./...
+
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the Go code.
 	bin/golangci-lint fmt
@@ -246,7 +254,7 @@ tidy: ## Run go mod tidy in every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate build-installer chart docs licenses vulnerabilities bin/golangci-lint ## Regenerate and check everything, then require a clean tree without untracked files.
+verify: generate build-installer bundle chart docs licenses vulnerabilities bin/golangci-lint ## Regenerate and check everything, then require a clean tree without untracked files.
 	hack/verify.sh $(MODULES)
 
 .PHONY: clean

@@ -165,6 +165,9 @@ func built(t *testing.T, env *framework.Env, kustomization string) {
 		t.Fatal(err)
 	}
 	rendered := env.Kubectl.Must(t, "kustomize", site)
+	if strings.Contains(kustomization, "newTag:") && strings.Contains(rendered, ":dev\n") {
+		t.Error("the kustomization does not replace the image")
+	}
 	for _, document := range documents("", rendered) {
 		accepted(t, env, document)
 	}
