@@ -1,5 +1,5 @@
 # Requires Go, git and make. Every other tool is pinned in its own Go module: hack/tools
-# (generators), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
+# (generators), hack/tools/helmdocs (the README of the chart), hack/tools/golangci (the linter), hack/tools/helm (Helm and kubeconform),
 # hack/tools/prometheus, hack/tools/gremlins (the mutation tester), and hack/controlplane (the API
 # server of the demo and the tests).
 SHELL := bash
@@ -17,9 +17,10 @@ KEEP ?=
 SCALE ?= full
 ARGS ?=
 
-# The image. REGISTRY ends in a slash, if it is set; PUSH=1 pushes the image.
-REGISTRY ?=
-TAG ?= dev
+# The image. config/manager/manager.yaml names it, for everything that installs it. REGISTRY, which ends in
+# a slash, and TAG override the parts of that name; PUSH=1 pushes the image.
+REGISTRY ?= $(shell sed -n 's|^ *image: \(.*/\)vector-store-operator:.*|\1|p' config/manager/manager.yaml)
+TAG ?= $(shell sed -n 's|^ *image: .*/vector-store-operator:||p' config/manager/manager.yaml)
 IMG ?= $(REGISTRY)vector-store-operator:$(TAG)
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
@@ -46,10 +47,12 @@ CHART_FILES := $(addprefix crd/bases/, vector-store-operator.dev_vectorstorefile
 	$(addprefix rbac/, role.yaml leader_election_role.yaml metrics_auth_role.yaml metrics_reader_role.yaml \
 		vectorstorefilebatch_admin_role.yaml vectorstorefilebatch_editor_role.yaml vectorstorefilebatch_viewer_role.yaml) \
 	$(addprefix policy/, attributes.yaml) $(addprefix prometheus/, rules.yaml dashboard.json)
-MODULES := . hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
-	hack/tools/helm hack/tools/prometheus
-IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
+MODULES := . hack/bundle hack/controlplane hack/controlplane/1.32 hack/image hack/tools hack/tools/golangci hack/tools/gremlins \
+	hack/tools/helm hack/tools/helmdocs hack/tools/prometheus
+IMAGE = bin/image -tag '$(REGISTRY)$(1):$(TAG)' -o '$(IMAGES)' -program $(2) -tags '$(TAGS)' -version '$(VERSION)' -revision '$(REVISION)' \
 	-created $(SOURCE_DATE_EPOCH) $(if $(PUSH),-push)
+# The directory of the archives and SBOMs.
+IMAGES = bin/images
 PROGRAMS = $(wildcard ./cmd/*)
 # Sets KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl, which the script
 # downloads or builds if necessary.
@@ -86,6 +89,10 @@ build: ## Build all programs of cmd/ into bin/.
 image: bin/image ## Build the container image, an archive and an SBOM. Uses PLATFORMS, REGISTRY, TAG, PUSH=1.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms '$(PLATFORMS)'
 
+.PHONY: image-emulator
+image-emulator: bin/image ## Build the image of the OpenAI emulator, for config/emulator.
+	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms '$(PLATFORMS)'
+
 .PHONY: sbom
 sbom: image ## Build the image and list its SBOMs, in SPDX format.
 	@ls bin/images/vector-store-operator-linux-*.spdx.json
@@ -113,7 +120,7 @@ uninstall: ## Delete the admission policies, the CRD and every VectorStoreFileBa
 
 .PHONY: deploy
 deploy: ## Deploy the operator to the current cluster. IMG is its image.
-	$(TOOL) kustomize build config/default | sed 's|image: vector-store-operator:dev$$|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(TOOL) kustomize build config/default | sed 's|image: .*/vector-store-operator:.*$$|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
 
 # Only a running operator removes the finalizers of the objects, so they must be deleted first.
 .PHONY: undeploy
@@ -154,12 +161,13 @@ test-image: ## Test that the image is reproducible, minimal, and fully listed in
 
 # Builds the images for the architecture of this machine, which the nodes must share.
 .PHONY: test-node
+test-node: IMAGES = bin/images/node
 test-node: bin/image ## Test the image on the cluster of KUBECTL. Requires LOAD or REGISTRY.
 	$(call IMAGE,vector-store-operator,./cmd/manager) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms linux/$$(go env GOARCH)
 	$(call IMAGE,vector-store-operator-probe,./test/e2e/node/probe) -platforms linux/$$(go env GOARCH)
 	go test -count=1 -v -timeout=20m ./test/e2e/node -kubectl='$(KUBECTL)' -load='$(LOAD)' -restart-kubelet='$(KUBELET_RESTART)' \
-		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/bin/images/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
+		-registry='$(REGISTRY)' -archives=$$(printf '$(CURDIR)/$(IMAGES)/%s.tar,' vector-store-operator{,-emulator,-probe}) $(ARGS)
 
 .PHONY: bench
 bench: ## Measure the built manager and a baseline: SCALE=full takes half an hour, SCALE=small minutes. ARGS are its flags.
@@ -202,14 +210,24 @@ dist: build-installer ## Alias of build-installer.
 .PHONY: docs
 docs: manifests ## Generate the reference, the metrics page and the Argo CD ConfigMap from the code.
 	go run ./hack/docs
-	go run ./hack/metricsdocs >docs/metrics.md
+	go run ./hack/metricsdocs >docs/reference/metrics.md
 
 .PHONY: chart
-chart: manifests ## Copy the shared manifests from config/ into the chart.
+chart: manifests bin/helm-docs ## Copy the shared manifests from config/ into the chart, and generate its README and descriptions.
 	rm -rf $(CHART)/files
 	for file in $(CHART_FILES); do \
 		mkdir -p "$(CHART)/files/$$(dirname $$file)" && cp config/$$file $(CHART)/files/$$file || exit; \
 	done
+	go run ./hack/chart $(CHART)
+	bin/helm-docs --chart-search-root=$(CHART) --sort-values-order=file --badge-style=flat --log-level=warning
+
+.PHONY: bundle
+bundle: build-installer ## Generate the bundle for the Operator Lifecycle Manager from dist/install.yaml.
+	go run -C hack/bundle .
+
+.PHONY: test-bundle
+test-bundle: ## Validate the bundle, as operator-sdk does.
+	go -C hack/bundle test -count=1 ./...
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format the Go code.
@@ -236,7 +254,7 @@ tidy: ## Run go mod tidy in every module.
 	for module in $(MODULES); do go -C $$module mod tidy || exit; done
 
 .PHONY: verify
-verify: generate build-installer chart docs licenses vulnerabilities bin/golangci-lint ## Regenerate and check everything, then require a clean tree without untracked files.
+verify: generate build-installer bundle chart docs licenses vulnerabilities bin/golangci-lint ## Regenerate and check everything, then require a clean tree without untracked files.
 	hack/verify.sh $(MODULES)
 
 .PHONY: clean
@@ -259,6 +277,10 @@ bin/gremlins: hack/tools/gremlins/go.mod hack/tools/gremlins/go.sum
 bin/prometheus bin/promtool: hack/tools/prometheus/go.mod hack/tools/prometheus/go.sum
 	@echo "building $(@F): takes some minutes, after a version change only" >&2
 	go build -C hack/tools/prometheus -trimpath -tags remove_all_sd -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+bin/helm-docs: hack/tools/helmdocs/go.mod hack/tools/helmdocs/go.sum
+	go build -C hack/tools/helmdocs -trimpath -ldflags='-s -w' -o '$(CURDIR)/$@' github.com/norwoodj/helm-docs/cmd/helm-docs
 	@touch $@
 
 bin/helm: package := helm.sh/helm/v4/cmd/helm

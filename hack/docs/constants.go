@@ -40,7 +40,7 @@ func (p *page) constants(dir string) error {
 			}
 			name := code(c.value)
 			if section.link {
-				name = fmt.Sprintf("[%s](runbook.md#%s)", name, strings.ToLower(c.value))
+				name = fmt.Sprintf("[%s](../operations/runbook.md#%s)", name, strings.ToLower(c.value))
 			}
 			rows = append(rows, []string{name, c.doc})
 		}

@@ -1,7 +1,7 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command docs generates docs/reference.md, from the CRD, the constants of the API and the manager's
+// Command docs generates docs/reference/api.md, from the CRD, the constants of the API and the manager's
 // --help, and config/argocd/argocd-cm.yaml, from the scripts in config/argocd.
 package main
 
@@ -22,8 +22,10 @@ func main() {
 
 func run(root string) error {
 	for path, generate := range map[string]func(root string) (string, error){
-		"docs/reference.md":            reference,
+		"docs/reference/api.md":        reference,
 		"config/argocd/argocd-cm.yaml": argoConfigMap,
+		"config/argocd/values.yaml":    argoValues,
+		"config/argocd/argocd.yaml":    argoResource,
 	} {
 		text, err := generate(root)
 		if err != nil {

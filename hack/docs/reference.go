@@ -15,7 +15,7 @@ import (
 
 const crdPath = "config/crd/bases/vector-store-operator.dev_vectorstorefilebatches.yaml"
 
-// reference returns the content of docs/reference.md.
+// reference returns the content of docs/reference/api.md.
 func reference(root string) (string, error) {
 	content, err := os.ReadFile(filepath.Join(root, crdPath))
 	if err != nil {
@@ -30,7 +30,7 @@ func reference(root string) (string, error) {
 	p.printf("")
 	p.printf("# API reference")
 	p.printf("")
-	p.printf("All fields, conditions, reasons and flags. See [VectorStoreFileBatch](vectorstorefilebatch.md) for a guide with examples.")
+	p.printf("All fields, conditions, reasons and flags. See [VectorStoreFileBatch](../concepts/vectorstorefilebatch.md) for a guide with examples.")
 	p.kind(&crd)
 	if err := p.constants(filepath.Join(root, "api", "v1alpha1")); err != nil {
 		return "", err

@@ -19,11 +19,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+// noArtifact is an image whose entry in an index has no artifactType. The library derives one from the type of
+// the configuration, and tools that do not know that field, such as older versions of skopeo, drop it when they
+// copy the index, which changes its digest.
+type noArtifact struct{ v1.Image }
+
+func (noArtifact) ArtifactType() (string, error) { return "", nil }
+
 // index returns the multi-platform image.
 func (o options) index(images []platformImage) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range images {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: p.image, Descriptor: v1.Descriptor{Platform: &p.platform}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: noArtifact{p.image}, Descriptor: v1.Descriptor{Platform: &p.platform}})
 	}
 	annotated := mutate.Annotations(index, o.labels())
 	result, isIndex := annotated.(v1.ImageIndex)

@@ -63,7 +63,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.root, "root", ".", "`directory` of the Go module")
 	flags.StringVar(&o.program, "program", "./cmd/manager", "`package` of the program")
 	flags.StringVar(&o.tags, "tags", "", "build `tags`, separated by commas")
-	tag := flags.String("tag", "vector-store-operator:dev", "`name` of the image, with its tag")
+	tag := flags.String("tag", "ghcr.io/vector-store-operator/vector-store-operator:dev", "`name` of the image, with its tag")
 	flags.StringVar(&o.description, "about", "Kubernetes operator for the file batches of OpenAI vector stores", "`description` of the program, for the image's labels")
 	flags.StringVar(&o.version, "version", "dev", "`version` of the program")
 	flags.StringVar(&o.revision, "revision", "", "`commit` of the source")

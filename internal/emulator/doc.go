@@ -14,7 +14,7 @@
 // Servers of the API differ. A Profile is a list of named Behaviors of one server, each with its
 // evidence: ProfileOpenAI (the default), ProfileAzure, ProfileOGX and ProfileGateway. What a server
 // shows rarely, or by a single report, is added by Options.Strict. Each behavior can be changed on its
-// own. docs/emulator.md has what was observed where.
+// own. docs/internals/emulator.md has what was observed where.
 //
 // # Fidelity
 //

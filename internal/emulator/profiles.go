@@ -23,7 +23,7 @@ type Evidence string
 const (
 	// Recorded was seen on the wire of the real service.
 	Recorded Evidence = "recorded"
-	// Measured was seen by running the server; see docs/emulator.md for the version and the date.
+	// Measured was seen by running the server; see docs/internals/emulator.md for the version and the date.
 	Measured Evidence = "measured"
 	// Documented is in the server's own documentation.
 	Documented Evidence = "documented"

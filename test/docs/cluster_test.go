@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -47,6 +46,8 @@ func testInstall(t *testing.T, env *framework.Env) {
 }
 
 func testUninstall(t *testing.T, env *framework.Env) {
+	// The pages install everything, too.
+	runBlock(t, env, "kubectl delete --wait=false --ignore-not-found -k config/prometheus; kubectl delete --wait=false --ignore-not-found -k config/default")
 	runBlock(t, env, "make uninstall")
 	runBlock(t, env, "! kubectl get crd,validatingadmissionpolicy -o name | grep vectorstorefilebatch")
 }
@@ -59,13 +60,8 @@ const finished = `{"status": {
 		{"type": "Finished", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"},
 		{"type": "Succeeded", "status": "True", "reason": "Completed", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}}`
 
-// isForReaders matches blocks that build the programs, or never finish.
-var isForReaders = regexp.MustCompile(`(?m)^make (demo|test|run)\b`)
-
-// commandPages are the pages whose commands run, in this order.
-var commandPages = []string{readme, kindPage, gitops, runbook}
-
-// testCommands runs the commands of the docs, with the samples applied and marked as finished.
+// testCommands runs the commands of the docs that are not marked with a reason, with the samples applied and
+// marked as finished.
 func testCommands(t *testing.T, env *framework.Env) {
 	run := func(args ...string) string {
 		t.Helper()
@@ -76,10 +72,10 @@ func testCommands(t *testing.T, env *framework.Env) {
 		run("patch", name, "--subresource=status", "--type=merge", "-p", finished)
 	}
 	run("-n", "argocd", "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com")
-	for _, page := range commandPages {
-		for _, block := range blocks(t, page, "sh") {
-			if !isForReaders.MatchString(block) {
-				runBlock(t, env, block)
+	for _, page := range pages(t) {
+		for _, block := range shellBlocks(t, page) {
+			if block.reason == "" {
+				runBlock(t, env, block.text)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,26 +60,41 @@ func TestLinks_Resolve(t *testing.T) {
 			}
 		}
 	}
-	for _, folder := range column(t, readme, "folder") {
+	for _, match := range link.FindAllStringSubmatch(read(t, "llms.txt"), -1) {
+		if _, err := os.Stat(framework.Path(match[1])); err != nil {
+			t.Errorf("llms.txt: broken link %s: %v", match[1], err)
+		}
+	}
+	for _, folder := range column(t, contributing, "folder") {
 		if _, err := os.Stat(framework.Path(folder)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// TestLinks_FromTheReadme requires that the README links to every page.
-func TestLinks_FromTheReadme(t *testing.T) {
-	text := read(t, readme)
-	for _, page := range framework.Glob(t, "*.md", "docs/*.md") {
-		if page != readme && !strings.Contains(text, "]("+page+")") {
-			t.Errorf("the README does not link to %s", page)
+// TestLinks_ReachEveryPage requires that the index of the docs links to every page in its sections, and the
+// README to the index and the other pages.
+func TestLinks_ReachEveryPage(t *testing.T) {
+	for from, to := range map[string][]string{
+		readme: framework.Glob(t, "*.md", "docs/README.md"),
+		index:  framework.Glob(t, "docs/*.md", "docs/*/*.md"),
+	} {
+		text := read(t, from)
+		for _, page := range to {
+			target, err := filepath.Rel(filepath.Dir(from), page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page != from && !strings.Contains(text, "]("+target+")") {
+				t.Errorf("%s does not link to %s", from, page)
+			}
 		}
 	}
 }
 
 // TestDecisions_Numbered requires consecutive numbers, also in the titles.
 func TestDecisions_Numbered(t *testing.T) {
-	for i, page := range framework.Glob(t, "docs/adr/*.md") {
+	for i, page := range framework.Glob(t, "docs/internals/adr/*.md") {
 		if number := fmt.Sprintf("%04d-", i+1); !strings.HasPrefix(path.Base(page), number) {
 			t.Errorf("%s must begin with %s", page, number)
 		}

@@ -4,11 +4,8 @@
 package docs_test
 
 import (
-	"archive/zip"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
@@ -32,8 +31,32 @@ var foreignCRDs = []struct{ module, sum, file string }{
 		"config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
 	},
 	{
+		"github.com/argoproj/argo-cd/v3@v3.5.7", "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+		"manifests/crds/appproject-crd.yaml",
+	},
+	{
+		"github.com/argoproj/argo-cd/v3@v3.5.7", "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+		"manifests/crds/applicationset-crd.yaml",
+	},
+	{
 		"github.com/fluxcd/source-controller@v1.9.6", "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=",
 		"config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+	},
+	{
+		"github.com/fluxcd/source-controller@v1.9.6", "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=",
+		"config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml",
+	},
+	{
+		"github.com/external-secrets/external-secrets@v1.3.2", "h1:u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ=",
+		"config/crds/bases/external-secrets.io_externalsecrets.yaml",
+	},
+	{
+		"github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+		"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+	},
+	{
+		"github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
 	},
 }
 
@@ -41,40 +64,12 @@ var foreignCRDs = []struct{ module, sum, file string }{
 func installForeign(t *testing.T, env *framework.Env) {
 	t.Helper()
 	for _, foreign := range foreignCRDs {
-		path := framework.WriteFile(t, t.TempDir(), "crd.yaml", string(fromModule(t, foreign.module, foreign.sum, foreign.file)))
+		path := framework.WriteFile(t, t.TempDir(), "crd.yaml", string(framework.FromModule(t, foreign.module, foreign.sum, foreign.file)))
 		name := env.Kubectl.Must(t, "apply", "--server-side", "-f", path, "-o", "jsonpath={.metadata.name}")
 		if err := env.WaitForCRD(t.Context(), name); err != nil {
 			t.Fatalf("%s: %v", foreign.module, err)
 		}
 	}
-}
-
-// fromModule returns a file of a Go module.
-func fromModule(t *testing.T, module, sum, file string) []byte {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
-	command.Dir = t.TempDir() // outside a module, go downloads no dependencies
-	output, err := command.CombinedOutput()
-	if err != nil {
-		t.Fatalf("downloading %s: %v: %s", module, err, output)
-	}
-	// go prints its progress before the JSON.
-	var downloaded struct{ Zip, Sum string }
-	if err := json.Unmarshal(output[strings.Index(string(output), "{"):], &downloaded); err != nil {
-		t.Fatalf("downloading %s: %v: %s", module, err, output)
-	}
-	if downloaded.Sum != sum {
-		t.Fatalf("%s has the checksum %s, want %s", module, downloaded.Sum, sum)
-	}
-	archive, err := zip.OpenReader(downloaded.Zip)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := fs.ReadFile(archive, module+"/"+file)
-	if err = errors.Join(err, archive.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return content
 }
 
 // documents returns the manifests of a text, each with its number.
@@ -103,12 +98,17 @@ func testManifests(t *testing.T, env *framework.Env) {
 			add(fmt.Sprintf("%s %d", strings.ReplaceAll(page, "/", ":"), i+1), block)
 		}
 	}
-	for _, path := range framework.Glob(t, "config/samples/*.yaml", "config/flux/*.yaml", "config/argocd/*.yaml") {
-		if path != "config/samples/kustomization.yaml" { // which testCommands applies
+	for _, path := range framework.Glob(t, "config/samples/*.yaml", "config/flux/*.yaml", "config/argocd/*.yaml", "config/emulator/emulator.yaml") {
+		switch path {
+		case "config/samples/kustomization.yaml": // testCommands applies it
+		case "config/argocd/values.yaml", "config/argocd/argocd.yaml": // TestConfigMap_EqualsTheOtherForms reads them
+		default:
 			add(strings.ReplaceAll(path, "/", ":"), read(t, path))
 		}
 	}
-	created := map[string]bool{"default": true}
+	// A dry run rejects objects in a namespace that does not exist.
+	env.Kubectl.Must(t, "create", "namespace", framework.SystemNamespace)
+	created := map[string]bool{"default": true, framework.SystemNamespace: true}
 	for _, manifest := range manifests {
 		for _, namespace := range firsts(`(?m)^  namespace: (\S+)$`, manifest) {
 			if created[namespace] {
@@ -119,13 +119,39 @@ func testManifests(t *testing.T, env *framework.Env) {
 		}
 	}
 	for name, manifest := range manifests {
-		t.Run(name, func(t *testing.T) {
-			if strings.Contains(manifest, "apiVersion: kustomize.config.k8s.io/") {
-				built(t, env, manifest)
-				return
-			}
-			accepted(t, env, manifest)
-		})
+		t.Run(name, func(t *testing.T) { testManifest(t, env, manifest) })
+	}
+}
+
+// testManifest sends a manifest to the API server, or renders it, if it is for a tool that renders manifests.
+func testManifest(t *testing.T, env *framework.Env, manifest string) {
+	t.Helper()
+	switch {
+	case strings.Contains(manifest, "apiVersion: kustomize.config.k8s.io/"):
+		built(t, env, manifest)
+	case strings.Contains(manifest, "kind: HelmRelease\n"):
+		var release struct {
+			Spec struct{ Values map[string]any }
+		}
+		if err := yaml.Unmarshal([]byte(manifest), &release); err != nil || len(release.Spec.Values) == 0 {
+			t.Fatalf("%v: %+v", err, release)
+		}
+		values, err := yaml.Marshal(release.Spec.Values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendered(t, string(values)) // Flux's CRD is in no Go module
+	case strings.HasPrefix(manifest, "# values.yaml\n"):
+		rendered(t, manifest)
+	case strings.HasPrefix(manifest, "# .github/workflows/"):
+		var workflow struct {
+			Jobs map[string]struct{ Steps []map[string]any } `json:"jobs"`
+		}
+		if err := yaml.Unmarshal([]byte(manifest), &workflow); err != nil || len(workflow.Jobs) == 0 {
+			t.Errorf("%v: %+v", err, workflow)
+		}
+	default:
+		accepted(t, env, manifest)
 	}
 }
 
@@ -143,10 +169,20 @@ func built(t *testing.T, env *framework.Env, kustomization string) {
 		t.Fatal(err)
 	}
 	rendered := env.Kubectl.Must(t, "kustomize", site)
-	// A dry run rejects objects in a namespace that does not exist.
-	env.Kubectl.Must(t, "create", "namespace", framework.SystemNamespace)
+	if strings.Contains(kustomization, "newTag:") && strings.Contains(rendered, ":dev\n") {
+		t.Error("the kustomization does not replace the image")
+	}
 	for _, document := range documents("", rendered) {
 		accepted(t, env, document)
+	}
+}
+
+// rendered renders the chart with values, which its schema validates.
+func rendered(t *testing.T, values string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), framework.Tool(t, "helm"), "template", "docs", framework.Path("charts", "vector-store-operator"), "--values", framework.WriteFile(t, t.TempDir(), "values.yaml", values))
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 

@@ -142,7 +142,7 @@ func TestFlags_Documented(t *testing.T) {
 }
 
 // foreignFlags are flags of other programs that the docs name.
-var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values --reuse-values")
+var foreignFlags = strings.Fields("--output --server-side --wait --field-manager --force --help --kubeconfig --timeout --namespace --context --take-ownership --values --reuse-values --from-env-file --custom-resource-state-config-file --concurrent")
 
 // TestFlags_Exist searches for every flag in backquotes.
 func TestFlags_Exist(t *testing.T) {
@@ -165,13 +165,14 @@ func TestFlags_Exist(t *testing.T) {
 var camel = regexp.MustCompile(`^(?:(?:Test|Benchmark|Fuzz)\w+|[A-Z][a-z]+(?:[A-Z]+[a-z]*)*)$`)
 
 // foreignNames are names of other programs in that form.
-var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never RequeueAfter")
+var foreignNames = strings.Fields("True False Kustomization GitRepository Secret Namespace Deployment Unknown CancelHealthCheckOnNewRevision Result Reconcile Rest Release Always IfNotPresent Never RequeueAfter ImagePullBackOff CreateContainerConfigError OOMKilled HelmRelease OCIRepository Recreate Localhost")
 
 // TestNames_Exist searches for every name in backquotes that has the form of a condition, a reason, a Kind or
 // a test.
 func TestNames_Exist(t *testing.T) {
 	known := slices.Concat(constants(t, "Condition"), constants(t, "Reason"), foreignNames, []string{"VectorStoreFileBatch"},
 		firsts(`(?m)^\t(?:DeletionPolicy|Chunking)\w+ \w+ = "(\w+)"`, read(t, "api/v1alpha1/vectorstorefilebatch_types.go")),
+		firsts(`(?m)^    - alert: (\w+)$`, read(t, "config/prometheus/rules.yaml")),
 		firsts(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`, sources(t, ".")))
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
@@ -185,8 +186,8 @@ func TestNames_Exist(t *testing.T) {
 // TestMetrics_Exist searches for every metric of the operator in backquotes.
 func TestMetrics_Exist(t *testing.T) {
 	code := sources(t, "internal", "cmd/manager")
-	// docs/metrics.md is generated from the registry, which composes names.
-	code += strings.ReplaceAll(read(t, "docs/metrics.md"), "`", `"`)
+	// docs/reference/metrics.md is generated from the registry, which composes names.
+	code += strings.ReplaceAll(read(t, "docs/reference/metrics.md"), "`", `"`)
 	for _, page := range pages(t) {
 		for _, name := range quoted(t, page) {
 			name, _, _ = strings.Cut(name, "{")

@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	readme    = "README.md"
-	kindPage  = "docs/vectorstorefilebatch.md"
-	gitops    = "docs/gitops.md"
-	runbook   = "docs/runbook.md"
-	reference = "docs/reference.md"
+	readme       = "README.md"
+	contributing = "CONTRIBUTING.md"
+	index        = "docs/README.md"
+	kindPage     = "docs/concepts/vectorstorefilebatch.md"
+	gitops       = "docs/guides/gitops.md"
+	runbook      = "docs/operations/runbook.md"
+	reference    = "docs/reference/api.md"
 )
 
 // read returns a file of the repository.
@@ -31,7 +33,7 @@ func read(t *testing.T, path string) string {
 // pages returns all pages.
 func pages(t *testing.T) []string {
 	t.Helper()
-	return framework.Glob(t, "*.md", "docs/*.md", "docs/adr/*.md", "hack/*/README.md", "charts/*/README.md")
+	return framework.Glob(t, "*.md", "docs/*.md", "docs/*/*.md", "docs/*/*/*.md", "hack/*/README.md", "charts/*/README.md")
 }
 
 // blocks returns the fenced blocks of a page in a language.

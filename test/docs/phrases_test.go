@@ -42,7 +42,7 @@ func phrase(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(?
 // TestPhrases_Plain searches for mannered phrases in the pages, in the chart, in the descriptions of the API, and
 // in the texts of the programs: help, messages, metrics.
 func TestPhrases_Plain(t *testing.T) {
-	for _, page := range framework.Glob(t, "*.md", "docs/*.md", "hack/*/README.md", "charts/*/README.md") {
+	for _, page := range framework.Glob(t, "*.md", "docs/*.md", "docs/*/*.md", "hack/*/README.md", "charts/*/README.md") {
 		if page != "CHANGELOG.md" {
 			wantPlain(t, page, prose(t, page))
 		}
@@ -105,7 +105,7 @@ func TestPromise_IsWhatTheSuiteChecks(t *testing.T) {
 	if promise == "" {
 		t.Fatal("the fault suite has no promise")
 	}
-	for _, page := range []string{readme, "docs/reliability.md"} {
+	for _, page := range []string{readme, "docs/concepts/reliability.md"} {
 		if !strings.Contains(read(t, page), promise) {
 			t.Errorf("%s does not contain the promise of the fault suite: %s", page, promise)
 		}

@@ -92,3 +92,33 @@ func TestWorkflows_PinActions(t *testing.T) {
 		}
 	}
 }
+
+// TestReleaseWorkflow_SeparatesBuildAndCredentials requires that no job both compiles and can write.
+func TestReleaseWorkflow_SeparatesBuildAndCredentials(t *testing.T) {
+	var workflow struct {
+		Jobs map[string]struct {
+			Permissions map[string]string
+			Steps       []struct{ Uses, Run string }
+		}
+	}
+	framework.ReadYAML(t, &workflow, ".github", "workflows", "release.yaml")
+	builds := regexp.MustCompile(`setup-go|release\.sh (check|build|image|manifests)|\bmake\b|\bgo (run|build|install)\b|\.ci/run`)
+	publishing := 0
+	for name, job := range workflow.Jobs {
+		writes := false
+		for _, access := range job.Permissions {
+			writes = writes || access == "write"
+		}
+		for _, step := range job.Steps {
+			if writes && builds.MatchString(step.Uses+" "+step.Run) {
+				t.Errorf("the job %s has permissions to write, and compiles: %s%s", name, step.Uses, step.Run)
+			}
+		}
+		if writes {
+			publishing++
+		}
+	}
+	if publishing != 1 {
+		t.Errorf("%d jobs can write, want 1", publishing)
+	}
+}

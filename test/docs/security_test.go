@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// TestThreats_HaveTests requires existing tests for each threat of docs/security.md.
+// TestThreats_HaveTests requires existing tests for each threat of docs/concepts/security.md.
 func TestThreats_HaveTests(t *testing.T) {
-	_, rest, found := strings.Cut(read(t, "docs/security.md"), "\n| threat | ")
+	_, rest, found := strings.Cut(read(t, "docs/concepts/security.md"), "\n| threat | ")
 	if !found {
-		t.Fatal("docs/security.md has no table of threats")
+		t.Fatal("docs/concepts/security.md has no table of threats")
 	}
 	tests := firsts(`(?m)^func ((?:Test|Fuzz)\w+)\(`, sources(t, "."))
 	threats := firstCells(rest)

@@ -102,8 +102,8 @@ func TestAlerts_Promtool(t *testing.T) {
 func TestAlerts_HaveRunbookEntry(t *testing.T) {
 	t.Parallel()
 	alerts, _ := rules(t, t.TempDir())
-	text := framework.ReadFile(t, "docs", "alerts.md")
-	const page = "https://github.com/vector-store-operator/vector-store-operator/blob/main/docs/alerts.md#"
+	text := framework.ReadFile(t, "docs", "operations", "alerts.md")
+	const page = "https://github.com/vector-store-operator/vector-store-operator/blob/main/docs/operations/alerts.md#"
 	var names []string
 	for _, alert := range alerts {
 		names = append(names, alert.Alert)
@@ -126,6 +126,6 @@ func TestAlerts_HaveRunbookEntry(t *testing.T) {
 	slices.Sort(names)
 	slices.Sort(entries)
 	if !slices.Equal(names, entries) {
-		t.Errorf("docs/alerts.md has entries for %v, want %v", entries, names)
+		t.Errorf("docs/operations/alerts.md has entries for %v, want %v", entries, names)
 	}
 }

@@ -156,8 +156,8 @@ func TestPrometheus_Scrape(t *testing.T) {
 		`sum(` + name + `kubernetes_writes_total{resource="leases"}) > bool 0`:                                     "1",
 		name + `pending_cancel_seconds`:                                                                            "0",
 		name + `poll_age_seconds`:                                                                                  "0",
-		`ALERTS{alertname="VectorStoreCreateOutcomeUnknown",alertstate="firing"}`:                                  "1",
-		`ALERTS{alertname="VectorStoreCredentialsRefused",alertstate="pending"}`:                                   "1",
+		`ALERTS{alertname="VectorStoreFileBatchRecreated",alertstate="firing"}`:                                  "1",
+		`ALERTS{alertname="VectorStoreFileBatchCredentialsInvalid",alertstate="pending"}`:                                   "1",
 	})
 	w.wantAuthorization(t)
 	w.wantKnownMetrics(t)
@@ -210,7 +210,7 @@ func (w monitoredManager) scrape(t *testing.T, token string) (code int, body str
 var metricNames = regexp.MustCompile(`\b(?:vector_store_operator|operator|controller_runtime|workqueue|leader_election|process)_[a-z_]+`)
 
 // wantKnownMetrics requires that Prometheus has each metric that an alert, the dashboard or
-// docs/metrics.md refers to.
+// docs/reference/metrics.md refers to.
 func (w monitoredManager) wantKnownMetrics(t *testing.T) {
 	t.Helper()
 	var known []string

@@ -27,7 +27,7 @@ const (
 	reconcileSpan, loggedReconcile = "Reconcile", "Reconciled"
 )
 
-// traceID returns the trace ID that docs/observability.md defines.
+// traceID returns the trace ID that docs/operations/observability.md defines.
 func traceID(uid types.UID) string {
 	sum := sha256.Sum256([]byte(uid))
 	return hex.EncodeToString(sum[:16])

@@ -10,6 +10,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "vector-store-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{/* The labels that select the Pods of this release. A Deployment's selector is immutable. */}}
 {{- define "vector-store-operator.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
@@ -37,9 +41,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/*
+The annotations of an object, as a mapping or nothing. The argument is (list . ANNOTATIONS), which override the
+common ones.
+*/}}
+{{- define "vector-store-operator.annotations" -}}
+{{- with merge (dict) (index . 1) (index . 0).Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The pull secrets, which can be names or objects with a name. */}}
+{{- define "vector-store-operator.imagePullSecrets" -}}
+{{- range concat (dig "imagePullSecrets" list (default dict .Values.global)) .Values.imagePullSecrets | uniq }}
+- name: {{ ternary . (dig "name" "" (ternary dict . (kindIs "string" .))) (kindIs "string" .) }}
+{{- end }}
+{{- end -}}
+
 {{- define "vector-store-operator.image" -}}
 {{- with .Values.image -}}
-{{- with .registry }}{{ . }}/{{ end -}}
+{{- with default .registry (dig "imageRegistry" "" (default dict $.Values.global)) }}{{ . }}/{{ end -}}
 {{- .repository -}}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end -}}
 {{- end -}}
@@ -49,7 +71,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "vector-store-operator.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "vector-store-operator.serviceAccount" . }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ include "vector-store-operator.namespace" . }}
 {{- end -}}
 
 {{/*
@@ -81,6 +103,19 @@ from config/.
 {{- end }}
 {{- with .Values.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- with .Values.watchLabelSelector }}
+- {{ printf "--watch-label-selector=%s" . | quote }}
+{{- end }}
+{{- range $flag, $value := dict "concurrency" .Values.concurrency "creates-per-minute" .Values.limits.createsPerMinute "files-per-minute" .Values.limits.filesPerMinute "requests-per-second" .Values.limits.requestsPerSecond }}
+{{- if not (kindIs "invalid" $value) }}
+- --{{ $flag }}={{ $value }}
+{{- end }}
+{{- end }}
+{{- range $flag, $value := dict "finalize-timeout" .Values.finalizeTimeout "poll-interval-min" .Values.polling.minInterval "poll-interval-max" .Values.polling.maxInterval }}
+{{- with $value }}
+- --{{ $flag }}={{ . }}
+{{- end }}
 {{- end }}
 {{- with .Values.allowedEndpoints }}
 - {{ printf "--allowed-endpoints=%s" (join "," .) | quote }}
@@ -134,6 +169,10 @@ from config/.
   value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" ".svc" ".cluster.local") .noProxy | join "," | quote }}
 {{- end }}
 {{- end }}
+{{- with .Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -150,6 +189,9 @@ from config/.
 - name: metrics
   mountPath: /etc/vector-store-operator/metrics
   readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -173,6 +215,9 @@ from config/.
 - name: metrics
   secret:
     secretName: {{ .Values.metrics.certificateSecret }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

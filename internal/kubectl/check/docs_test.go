@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDocs_ListEveryBehavior requires that docs/servers.md has a row for each question, in their order.
+// TestDocs_ListEveryBehavior requires that docs/guides/servers.md has a row for each question, in their order.
 func TestDocs_ListEveryBehavior(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../../docs/servers.md")
+	page, err := os.ReadFile("../../../docs/guides/servers.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -316,6 +316,33 @@ func TestConfigMap_ContainsTheScripts(t *testing.T) {
 	}
 }
 
+// TestConfigMap_EqualsTheOtherForms requires the same scripts in the values of the chart argo-cd and in the resource
+// of argocd-operator.
+func TestConfigMap_EqualsTheOtherForms(t *testing.T) {
+	var patch struct{ Data map[string]string }
+	var values struct {
+		Configs struct{ CM map[string]string }
+	}
+	type script struct{ Group, Kind, Check, Action string }
+	var resource struct {
+		Spec struct{ ResourceHealthChecks, ResourceActions []script }
+	}
+	framework.ReadYAML(t, &patch, "config", "argocd", "argocd-cm.yaml")
+	framework.ReadYAML(t, &values, "config", "argocd", "values.yaml")
+	framework.ReadYAML(t, &resource, "config", "argocd", "argocd.yaml")
+	if diff := cmp.Diff(patch.Data, values.Configs.CM); diff != "" || len(patch.Data) != 2 {
+		t.Errorf("values.yaml (-argocd-cm.yaml +values.yaml):\n%s", diff)
+	}
+	const group, kind = "vector-store-operator.dev", "VectorStoreFileBatch"
+	want := []script{
+		{Group: group, Kind: kind, Check: patch.Data["resource.customizations.health."+group+"_"+kind]},
+		{Group: group, Kind: kind, Action: patch.Data["resource.customizations.actions."+group+"_"+kind]},
+	}
+	if diff := cmp.Diff(want, append(resource.Spec.ResourceHealthChecks, resource.Spec.ResourceActions...)); diff != "" {
+		t.Errorf("argocd.yaml (-argocd-cm.yaml +argocd.yaml):\n%s", diff)
+	}
+}
+
 // TestConfigMap_KeepsOtherSettings applies the patch to a ConfigMap that has settings.
 func TestConfigMap_KeepsOtherSettings(t *testing.T) {
 	kubectl := env.Kubectl.In("argocd")

@@ -48,7 +48,7 @@ func TestHealth(t *testing.T) {
 	t.Run("test data of Argo CD", func(t *testing.T) { checkTestData(t, objects, states) })
 }
 
-// TestHealth_IsDocumented compares the table in docs/gitops.md with the states.
+// TestHealth_IsDocumented compares the table in docs/guides/gitops.md with the states.
 func TestHealth_IsDocumented(t *testing.T) {
 	want := map[string][2]string{"": {"InProgress", "Progressing"}, "Creating": {"InProgress", "Progressing"}}
 	for _, state := range states {
@@ -56,7 +56,7 @@ func TestHealth_IsDocumented(t *testing.T) {
 	}
 	got := map[string][2]string{}
 	row := regexp.MustCompile(`(?m)^\| [^|]+ \| ([^|]*)\| (\w+) \| (\w+) \|$`)
-	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs", "gitops.md"), -1) {
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs", "guides", "gitops.md"), -1) {
 		for _, reason := range strings.Split(match[1], ",") {
 			got[strings.Trim(reason, " `")] = [2]string{match[2], match[3]}
 		}

@@ -19,12 +19,24 @@ import (
 // testConformance validates the rendered chart with kubeconform against the schemas of the API server,
 // which drops unknown fields without an error.
 func (r *releases) testConformance(t *testing.T) {
+	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
+		file := "example/prometheus-operator-crd/monitoring.coreos.com_" + kind + ".yaml"
+		crd := framework.FromModule(t, "github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=", file)
+		r.kubectl(t, "apply", "--server-side", "-f", framework.WriteFile(t, t.TempDir(), "crd.yaml", string(crd)))
+		if err := r.WaitForCRD(t.Context(), kind+".monitoring.coreos.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	schemas := r.schemas(t)
-	for name, values := range map[string]string{
+	manifests := map[string]string{
 		"by default":      "",
 		"with everything": everything,
-		"with little":     "{replicas: 1, leaderElection: {enabled: false}, metrics: {enabled: false}, crds: {install: false}, resources: null}",
-	} {
+		"with little":     "{replicaCount: 1, leaderElection: {enabled: false}, metrics: {enabled: false}, crds: {enabled: false}, resources: null}",
+	}
+	for _, path := range framework.Glob(t, "test/e2e/install/testdata/setups/*.yaml") {
+		manifests[path] = framework.ReadFile(t, path)
+	}
+	for name, values := range manifests {
 		t.Run(name, func(t *testing.T) {
 			manifest := r.helm.template(t, values)
 			output, err := r.kubeconform(t, schemas, manifest)

@@ -45,6 +45,7 @@ func TestHelm_Lifecycle(t *testing.T) {
 		{"install", r.testInstall},
 		{"a release of a batch waits for it", r.testBatchReleases},
 		{"upgrade", r.testUpgrade},
+		{"helm test fails without an operator", r.testWithoutOperator},
 		{"settings for the network", r.testNetwork},
 		{"some namespaces", r.testNamespaces},
 		{"uninstall", r.testUninstall},
@@ -185,6 +186,14 @@ func edit(t *testing.T, path string, change func(map[string]any)) {
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// testWithoutOperator runs helm test with no replica, after the last leader has released its lease.
+func (r *releases) testWithoutOperator(t *testing.T) {
+	r.upgrade(t, chart, "{replicaCount: 0, tests: {timeout: 2s}}")
+	if output, _, err := r.helm.try(t.Context(), "test", release, "--namespace", systemNamespace, "--timeout", framework.Timeout.String()); err == nil {
+		t.Errorf("helm test succeeds: %s", output)
 	}
 }
 

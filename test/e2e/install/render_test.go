@@ -125,16 +125,48 @@ const everything = `
 nameOverride: files
 fullnameOverride: file-batches
 commonLabels: {team: search}
-replicas: 3
+replicaCount: 3
 image: {registry: "registry.example:5000", repository: ai/vector-store-operator, tag: v1.2.3, digest: "sha256:` +
 	`0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", pullPolicy: Always}
-imagePullSecrets: [registry]
+imagePullSecrets: [registry, {name: other}]
+namespaceOverride: ""
+commonAnnotations: {example.com/owner: search}
+watchLabelSelector: tier=batch
+concurrency: 32
+limits: {createsPerMinute: 60, filesPerMinute: 1000, requestsPerSecond: 12.5}
+polling: {minInterval: 10s, maxInterval: 2m}
+finalizeTimeout: 20m
+tracing: {endpoint: "http://collector.monitoring:4318"}
+extraEnvFrom: [{configMapRef: {name: settings}}]
+deploymentLabels: {tier: back}
+deploymentAnnotations: {reloader.stakater.com/auto: "true"}
+revisionHistoryLimit: 2
+strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0}}
+runtimeClassName: gvisor
+livenessProbe: {failureThreshold: 5}
+readinessProbe: {periodSeconds: 5}
+dnsPolicy: None
+dnsConfig: {nameservers: [192.0.2.53]}
+hostAliases: [{ip: 192.0.2.1, hostnames: [llm.example]}]
+extraVolumes: [{name: tmp, emptyDir: {}}]
+extraVolumeMounts: [{name: tmp, mountPath: /tmp}]
+initContainers: [{name: wait, image: registry.example/wait:1}]
+extraContainers: [{name: proxy, image: registry.example/proxy:1}]
+extraObjects:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: "{{ .Release.Namespace }}"}}
+- |
+  apiVersion: v1
+  kind: ConfigMap
+  metadata:
+    name: {{ .Release.Name }}-more
+    namespace: {{ .Release.Namespace }}
+x-anchors: {anything: [goes]}
 watchNamespaces: [team-a, team-b]
 leaderElection: {enabled: true}
 logLevel: debug
 requestTimeoutSeconds: 60
-extraArgs: [--concurrency=64]
-extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "https://otel.example:4317"}]
+extraArgs: [--pprof-bind-address=127.0.0.1:6060]
+extraEnv: [{name: OTEL_SERVICE_NAME, value: files}]
 allowedEndpoints: [api.openai.com, "*.openai.azure.com", "llm.example:8443"]
 allowedAddresses: [127.0.0.1, "fe80::/10"]
 allowInsecureEndpoints: true
@@ -142,31 +174,32 @@ extraCAs:
 - configMap: {name: corporate-ca, key: ca.crt}
 - secret: {name: other-ca, key: ca.crt}
 proxy: {http: "http://proxy.example:3128", https: "http://proxy.example:3128", noProxy: [llm.example]}
-crds: {install: true, keep: false}
+crds: {enabled: true, keep: false, annotations: {example.com/note: crd}}
 admissionPolicy: {enabled: true}
-rbac: {create: true, userRoles: true}
-serviceAccount: {create: true, name: files, annotations: {example.com/role: files}}
+rbac: {create: true, aggregateClusterRoles: true}
+serviceAccount: {create: true, name: files, annotations: {example.com/role: files}, labels: {tier: back}}
 metrics:
   enabled: true
   secure: true
   certificateSecret: metrics-certificate
   readers: [{namespace: monitoring, name: prometheus}]
+  service: {annotations: {example.com/scrape: "yes"}, labels: {scrape: "yes"}}
 networkPolicy:
   enabled: true
   metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
   egressPorts: [443]
   extraEgress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{protocol: TCP, port: 3128}]}]
-podDisruptionBudget: {enabled: true, maxUnavailable: 50%}
+podDisruptionBudget: {enabled: true, minAvailable: 50%}
 podLabels: {tier: back}
 podAnnotations: {example.com/note: "yes"}
-podSecurityContext: {runAsUser: 1000, fsGroup: 2000}
+podSecurityContext: {runAsUser: 1000, fsGroup: 2000, seccompProfile: {type: Localhost, localhostProfile: a.json}}
 resources: {requests: {cpu: 1, memory: 128Mi}, limits: {memory: 1Gi}}
 priorityClassName: system-cluster-critical
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: dedicated, operator: Exists, effect: NoSchedule}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: arch, operator: Exists}]}]}}}
 topologySpreadConstraints: [{maxSkew: 2, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]
-tests: {image: "registry.example:5000/kubectl:v1.37.2"}
+tests: {image: "registry.example:5000/kubectl:v1.37.2", timeout: 30s}
 `
 
 // kindsOf returns the kinds and names of objects, without namespaces.
@@ -188,11 +221,11 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 		values     string
 		more, less []string
 	}{
-		"no CRD":            {values: "crds: {install: false}", less: []string{"CustomResourceDefinition vectorstorefilebatches.vector-store-operator.dev"}},
+		"no CRD":            {values: "crds: {enabled: false}", less: []string{"CustomResourceDefinition vectorstorefilebatches.vector-store-operator.dev"}},
 		"no budget":         {values: "podDisruptionBudget: {enabled: false}", less: []string{"PodDisruptionBudget manager"}},
 		"a network policy":  {values: "networkPolicy: {enabled: true}", more: []string{"NetworkPolicy allow-egress-traffic", "NetworkPolicy allow-metrics-traffic"}},
 		"another's account": {values: "serviceAccount: {create: false, name: mine}", less: []string{"ServiceAccount manager"}},
-		"a monitor":         {values: "metrics: {serviceMonitor: {enabled: true}}", more: []string{"ServiceMonitor metrics"}},
+		"a monitor":         {values: "metrics: {certificateSecret: tls, serviceMonitor: {enabled: true}}", more: []string{"ServiceMonitor metrics"}},
 		"alerts":            {values: "metrics: {prometheusRule: {enabled: true}}", more: []string{"PrometheusRule alerts"}},
 		"a dashboard":       {values: "metrics: {dashboard: {enabled: true}}", more: []string{"ConfigMap dashboard"}},
 		"readers":           {values: "metrics: {readers: [{namespace: monitoring, name: prometheus}]}", more: []string{"ClusterRoleBinding metrics-reader"}},
@@ -212,7 +245,7 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 			},
 		},
 		"no roles for people": {
-			values: "rbac: {userRoles: false}",
+			values: "rbac: {aggregateClusterRoles: false}",
 			less:   []string{"ClusterRole vectorstorefilebatch-admin-role", "ClusterRole vectorstorefilebatch-editor-role", "ClusterRole vectorstorefilebatch-viewer-role"},
 		},
 		"no rights": {
@@ -223,7 +256,7 @@ func TestValues_AddAndRemoveObjects(t *testing.T) {
 			},
 		},
 		"no leader": {
-			values: "{replicas: 1, leaderElection: {enabled: false}}",
+			values: "{replicaCount: 1, leaderElection: {enabled: false}}",
 			less:   []string{"Role leader-election-role", "RoleBinding leader-election-rolebinding"},
 		},
 		"some namespaces": {
@@ -251,7 +284,7 @@ func TestChart_AlertsAndDashboardEqualKustomize(t *testing.T) {
 	t.Parallel()
 	h := newHelm(t, "")
 	want := parse(t, kustomize(t, "config/prometheus"))
-	got := parse(t, h.template(t, "metrics: {prometheusRule: {enabled: true}, dashboard: {enabled: true}}", "--no-hooks"))
+	got := parse(t, h.template(t, "metrics: {prometheusRule: {enabled: true, failedBatches: true}, dashboard: {enabled: true}}", "--no-hooks"))
 	for kind, field := range map[string]string{"PrometheusRule": "spec", "ConfigMap": "data"} {
 		name := map[string]string{"PrometheusRule": release + "-alerts", "ConfigMap": release + "-dashboard"}[kind]
 		wanted := want.find(t, kind, systemNamespace, name).Object[field]

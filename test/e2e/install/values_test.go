@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
@@ -23,16 +24,20 @@ func TestValues_Rejected(t *testing.T) {
 	for name, test := range map[string]struct{ values, want string }{
 		"an unknown value":             {"replica: 2", "additional properties 'replica' not allowed"},
 		"an unknown value further in":  {"metrics: {serviceMonitor: {enable: true}}", "additional properties 'enable' not allowed"},
-		"a number in words":            {"replicas: two", "/replicas"},
-		"fewer than none":              {"replicas: -1", "/replicas"},
-		"replicas without a leader":    {"{replicas: 2, leaderElection: {enabled: false}}", "/replicas"},
+		"a number in words":            {"replicaCount: two", "/replicaCount"},
+		"fewer than none":              {"replicaCount: -1", "/replicaCount"},
+		"replicas without a leader":    {"{replicaCount: 2, leaderElection: {enabled: false}}", "/replicaCount"},
 		"a string for a switch":        {`leaderElection: {enabled: "true"}`, "/leaderElection/enabled"},
 		"an image with its tag":        {"image: {repository: vector-store-operator:v1}", "/image/repository"},
 		"a registry with a path":       {"image: {registry: registry.example/ai}", "/image/registry"},
 		"a digest that is none":        {"image: {digest: sha256:abc}", "/image/digest"},
 		"a tag that is none":           {"image: {tag: v1/2}", "/image/tag"},
 		"an unknown pull policy":       {"image: {pullPolicy: Sometimes}", "/image/pullPolicy"},
-		"a pull secret as an object":   {"imagePullSecrets: [{name: registry}]", "/imagePullSecrets/0"},
+		"a pull secret without a name": {"imagePullSecrets: [{key: registry}]", "/imagePullSecrets/0"},
+		"both limits of a budget":      {"podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}", "/podDisruptionBudget"},
+		"an unconfined Pod":            {"podSecurityContext: {seccompProfile: {type: Unconfined}}", "/podSecurityContext/seccompProfile/type"},
+		"an alert of another project":  {"metrics: {prometheusRule: {disabled: [Watchdog]}}", "/metrics/prometheusRule/disabled/0"},
+		"no concurrency":               {"concurrency: 0", "/concurrency"},
 		"a namespace that is none":     {"watchNamespaces: [Team_A]", "/watchNamespaces/0"},
 		"a namespace twice":            {"watchNamespaces: [a, a]", "/watchNamespaces"},
 		"namespaces in one string":     {"watchNamespaces: a,b", "/watchNamespaces"},
@@ -96,17 +101,23 @@ func TestValues_Deployment(t *testing.T) {
 		at   []string
 		want any
 	}{
-		"replicas":       {[]string{"spec", "replicas"}, float64(3)},
-		"selector":       {[]string{"spec", "selector", "matchLabels"}, selector},
-		"grace period":   {append(pod, "terminationGracePeriodSeconds"), float64(105)},
-		"account":        {append(pod, "serviceAccountName"), "files"},
-		"pull secrets":   {append(pod, "imagePullSecrets"), []any{map[string]any{"name": "registry"}}},
-		"priority":       {append(pod, "priorityClassName"), "system-cluster-critical"},
-		"node selector":  {append(pod, "nodeSelector"), map[string]any{"kubernetes.io/os": "linux"}},
-		"user of a Pod":  {append(pod, "securityContext", "runAsUser"), float64(1000)},
-		"no root":        {append(pod, "securityContext", "runAsNonRoot"), true},
-		"no group of it": {append(pod, "securityContext", "runAsGroup"), nil},
-		"tolerations":    {append(pod, "tolerations"), []any{map[string]any{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}}},
+		"replicas":                      {[]string{"spec", "replicas"}, float64(3)},
+		"selector":                      {[]string{"spec", "selector", "matchLabels"}, selector},
+		"grace period":                  {append(pod, "terminationGracePeriodSeconds"), float64(105)},
+		"account":                       {append(pod, "serviceAccountName"), "files"},
+		"pull secrets":                  {append(pod, "imagePullSecrets"), []any{map[string]any{"name": "registry"}, map[string]any{"name": "other"}}},
+		"seccomp profile":               {append(pod, "securityContext", "seccompProfile"), map[string]any{"type": "Localhost", "localhostProfile": "a.json"}},
+		"runtime class":                 {append(pod, "runtimeClassName"), "gvisor"},
+		"DNS":                           {append(pod, "dnsConfig", "nameservers"), []any{"192.0.2.53"}},
+		"old ReplicaSets":               {[]string{"spec", "revisionHistoryLimit"}, float64(2)},
+		"strategy":                      {[]string{"spec", "strategy", "rollingUpdate", "maxUnavailable"}, float64(0)},
+		"annotations of the Deployment": {[]string{"metadata", "annotations"}, map[string]any{"example.com/owner": "search", "reloader.stakater.com/auto": "true"}},
+		"priority":                      {append(pod, "priorityClassName"), "system-cluster-critical"},
+		"node selector":                 {append(pod, "nodeSelector"), map[string]any{"kubernetes.io/os": "linux"}},
+		"user of a Pod":                 {append(pod, "securityContext", "runAsUser"), float64(1000)},
+		"no root":                       {append(pod, "securityContext", "runAsNonRoot"), true},
+		"no group of it":                {append(pod, "securityContext", "runAsGroup"), nil},
+		"tolerations":                   {append(pod, "tolerations"), []any{map[string]any{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}}},
 		"spread": {append(pod, "topologySpreadConstraints"), []any{map[string]any{
 			"maxSkew": float64(2), "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
 			"labelSelector": map[string]any{"matchLabels": selector},
@@ -116,7 +127,7 @@ func TestValues_Deployment(t *testing.T) {
 			"team": "search", "tier": "back",
 		}},
 		"annotations of a Pod": {[]string{"spec", "template", "metadata", "annotations"}, map[string]any{
-			"kubectl.kubernetes.io/default-container": "manager", "example.com/note": "yes",
+			"kubectl.kubernetes.io/default-container": "manager", "example.com/note": "yes", "example.com/owner": "search",
 		}},
 		"volumes": {append(pod, "volumes"), []any{
 			map[string]any{"name": "ca", "projected": map[string]any{"sources": []any{
@@ -124,6 +135,7 @@ func TestValues_Deployment(t *testing.T) {
 				map[string]any{"secret": map[string]any{"name": "other-ca", "items": []any{map[string]any{"key": "ca.crt", "path": "1.crt"}}}},
 			}}},
 			map[string]any{"name": "metrics", "secret": map[string]any{"secretName": "metrics-certificate"}},
+			map[string]any{"name": "tmp", "emptyDir": map[string]any{}},
 		}},
 	} {
 		if diff := cmp.Diff(test.want, at(t, deployment, test.at...)); diff != "" {
@@ -138,7 +150,7 @@ func TestValues_Container(t *testing.T) {
 	h := newHelm(t, "")
 	deployment := parse(t, h.template(t, everything, "--no-hooks")).find(t, "Deployment", systemNamespace, "file-batches-manager")
 	containers, isList := at(t, deployment, "spec", "template", "spec", "containers").([]any)
-	if !isList || len(containers) != 1 {
+	if !isList || len(containers) != 2 {
 		t.Fatalf("the containers are %v", containers)
 	}
 	got := containers[0].(map[string]any)
@@ -154,17 +166,21 @@ func TestValues_Container(t *testing.T) {
 		"image":           "registry.example:5000/ai/vector-store-operator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		"imagePullPolicy": "Always",
 		"args": []any{
-			"--leader-elect", "--watch-namespaces=team-a,team-b", "--allowed-endpoints=api.openai.com,*.openai.azure.com,llm.example:8443",
+			"--leader-elect", "--watch-namespaces=team-a,team-b", "--watch-label-selector=tier=batch",
+			"--concurrency=32", "--creates-per-minute=60", "--files-per-minute=1000", "--requests-per-second=12.5",
+			"--finalize-timeout=20m", "--poll-interval-max=2m", "--poll-interval-min=10s", "--allowed-endpoints=api.openai.com,*.openai.azure.com,llm.example:8443",
 			"--allowed-addresses=127.0.0.1,fe80::/10", "--extra-ca-dir=/etc/vector-store-operator/ca", "--allow-insecure-endpoints", "--request-timeout=60s", "--zap-log-level=debug",
-			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--concurrency=64",
+			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--pprof-bind-address=127.0.0.1:6060",
 		},
 		"env": []any{
 			map[string]any{"name": "MEMORY_LIMIT", "valueFrom": map[string]any{"resourceFieldRef": map[string]any{"resource": "limits.memory"}}},
 			variable("HTTP_PROXY", "http://proxy.example:3128"), variable("HTTPS_PROXY", "http://proxy.example:3128"),
 			variable("NO_PROXY", "$(KUBERNETES_SERVICE_HOST),localhost,.svc,.cluster.local,llm.example"),
-			variable("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example:4317"),
+			variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.monitoring:4318"),
+			variable("OTEL_SERVICE_NAME", "files"),
 		},
-		"volumeMounts": []any{mount("ca", "/etc/vector-store-operator/ca"), mount("metrics", "/etc/vector-store-operator/metrics")},
+		"volumeMounts": []any{mount("ca", "/etc/vector-store-operator/ca"), mount("metrics", "/etc/vector-store-operator/metrics"), map[string]any{"name": "tmp", "mountPath": "/tmp"}},
+		"envFrom":      []any{map[string]any{"configMapRef": map[string]any{"name": "settings"}}},
 		"resources": map[string]any{
 			"requests": map[string]any{"cpu": float64(1), "memory": "128Mi"},
 			"limits":   map[string]any{"memory": "1Gi"},
@@ -185,7 +201,7 @@ func TestNotes_Warn(t *testing.T) {
 	for name, test := range map[string]struct{ values, want string }{
 		"where it watches":       {"watchNamespaces: [team-a, team-b]", "the namespaces team-a, team-b."},
 		"insecure endpoints":     {"allowInsecureEndpoints: true", "its key crosses\nthe network unencrypted"},
-		"no CRD":                 {"crds: {install: false}", "install the CRD separately"},
+		"no CRD":                 {"crds: {enabled: false}", "install the CRD separately"},
 		"no policy of admission": {"admissionPolicy: {enabled: false}", "the operator reports attributes of a wrong type"},
 		"a proxy behind a wall":  {"{proxy: {https: 'http://proxy.example:3128'}, networkPolicy: {enabled: true}}", "allow it in networkPolicy.extraEgress"},
 	} {
@@ -206,7 +222,7 @@ func TestNotes_Warn(t *testing.T) {
 }
 
 // freeMaps are the values that are maps with any keys.
-var freeMaps = []string{"resources", "metrics.dashboard.labels"}
+var freeMaps = []string{"resources", "nodeSelector", "metrics.dashboard.labels"}
 
 // leaves collects the paths of all values that are not maps, or are empty or free ones, with their
 // defaults.
@@ -232,9 +248,16 @@ func defaults(t *testing.T) map[string]any {
 	return all
 }
 
-// TestValues_Documented compares the table in docs/install.md with the names and defaults in values.yaml.
+// TestValues_Documented compares the names, the defaults and the descriptions in values.yaml with those in the
+// README of the chart and in the schema, which `make chart` generates.
 func TestValues_Documented(t *testing.T) {
 	t.Parallel()
+	got := map[string]string{}
+	descriptions := map[string]string{}
+	row := regexp.MustCompile("(?m)^\\| ([A-Za-z.]+) \\| \\w+ \\| `(.*?)` \\| (.+) \\|$")
+	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, chart+"/README.md"), -1) {
+		got[match[1]], descriptions[match[1]] = match[2], match[3]
+	}
 	want := map[string]string{}
 	for path, value := range defaults(t) {
 		text, err := json.Marshal(value)
@@ -242,14 +265,25 @@ func TestValues_Documented(t *testing.T) {
 			t.Fatal(err)
 		}
 		want[path] = string(text)
-	}
-	got := map[string]string{}
-	row := regexp.MustCompile("(?m)^\\| `([A-Za-z.]+)` \\| `([^`]*)` \\| .+ \\|$")
-	for _, match := range row.FindAllStringSubmatch(framework.ReadFile(t, "docs/install.md"), -1) {
-		got[match[1]] = match[2]
+		if value == nil {
+			want[path] = "nil"
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("values (-values.yaml +docs/install.md):\n%s", diff)
+		t.Errorf("values (-values.yaml +README.md):\n%s", diff)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(framework.ReadFile(t, chart+"/values.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range descriptions {
+		property := schema
+		for _, name := range strings.Split(path, ".") {
+			property = property["properties"].(map[string]any)[name].(map[string]any)
+		}
+		if property["description"] != want {
+			t.Errorf("%s: the schema describes it as %q, want %q", path, property["description"], want)
+		}
 	}
 }
 
@@ -279,7 +313,7 @@ func TestValues_Schema(t *testing.T) {
 func collect(t *testing.T, path string, schema map[string]any, values map[string]any, into *[]string) {
 	t.Helper()
 	properties, has := schema["properties"].(map[string]any)
-	if _, isValue := values[path]; isValue || !has {
+	if _, isValue := values[path]; isValue || !has || path == "global" {
 		*into = append(*into, path)
 		return
 	}
@@ -288,5 +322,97 @@ func collect(t *testing.T, path string, schema map[string]any, values map[string
 	}
 	for name, property := range properties {
 		collect(t, strings.TrimPrefix(path+"."+name, "."), property.(map[string]any), values, into)
+	}
+}
+
+// TestSetups compares what each of the common setups is about with what it renders. testConformance validates
+// the objects.
+func TestSetups(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	render := func(name string) objects {
+		return parse(t, h.run(t, "template", release, chart, "--namespace", systemNamespace, "--values", framework.Path("test/e2e/install/testdata/setups", name+".yaml")))
+	}
+	deployment := func(o objects) *unstructured.Unstructured {
+		return o.find(t, "Deployment", systemNamespace, release+"-manager")
+	}
+	pod := []string{"spec", "template", "spec"}
+	secrets := func(names ...string) []any {
+		var list []any
+		for _, name := range names {
+			list = append(list, map[string]any{"name": name})
+		}
+		return list
+	}
+	for name, test := range map[string]struct {
+		image   string
+		secrets []any
+		more    []string
+	}{
+		"registry":   {"registry.example:5000/mirror/vector-store-operator:dev", secrets("registry", "registry-of-the-team"), nil},
+		"airgapped":  {"registry.example/ai/vector-store-operator:dev", secrets("mirror"), nil},
+		"prometheus": {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, []string{"ServiceMonitor", "PrometheusRule", "ConfigMap"}},
+		"network":    {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, []string{"NetworkPolicy"}},
+		"openshift":  {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, nil},
+	} {
+		o := render(name)
+		d := deployment(o)
+		container := at(t, d, append(pod, "containers")...).([]any)[0].(map[string]any)
+		if container["image"] != test.image {
+			t.Errorf("%s: the image is %s, want %s", name, container["image"], test.image)
+		}
+		got, _ := at(t, d, append(pod, "imagePullSecrets")...).([]any)
+		if diff := cmp.Diff(test.secrets, got); diff != "" {
+			t.Errorf("%s: the pull secrets (-want +got):\n%s", name, diff)
+		}
+		for _, kind := range test.more {
+			if !slices.ContainsFunc(kindsOf(o), func(object string) bool { return strings.HasPrefix(object, kind+" ") }) {
+				t.Errorf("%s: there is no %s", name, kind)
+			}
+		}
+		if user := at(t, d, append(pod, "securityContext", "runAsUser")...); user != nil {
+			t.Errorf("%s: the user is %v, and a platform could not assign one", name, user)
+		}
+	}
+}
+
+// TestServiceMonitor_SendsNoTokenUnverified requires that Prometheus verifies the server before it sends its token,
+// unless the values accept that it does not.
+func TestServiceMonitor_SendsNoTokenUnverified(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	for values, want := range map[string]map[string]any{
+		"metrics: {serviceMonitor: {enabled: true}}":                                        nil,
+		"metrics: {serviceMonitor: {enabled: true, tlsConfig: {insecureSkipVerify: true}}}": {"insecureSkipVerify": true},
+		"metrics: {secure: false, serviceMonitor: {enabled: true}}":                         {},
+		"metrics: {certificateSecret: tls, serviceMonitor: {enabled: true, namespace: elsewhere}}": {
+			"serverName": "vector-store-operator-metrics.vector-store-operator-system.svc",
+			"ca":         map[string]any{"secret": map[string]any{"name": "tls", "key": "ca.crt"}},
+		},
+	} {
+		output, complaint, err := h.try(t.Context(), "template", release, chart, "--namespace", systemNamespace, "--values", valuesFile(t, values))
+		if want == nil {
+			if err == nil || !strings.Contains(complaint, "cannot verify") {
+				t.Errorf("%s: got %v %s, want an error", values, err, complaint)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %s", values, complaint)
+			continue
+		}
+		for _, object := range parse(t, output) {
+			if object.GetKind() != "ServiceMonitor" {
+				continue
+			}
+			endpoint := at(t, object, "spec", "endpoints").([]any)[0].(map[string]any)
+			got, _ := endpoint["tlsConfig"].(map[string]any)
+			if len(got)+len(want) > 0 && !cmp.Equal(want, got) {
+				t.Errorf("%s: tlsConfig is %v, want %v", values, got, want)
+			}
+			if _, sends := endpoint["bearerTokenFile"]; sends != (len(want) > 0) {
+				t.Errorf("%s: the endpoint is %v", values, endpoint)
+			}
+		}
 	}
 }

@@ -135,7 +135,7 @@ func (c cluster) uninstall(t *testing.T) {
 // because kustomize follows relative paths only.
 func overlay(t *testing.T) string {
 	t.Helper()
-	if *registry == "" {
+	if *registry == defaultRegistry {
 		return framework.Path("test", "e2e", "node", "overlay")
 	}
 	folder, err := os.MkdirTemp(framework.Path("bin"), "overlay-")
@@ -145,7 +145,7 @@ func overlay(t *testing.T) string {
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../../test/e2e/node/overlay]\nimages:\n"
 	for _, name := range []string{"vector-store-operator", "vector-store-operator-emulator"} {
-		text += fmt.Sprintf("- {name: %s, newName: %s%s}\n", name, *registry, name)
+		text += fmt.Sprintf("- {name: %s%s, newName: %s%s}\n", defaultRegistry, name, *registry, name)
 	}
 	framework.WriteFile(t, folder, "kustomization.yaml", text)
 	return folder

@@ -171,7 +171,7 @@ func (c cluster) emulatorTotals(t *testing.T, name string) (n totals) {
 // the network of the cluster.
 func (c cluster) admin(t *testing.T, path string, into any) {
 	t.Helper()
-	c.Decode(t, into, "get", "--raw", "/api/v1/namespaces/"+testNamespace+"/services/emulator:http/proxy/_emulator/"+path)
+	c.Decode(t, into, "get", "--raw", "/api/v1/namespaces/"+emulatorNamespace+"/services/emulator:http/proxy/_emulator/"+path)
 }
 
 func names(pods []pod) map[string]bool {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package node_test runs the image on a real cluster with a real kubelet. `make test-node` runs it, see
-// docs/image.md.
+// docs/internals/image.md.
 package node_test
 
 import (
@@ -19,15 +19,18 @@ var (
 	kubectlCommand = flag.String("kubectl", "", "the kubectl `command` for an administrator of a disposable cluster")
 	loadCommand    = flag.String("load", "", "the `command` that loads an image archive, its argument, into the nodes")
 	archives       = flag.String("archives", "", "the `files` to load, separated by commas")
-	registry       = flag.String("registry", "", "the prefix of the image names, with its last slash, in the `registry` of the nodes")
+	registry       = flag.String("registry", defaultRegistry, "the prefix of the image names, with its last slash, in the `registry` of the nodes")
 	restartKubelet = flag.String("restart-kubelet", "", "the `command` that restarts the kubelet of the node")
 	keep           = flag.Bool("keep", false, "keep everything on the cluster")
 )
 
 const (
-	systemNamespace = framework.SystemNamespace
-	testNamespace   = "vector-store-operator-test"
-	deployment      = "deployment/vector-store-operator-manager"
+	// defaultRegistry is the prefix of the image names in the manifests.
+	defaultRegistry   = "ghcr.io/vector-store-operator/"
+	systemNamespace   = framework.SystemNamespace
+	testNamespace     = "vector-store-operator-test"
+	emulatorNamespace = "openai-emulator"
+	deployment        = "deployment/vector-store-operator-manager"
 
 	// timeout bounds the wait for a state that must be reached. Images may have to be pulled.
 	timeout = 3 * time.Minute
@@ -75,7 +78,7 @@ func testReady(t *testing.T, c cluster) {
 	}
 	started := time.Now()
 	c.run(t, "", "apply", "--server-side", "--force-conflicts", "-k", overlay(t))
-	c.run(t, testNamespace, "rollout", "status", "deployment/emulator", "--timeout=3m")
+	c.run(t, emulatorNamespace, "rollout", "status", "deployment/emulator", "--timeout=3m")
 	c.run(t, systemNamespace, "rollout", "status", deployment, "--timeout=3m")
 	ready := c.run(t, systemNamespace, "get", deployment, "-o", "jsonpath={.status.readyReplicas}/{.spec.replicas}")
 	t.Logf("%s replicas are ready %s after kubectl apply", ready, seconds(time.Since(started)))
@@ -88,9 +91,9 @@ func testReady(t *testing.T, c cluster) {
 		}
 	}
 	// The cluster may have no DNS, so the Secret has the IP address of the Service.
-	address := c.run(t, testNamespace, "get", "service/emulator", "-o", "jsonpath={.spec.clusterIP}")
+	address := c.run(t, emulatorNamespace, "get", "service/emulator", "-o", "jsonpath={.spec.clusterIP}")
 	c.Apply(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"openai","namespace":%q},
-		"stringData":{"OPENAI_API_KEY":"sk-on-a-node","OPENAI_BASE_URL":"http://%s:8787/v1"}}`, testNamespace, address))
+		"stringData":{"OPENAI_API_KEY":"sk-emulator","OPENAI_BASE_URL":"http://%s:8787/v1"}}`, testNamespace, address))
 }
 
 // testRestricted creates a Pod that the restricted profile forbids.

@@ -20,7 +20,7 @@ var foreign = []string{"--allow-missing-template-keys", "--show-managed-fields",
 func TestDocs_FlagsOfThePlugin(t *testing.T) {
 	t.Parallel()
 	w := newWorkspaceWithoutSecret(t, emulator.Options{})
-	page := framework.ReadFile(t, "docs", "kubectl.md")
+	page := framework.ReadFile(t, "docs", "guides", "kubectl.md")
 	flag := regexp.MustCompile(`--[a-z]+(?:-[a-z]+)*`)
 	said := flag.FindAllString(page, -1)
 	there := append(w.flags(flag), "--context", "--help")

@@ -57,7 +57,7 @@ func (r *report) writeTable(out io.Writer) error {
 	return table.Flush()
 }
 
-// writeMarkdown writes the summary and the table for docs/reliability.md.
+// writeMarkdown writes the summary and the table for docs/concepts/reliability.md.
 func (r *report) writeMarkdown(out io.Writer) error {
 	rows := r.table()
 	all := rows[len(rows)-1]
