@@ -58,7 +58,7 @@ The command sets only spec.cancel, by server-side apply with the field manager
 "` + CancelManager + `". The field therefore remains set when a GitOps tool or
 "kubectl apply --server-side" applies a manifest without it.
 
-With -l and --all, finished batches are skipped. With --wait, the exit code is 0 once all batches
+A finished batch is not changed. With -l and --all, finished batches are skipped. With --wait, the exit code is 0 once all batches
 are finished, even if some of them completed before they were cancelled. The last lines of the
 output report the results.`,
 		Example:           cancelExample,
@@ -160,6 +160,10 @@ type cancellation struct {
 }
 
 func (c *cancel) cancel(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, error) {
+	// A cancellation of a finished batch has no effect.
+	if isFinished(b) {
+		return b, c.output.printObject(c.Streams.Out, b, "already finished")
+	}
 	if c.output.dryRun != dryRunClient {
 		var configuration cancellation
 		configuration.APIVersion, configuration.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind

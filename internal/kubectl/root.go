@@ -6,9 +6,13 @@
 package kubectl
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 )
 
 // Options configure the plugin.
@@ -24,6 +28,11 @@ type Options struct {
 type plugin struct {
 	Options
 	configFlags *genericclioptions.ConfigFlags
+}
+
+// notef prints a line for the user on standard error. It can contain file names and texts of servers.
+func (p *plugin) notef(format string, args ...any) {
+	_, _ = fmt.Fprintln(p.Streams.ErrOut, terminal.Escape(fmt.Sprintf(format, args...)))
 }
 
 const rootExample = `  # List the batches in the current namespace and their progress

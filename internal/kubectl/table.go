@@ -83,7 +83,7 @@ func (t table) row(b *v1alpha1.VectorStoreFileBatch, now time.Time) []string {
 	}
 	cells := []string{
 		b.Name,
-		cmp.Or(b.Status.Status, "-"),
+		cmp.Or(terminal.Escape(b.Status.Status), "-"),
 		t.bar(counts),
 		fmt.Sprintf("%d/%d", counts.Completed, counts.Total),
 		failed,
@@ -93,7 +93,7 @@ func (t table) row(b *v1alpha1.VectorStoreFileBatch, now time.Time) []string {
 		cells = slices.Insert(cells, 0, b.Namespace)
 	}
 	if t.wide {
-		cells = append(cells, fmt.Sprint(counts.Cancelled), b.Spec.VectorStoreID, cmp.Or(b.Status.BatchID, "-"))
+		cells = append(cells, fmt.Sprint(counts.Cancelled), b.Spec.VectorStoreID, cmp.Or(terminal.Escape(b.Status.BatchID), "-"))
 	}
 	return append(cells, t.paint(styleOf(b), reasonOf(b)))
 }
@@ -159,7 +159,7 @@ func reasonOf(b *v1alpha1.VectorStoreFileBatch) string {
 	if ready.Reason == v1alpha1.ReasonCompleted || ready.Reason == v1alpha1.ReasonInProgress {
 		return ""
 	}
-	message := strings.Join(strings.Fields(ready.Message), " ")
+	message := terminal.Escape(strings.Join(strings.Fields(ready.Message), " "))
 	if message == "" {
 		return ready.Reason
 	}

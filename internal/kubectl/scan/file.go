@@ -96,8 +96,8 @@ func (f File) UploadName() string {
 	return clean.String()
 }
 
-// keyOf returns a path in UTF-8.
-func keyOf(name string) string {
+// KeyOf returns a path with each byte that is not UTF-8 as %XX.
+func KeyOf(name string) string {
 	if utf8.ValidString(name) {
 		return name
 	}

@@ -169,9 +169,8 @@ func (w *walk) globMatches(name string, isDir bool) bool {
 		switch {
 		case i >= len(patterns):
 			return false
-		// Braces can contain slashes.
-		case strings.Contains(patterns[i], "**"), strings.ContainsAny(patterns[i], "{}"):
-			return true
+		case strings.Contains(patterns[i], "**"), strings.Count(patterns[i], "{") != strings.Count(patterns[i], "}"):
+			return true // the rest, or alternatives that contain a slash, can match anything
 		case !doublestar.MatchUnvalidated(patterns[i], element):
 			return false
 		}

@@ -292,7 +292,7 @@ func (w *walk) named(name string) error {
 
 // file adds a file, or the reason for which it is left out, to the result.
 func (w *walk) file(name string) {
-	f := File{Path: name, Key: keyOf(name), root: w.result.root}
+	f := File{Path: name, Key: KeyOf(name), root: w.result.root}
 	info, head, err := f.inspect()
 	extension := strings.ToLower(path.Ext(name))
 	switch {
