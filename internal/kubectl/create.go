@@ -249,8 +249,8 @@ func (c *create) preflight(ctx context.Context, client batchClient, p *plan) err
 			if err != nil {
 				return err
 			}
-			// createObject compares the files once their IDs are known.
-			if !equalSettings(existing, b) {
+			// createObject compares the files once their IDs are known. The API can refuse some of them.
+			if !equalSettings(existing, b) || moreFiles(existing, b) {
 				return alreadyExists(b.Name)
 			}
 			continue

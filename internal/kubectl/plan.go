@@ -213,12 +213,16 @@ func stringValue(text string) v1alpha1.AttributeValue {
 	return v1alpha1.AttributeValue{Raw: bytes.TrimSpace(encoded.Bytes())}
 }
 
-// equalSettings reports whether an existing object has the settings of a new one, and as many files.
+// equalSettings reports whether an existing object has the settings of a new one.
 func equalSettings(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
 	return existing.Spec.VectorStoreID == wanted.Spec.VectorStoreID &&
 		credentialsSecret(existing) == credentialsSecret(wanted) &&
-		len(existing.Spec.FileIDs) == len(wanted.Spec.FileIDs) && len(existing.Spec.Files) == len(wanted.Spec.Files) &&
 		equality.Semantic.DeepEqual(existing.Spec.Attributes, wanted.Spec.Attributes)
+}
+
+// moreFiles reports whether an existing object has more files than a new one, or files of another kind.
+func moreFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
+	return existing.Spec.BatchID != "" || len(existing.Spec.FileIDs) > len(wanted.Spec.FileIDs) || len(existing.Spec.Files) > len(wanted.Spec.Files)
 }
 
 // equalFiles reports whether an existing object has the files of a new one.

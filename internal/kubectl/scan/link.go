@@ -36,7 +36,7 @@ func (w *walk) checkLink(name string) (reason Reason, detail string, err error) 
 	case err != nil:
 		return Unreadable, reasonOf(err), nil
 	case isHidden(target):
-		return Hidden, "link to " + target, nil
+		return LinkToHidden, target, nil
 	}
 	excluded, err := w.excluded(target, isDir)
 	switch {

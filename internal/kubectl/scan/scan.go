@@ -74,7 +74,7 @@ type Reason string
 
 // The reasons.
 const (
-	// Hidden is a name that begins with a dot, or a link to one.
+	// Hidden is a name that begins with a dot.
 	Hidden Reason = "hidden"
 	// Excluded is what a pattern leaves out.
 	Excluded Reason = "excluded"
@@ -82,6 +82,8 @@ const (
 	LinkToFolder Reason = "link to a folder"
 	// LinkOutside is a symbolic link that leaves the folder.
 	LinkOutside Reason = "link leaves the folder"
+	// LinkToHidden is a symbolic link to a file or a folder that is hidden.
+	LinkToHidden Reason = "link to a hidden file"
 	// BrokenLink is a symbolic link without a target.
 	BrokenLink Reason = "broken link"
 	// Unreadable is a file or a folder that could not be read.
@@ -281,7 +283,7 @@ func (w *walk) named(name string) error {
 		if err != nil {
 			return err
 		}
-		if reason != "" && reason != Hidden {
+		if reason != "" {
 			w.leaveOut(name, false, reason, detail)
 			return nil
 		}

@@ -96,7 +96,7 @@ func TestFolder_NamesWhatItLeavesOut(t *testing.T) {
 	wantLeftOut := map[string]Reason{
 		"logo.png": Unsupported, "Makefile": Unsupported, "trailing.": Unsupported, "empty.md": Empty, ".env.md": Hidden, ".git": Hidden,
 		"model.json": LFSPointer, "deep/relative.md": LinkOutside, "absolute.md": LinkOutside, "outside": LinkOutside, "through.md": LinkOutside,
-		"hidden-file.md": Hidden, "hidden-folder.md": Hidden, "dangling.md": BrokenLink, "loop.md": BrokenLink,
+		"hidden-file.md": LinkToHidden, "hidden-folder.md": LinkToHidden, "dangling.md": BrokenLink, "loop.md": BrokenLink,
 		"cycle": LinkToFolder, "shallow": LinkToFolder, "pipe.md": NotRegular, "..2026": Hidden, "..data": Hidden,
 	}
 	if diff := cmp.Diff(wantLeftOut, leftOut); diff != "" {
@@ -252,12 +252,13 @@ func TestFiles(t *testing.T) {
 	folder := t.TempDir()
 	create(t, folder, map[string]string{".hidden.md": "x", "a.md": "x", "logo.png": "x", IgnoreFile: "a.md"})
 	link(t, "/etc/hostname", filepath.Join(folder, "link.md"))
-	result, err := Files(t.Context(), folder, []string{"a.md", ".hidden.md", "logo.png", "link.md"}, Options{})
+	link(t, ".hidden.md", filepath.Join(folder, "shown.md"))
+	result, err := Files(t.Context(), folder, []string{"a.md", ".hidden.md", "logo.png", "link.md", "shown.md"}, Options{})
 	files, leftOut := scanned(t, result, err)
 	if diff := cmp.Diff([]string{".hidden.md", "a.md"}, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]Reason{"logo.png": Unsupported, "link.md": LinkOutside}, leftOut); diff != "" {
+	if diff := cmp.Diff(map[string]Reason{"logo.png": Unsupported, "link.md": LinkOutside, "shown.md": LinkToHidden}, leftOut); diff != "" {
 		t.Errorf("left out (-want +got):\n%s", diff)
 	}
 	if _, err := Files(t.Context(), folder, []string{"missing.md"}, Options{}); !errors.Is(err, os.ErrNotExist) {

@@ -89,7 +89,7 @@ func TestCreate_NamesWhatItLeavesOut(t *testing.T) {
 			"docs/logo.png: unsupported extension (.png)", "docs/table.csv: unsupported extension (.csv)", "docs/header.h: unsupported extension (.h)",
 			"docs/Makefile: unsupported extension (no extension)", "docs/empty.md: empty", "docs/.env: hidden", "docs/.git/: hidden",
 			`docs/\x1b]0;owned\a.png: unsupported extension`, "docs/model.json: Git LFS pointer", "docs/link.md: link leaves the folder",
-			"docs/etc: link leaves the folder", "docs/dangling.md: broken link", "docs/env.md: hidden", "1 file or folder that patterns exclude",
+			"docs/etc: link leaves the folder", "docs/dangling.md: broken link", "docs/env.md: link to a hidden file (.env)", "1 file or folder that patterns exclude",
 		} {
 			if !strings.Contains(complaint, "Leaving out "+want) {
 				t.Errorf("it prints %s, want %q in it", complaint, want)
@@ -111,7 +111,7 @@ func TestCreate_NamesWhatItLeavesOut(t *testing.T) {
 	}
 	w.await("handbook", v1alpha1.ReasonCompleted)
 	// What the user leaves out is not a failure.
-	w.wantExit(0, w.creating("markdown", "docs", "--include=*.md", "--exclude=empty.md", "--exclude=link.md", "--exclude=dangling.md", "--exclude=etc")...)
+	w.wantExit(0, w.creating("markdown", "docs", "--include=*.md", "--exclude=empty.md", "--exclude=link.md", "--exclude=dangling.md", "--exclude=etc", "--exclude=env.md")...)
 }
 
 func TestCreate_RefusedUpload(t *testing.T) {
@@ -119,7 +119,11 @@ func TestCreate_RefusedUpload(t *testing.T) {
 	w := newWorkspace(t, emulator.Options{})
 	w.write(10)
 	w.put("docs/refused.vsfb", "x")
-	_, complaint := w.wantExit(2, w.creating("handbook", "docs", "--allow-extension=vsfb")...)
+	args := w.creating("handbook", "docs", "--allow-extension=vsfb")
+	_, complaint := w.wantExit(2, args...)
+	if output, _ := w.wantExit(2, args...); !strings.Contains(output, "unchanged") || len(w.uploads()) != 10 {
+		t.Errorf("after the second run there are %d uploads; it printed %s", len(w.uploads()), output)
+	}
 	if !strings.Contains(complaint, "Leaving out docs/refused.vsfb: Invalid extension vsfb") || !strings.Contains(complaint, "Uploaded 10 of 10 files") {
 		t.Errorf("it prints %s", complaint)
 	}
