@@ -16,6 +16,8 @@ const (
 	exitFailed = 1
 	// exitPartial is that of create if files were left out.
 	exitPartial = 2
+	// exitTimeout is that of a command that waited for batches that are not finished.
+	exitTimeout = 2
 )
 
 // exitError is an error with an exit code of its own.

@@ -47,6 +47,9 @@ const rootExample = `  # List the batches in the current namespace and their pro
   # Upload a directory and create a batch from its files
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
 
+  # Wait until a batch is finished, and fail if it did not succeed
+  kubectl vsfb wait handbook --timeout=1h
+
   # Cancel a batch and wait until it is finished
   kubectl vsfb cancel handbook --wait
 
@@ -73,7 +76,7 @@ Without a subcommand, this command lists batches, as "kubectl vsfb list" does.`
 	p.configFlags.AddFlags(root.PersistentFlags())
 	list := p.newList("list [NAME...]")
 	list.Aliases = []string{"get", "ls"}
-	root.AddCommand(list, p.newCancel(), p.newFailures(), p.newCreate(), p.newCheck())
+	root.AddCommand(list, p.newCancel(), p.newWait(), p.newFailures(), p.newCreate(), p.newCheck())
 	root.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
 	p.completeGlobalFlags(root)
 	return root
