@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -110,34 +108,14 @@ func (c *cancel) validate(names []string) error {
 	return c.output.validate()
 }
 
-// cancellation is the configuration that cancel applies. With the UID, the API server rejects it
-// if the object was deleted, instead of creating another one.
-type cancellation struct {
-	metav1.TypeMeta `json:",inline"`
-	Metadata        struct {
-		Name      string    `json:"name"`
-		Namespace string    `json:"namespace"`
-		UID       types.UID `json:"uid"`
-	} `json:"metadata"`
-	Spec struct {
-		Cancel bool `json:"cancel"`
-	} `json:"spec"`
-}
-
 func (c *cancel) cancel(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, error) {
 	// A cancellation of a finished batch has no effect.
 	if isFinished(b) {
 		return b, c.output.printObject(c.Streams.Out, b, "already finished")
 	}
 	if c.output.dryRun != dryRunClient {
-		var configuration cancellation
-		configuration.APIVersion, configuration.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
-		configuration.Metadata.Name, configuration.Metadata.Namespace, configuration.Metadata.UID = b.Name, b.Namespace, b.UID
-		configuration.Spec.Cancel = true
 		// Force overrides a manager that sets spec.cancel to false.
-		applied, err := client.apply(ctx, b.Name, configuration, metav1.PatchOptions{
-			FieldManager: CancelManager, Force: ptr.To(true), DryRun: c.output.serverDryRun(),
-		})
+		applied, err := client.applySpec(ctx, b, &configuredSpec{Cancel: ptr.To(true)}, CancelManager, c.output.serverDryRun())
 		if err != nil {
 			return nil, err
 		}
