@@ -9,8 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +18,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -118,7 +115,7 @@ func (f *failures) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	f.notef("%d failed files, read from %s.", len(r.FailedFiles), source)
+	f.notef("%s, read from %s.", counted(len(r.FailedFiles), "failed file", "failed files"), source)
 	text, err := f.format(r)
 	if err != nil {
 		return fmt.Errorf("encoding the failed files: %w", err)
@@ -143,7 +140,7 @@ func (f *failures) readFailedFiles(ctx context.Context, b *v1alpha1.VectorStoreF
 		for _, file := range listed {
 			r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 		}
-		f.addPaths(r.FailedFiles)
+		f.addPaths(f.journal, r.FailedFiles)
 		return "the object's status, which lists all as of the operator's last poll", nil
 	}
 	defer client.Close()
@@ -159,37 +156,9 @@ func (f *failures) readFailedFiles(ctx context.Context, b *v1alpha1.VectorStoreF
 		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 	}
 	slices.SortFunc(r.FailedFiles, func(a, b failedFile) int { return strings.Compare(a.FileID, b.FileID) })
-	f.addPaths(r.FailedFiles)
+	f.addPaths(f.journal, r.FailedFiles)
 	f.addNames(ctx, client, r.FailedFiles)
 	return client.target, nil
-}
-
-// addPaths adds the paths of the files that this machine uploaded.
-func (f *failures) addPaths(files []failedFile) {
-	journals := []string{f.journal}
-	if f.journal == "" {
-		directory, err := f.journalDirectory()
-		if err != nil {
-			return // no upload was recorded
-		}
-		journals, _ = filepath.Glob(filepath.Join(directory, "uploads-*.jsonl")) // the pattern is valid
-	}
-	workingDir, err := os.Getwd()
-	if err != nil {
-		workingDir = "" // the paths remain absolute
-	}
-	for _, journal := range journals {
-		paths, err := upload.PathsIn(journal)
-		if err != nil {
-			f.notef("Could not read the names of files: %v", err)
-			continue
-		}
-		for i := range files {
-			if path := paths[files[i].FileID]; path != "" {
-				files[i].Name = upload.Key(workingDir, path)
-			}
-		}
-	}
 }
 
 // addNames gets the names of the other files from the API. They are not essential, so it gives up after
@@ -238,16 +207,6 @@ func (f *failures) format(r report) (string, error) {
 	if len(r.FailedFiles) == 0 {
 		return "", nil
 	}
-	rows := [][]string{{"FILE", "NAME", "CODE", "MESSAGE"}}
-	for _, file := range r.FailedFiles {
-		row := []string{file.FileID, file.Name, file.Code, file.Message}
-		for i := range row {
-			row[i] = cmp.Or(terminal.Escape(row[i]), "-")
-		}
-		rows = append(rows, row)
-	}
-	lines := align(rows)
 	t, _ := f.newTable(f.Streams.Out)
-	lines[0] = t.paint(terminal.Bold, lines[0])
-	return strings.Join(lines, "\n") + "\n", nil
+	return strings.Join(t.section(failedFileRows(r.FailedFiles)), "\n") + "\n", nil
 }

@@ -184,6 +184,25 @@ func byName(a, b v1alpha1.VectorStoreFileBatch) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
+// section returns the lines of a table of texts, of which the first row is the header. Texts can come
+// from servers.
+func (t table) section(rows [][]string) []string {
+	lines := align(escaped(rows))
+	lines[0] = t.paint(terminal.Bold, lines[0])
+	return lines
+}
+
+// escaped returns rows that a terminal can show, with a hyphen in empty cells.
+func escaped(rows [][]string) [][]string {
+	safe := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			safe[i] = append(safe[i], cmp.Or(terminal.Escape(cell), "-"))
+		}
+	}
+	return safe
+}
+
 // align formats rows as lines with aligned columns. The last column is not padded.
 func align(rows [][]string) []string {
 	var widths []int
