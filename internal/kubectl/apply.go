@@ -5,7 +5,9 @@ package kubectl
 
 import (
 	"context"
+	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -38,4 +40,28 @@ func (c batchClient) applySpec(ctx context.Context, b *v1alpha1.VectorStoreFileB
 	applied.Metadata.Name, applied.Metadata.Namespace, applied.Metadata.UID = b.Name, b.Namespace, b.UID
 	applied.Spec = spec
 	return c.apply(ctx, b.Name, applied, metav1.PatchOptions{FieldManager: manager, Force: ptr.To(true), DryRun: dryRun})
+}
+
+// createOrCompare creates an object, unless one with its files and settings exists, and returns it with
+// the operation.
+func (c batchClient) createOrCompare(ctx context.Context, b *v1alpha1.VectorStoreFileBatch, dryRun []string) (*v1alpha1.VectorStoreFileBatch, string, error) {
+	created, err := c.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: dryRun})
+	if err == nil {
+		return created, "created", nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return nil, "", fmt.Errorf("creating %s: %w", b.Name, err)
+	}
+	existing, err := c.get(ctx, b.Name)
+	if err != nil {
+		return nil, "", err
+	}
+	if !equalSettings(existing, b) || !equalFiles(existing, b) {
+		return nil, "", alreadyExists(b.Name)
+	}
+	return existing, "unchanged", nil
+}
+
+func alreadyExists(name string) error {
+	return fmt.Errorf("%s already exists with other files or settings, which are immutable: choose another name", name)
 }

@@ -249,7 +249,7 @@ func (c *create) preflight(ctx context.Context, client batchClient, p *plan) err
 			if err != nil {
 				return err
 			}
-			// createObject compares the files once their IDs are known. The API can refuse some of them.
+			// createOrCompare compares the files once their IDs are known. The API can refuse some of them.
 			if !equalSettings(existing, b) || moreFiles(existing, b) {
 				return alreadyExists(b.Name)
 			}
@@ -327,7 +327,7 @@ func (c *create) createObjects(ctx context.Context, client batchClient, objects 
 		operation := "created"
 		if c.output.dryRun != dryRunClient && !c.uploadOnly {
 			var err error
-			if b, operation, err = c.createObject(ctx, client, b); err != nil {
+			if b, operation, err = client.createOrCompare(ctx, b, nil); err != nil {
 				return err
 			}
 		}
@@ -336,27 +336,4 @@ func (c *create) createObjects(ctx context.Context, client batchClient, objects 
 		}
 	}
 	return nil
-}
-
-// createObject creates an object, unless it exists, and returns it with the operation.
-func (c *create) createObject(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, string, error) {
-	created, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager})
-	if err == nil {
-		return created, "created", nil
-	}
-	if !apierrors.IsAlreadyExists(err) {
-		return nil, "", fmt.Errorf("creating %s: %w", b.Name, err)
-	}
-	existing, err := client.get(ctx, b.Name)
-	if err != nil {
-		return nil, "", err
-	}
-	if !equalSettings(existing, b) || !equalFiles(existing, b) {
-		return nil, "", alreadyExists(b.Name)
-	}
-	return existing, "unchanged", nil
-}
-
-func alreadyExists(name string) error {
-	return fmt.Errorf("%s already exists with other files or settings, which are immutable: choose another NAME", name)
 }

@@ -107,7 +107,7 @@ func (f *failures) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r := report{Namespace: b.Namespace, Name: name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []failedFile{}}
+	r := reportOf(b)
 	if r.BatchID == "" {
 		return fmt.Errorf("%s has no batch yet: %s", name, reasonOf(b))
 	}
@@ -124,6 +124,18 @@ func (f *failures) run(ctx context.Context, name string) error {
 	return err
 }
 
+// reportOf returns a report without files.
+func reportOf(b *v1alpha1.VectorStoreFileBatch) report {
+	return report{Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []failedFile{}}
+}
+
+// addStatus adds the failed files in the status of a batch.
+func (r *report) addStatus(b *v1alpha1.VectorStoreFileBatch) {
+	for _, file := range b.Status.FailedFiles {
+		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
+	}
+}
+
 func batchID(b *v1alpha1.VectorStoreFileBatch) string {
 	return cmp.Or(b.Status.BatchID, b.Annotations[v1alpha1.AnnotationBatchID], b.Spec.BatchID)
 }
@@ -137,28 +149,34 @@ func (f *failures) readFailedFiles(ctx context.Context, b *v1alpha1.VectorStoreF
 			return "", err
 		}
 		f.notef("Could not query the API, showing the failed files from the status: %v", err)
-		for _, file := range listed {
-			r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
-		}
+		r.addStatus(b)
 		f.addPaths(f.journal, r.FailedFiles)
 		return "the object's status, which lists all as of the operator's last poll", nil
 	}
 	defer client.Close()
+	if err := f.list(ctx, client, r); err != nil {
+		return "", err
+	}
+	f.addPaths(f.journal, r.FailedFiles)
+	f.addNames(ctx, client, r.FailedFiles)
+	return client.target, nil
+}
+
+// list adds the failed files that the API lists, ordered by ID.
+func (f *failures) list(ctx context.Context, client apiClient, r *report) error {
 	var files []upstream.FailedFile
-	err = upload.Retry(ctx, listAttempts, func(ctx context.Context) (err error) {
+	err := upload.Retry(ctx, listAttempts, func(ctx context.Context) (err error) {
 		files, err = client.FailedFiles(ctx, upstream.BatchRef{VectorStoreID: r.VectorStoreID, BatchID: r.BatchID}, maxFiles)
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("reading the failed files from %s: %w", client.target, err)
+		return fmt.Errorf("reading the failed files from %s: %w", client.target, err)
 	}
 	for _, file := range files {
 		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 	}
 	slices.SortFunc(r.FailedFiles, func(a, b failedFile) int { return strings.Compare(a.FileID, b.FileID) })
-	f.addPaths(f.journal, r.FailedFiles)
-	f.addNames(ctx, client, r.FailedFiles)
-	return client.target, nil
+	return nil
 }
 
 // addNames gets the names of the other files from the API. They are not essential, so it gives up after

@@ -217,7 +217,8 @@ func stringValue(text string) v1alpha1.AttributeValue {
 func equalSettings(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
 	return existing.Spec.VectorStoreID == wanted.Spec.VectorStoreID &&
 		credentialsSecret(existing) == credentialsSecret(wanted) &&
-		equality.Semantic.DeepEqual(existing.Spec.Attributes, wanted.Spec.Attributes)
+		equality.Semantic.DeepEqual(existing.Spec.Attributes, wanted.Spec.Attributes) &&
+		equality.Semantic.DeepEqual(existing.Spec.ChunkingStrategy, wanted.Spec.ChunkingStrategy)
 }
 
 // moreFiles reports whether an existing object has more files than a new one, or files of another kind.
@@ -227,6 +228,6 @@ func moreFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
 
 // equalFiles reports whether an existing object has the files of a new one.
 func equalFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
-	return equality.Semantic.DeepEqual(existing.Spec.FileIDs, wanted.Spec.FileIDs) &&
+	return existing.Spec.BatchID == wanted.Spec.BatchID && equality.Semantic.DeepEqual(existing.Spec.FileIDs, wanted.Spec.FileIDs) &&
 		equality.Semantic.DeepEqual(existing.Spec.Files, wanted.Spec.Files)
 }

@@ -118,12 +118,14 @@ func (s *status) report(b *v1alpha1.VectorStoreFileBatch) statusReport {
 	r := statusReport{
 		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b),
 		Status: b.Status.Status, FileCounts: fileCounts(b), Spec: b.Spec, Conditions: b.Status.Conditions,
-		FailuresByCode: map[string]int{}, FailedFiles: []failedFile{}, Events: []eventReport{},
+		FailuresByCode: map[string]int{}, Events: []eventReport{},
 		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b),
 	}
-	for _, file := range b.Status.FailedFiles {
+	failed := reportOf(b)
+	failed.addStatus(b)
+	r.FailedFiles = failed.FailedFiles
+	for _, file := range r.FailedFiles {
 		r.FailuresByCode[file.Code]++
-		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 	}
 	s.addPaths(s.journal, r.FailedFiles)
 	return r
