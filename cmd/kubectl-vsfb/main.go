@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,11 +23,8 @@ var version = "dev"
 // repeatedSignal is the time for which further signals are those of the first interruption.
 const repeatedSignal = time.Second
 
-// Exit codes. After any of the signals, the code is the one that a shell reports for SIGINT.
-const (
-	exitError       = 1
-	exitInterrupted = 128 + int(syscall.SIGINT)
-)
+// exitInterrupted is the exit code after any of the signals: the one that a shell reports for SIGINT.
+const exitInterrupted = 128 + int(syscall.SIGINT)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -42,13 +38,9 @@ func main() {
 	})
 	err := command.ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+	code := kubectl.Report(os.Stderr, err)
+	if interrupted {
+		code = exitInterrupted
 	}
-	switch {
-	case interrupted:
-		os.Exit(exitInterrupted)
-	case err != nil:
-		os.Exit(exitError)
-	}
+	os.Exit(code)
 }

@@ -10,11 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -24,17 +20,13 @@ import (
 // "kubectl", because Flux removes the fields of such managers.
 const CancelManager = "vsfb-cancel"
 
-// pollInterval is the time between two requests for a batch that --wait waits for.
-const pollInterval = time.Second
-
 // cancel implements the command cancel.
 type cancel struct {
 	*plugin
-	output  outputFlags
-	labels  string
-	all     bool
-	wait    bool
-	timeout time.Duration
+	output   outputFlags
+	selector batchSelector
+	wait     bool
+	timeout  time.Duration
 }
 
 const cancelExample = `  # Cancel a batch
@@ -58,10 +50,10 @@ The command sets only spec.cancel, by server-side apply with the field manager
 "` + CancelManager + `". The field therefore remains set when a GitOps tool or
 "kubectl apply --server-side" applies a manifest without it.
 
-With -l and --all, finished batches are skipped. With --wait, the exit code is 0 once all batches
-are finished, even if some of them completed before they were cancelled. It is 1 if the API did not
-accept the cancellation of one, which may still be running. The last lines of the output report the
-results.`,
+A finished batch is not changed. With -l and --all, finished batches are skipped. With --wait, the
+exit code is 0 once all batches are finished, even if some of them completed before they were
+cancelled. It is 1 if the API did not accept the cancellation of one, which may still be running.
+The last lines of the output report the results.`,
 		Example:           cancelExample,
 		ValidArgsFunction: p.completeNames(true),
 		RunE: func(command *cobra.Command, names []string) error {
@@ -70,8 +62,7 @@ results.`,
 	}
 	c.output.addFlags(command, `If "client", only print the batches that would be cancelled. If "server", also have the API server validate the requests.`)
 	flags := command.Flags()
-	flags.StringVarP(&c.labels, "selector", "l", "", "Cancel the batches that match this label selector, such as team=docs.")
-	flags.BoolVar(&c.all, "all", false, "Cancel all batches in the namespace.")
+	c.selector.addFlags(flags, "Cancel")
 	flags.BoolVar(&c.wait, "wait", false, "Wait until the batches are finished.")
 	flags.DurationVar(&c.timeout, "timeout", 0, "Maximum time to wait with --wait, such as 5m. 0 means no limit.")
 	return command
@@ -85,7 +76,7 @@ func (c *cancel) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := c.find(ctx, client, names)
+	found, err := c.selector.findUnfinished(ctx, c.plugin, client, names, "to cancel")
 	if err != nil {
 		return err
 	}
@@ -101,23 +92,16 @@ func (c *cancel) run(ctx context.Context, names []string) error {
 		cancelled = append(cancelled, b)
 	}
 	if c.wait && c.output.dryRun == dryRunNone {
-		errs = append(errs, c.waitUntilFinished(ctx, client, cancelled))
+		errs = append(errs, c.waitUntilFinished(ctx, client, cancelled, c.timeout), uncancelled(cancelled))
 	}
 	return errors.Join(errs...)
 }
 
 func (c *cancel) validate(names []string) error {
-	selections := 0
-	for _, used := range []bool{len(names) > 0, c.labels != "", c.all} {
-		if used {
-			selections++
-		}
+	if err := c.selector.validate(names); err != nil {
+		return err
 	}
 	switch {
-	case selections == 0:
-		return errors.New("no batches selected: specify NAME, -l or --all")
-	case selections > 1:
-		return errors.New("NAME, -l and --all are mutually exclusive")
 	case c.timeout < 0:
 		return errors.New("--timeout must not be negative")
 	case c.timeout > 0 && !c.wait:
@@ -126,50 +110,14 @@ func (c *cancel) validate(names []string) error {
 	return c.output.validate()
 }
 
-func (c *cancel) find(ctx context.Context, client batchClient, names []string) ([]v1alpha1.VectorStoreFileBatch, error) {
-	list, err := client.find(ctx, names, metav1.ListOptions{LabelSelector: c.labels})
-	if err != nil {
-		return nil, err
-	}
-	if len(names) > 0 {
-		return list.Items, nil
-	}
-	var unfinished []v1alpha1.VectorStoreFileBatch
-	for _, b := range list.Items {
-		if !isFinished(&b) {
-			unfinished = append(unfinished, b)
-		}
-	}
-	if skipped := len(list.Items) - len(unfinished); len(unfinished) == 0 || skipped > 0 {
-		_, _ = fmt.Fprintf(c.Streams.ErrOut, "%d batches to cancel; %d already finished.\n", len(unfinished), skipped)
-	}
-	return unfinished, nil
-}
-
-// cancellation is the configuration that cancel applies. With the UID, the API server rejects it
-// if the object was deleted, instead of creating another one.
-type cancellation struct {
-	metav1.TypeMeta `json:",inline"`
-	Metadata        struct {
-		Name      string    `json:"name"`
-		Namespace string    `json:"namespace"`
-		UID       types.UID `json:"uid"`
-	} `json:"metadata"`
-	Spec struct {
-		Cancel bool `json:"cancel"`
-	} `json:"spec"`
-}
-
 func (c *cancel) cancel(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, error) {
+	// A cancellation of a finished batch has no effect.
+	if isFinished(b) {
+		return b, c.output.printObject(c.Streams.Out, b, "already finished")
+	}
 	if c.output.dryRun != dryRunClient {
-		var configuration cancellation
-		configuration.APIVersion, configuration.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
-		configuration.Metadata.Name, configuration.Metadata.Namespace, configuration.Metadata.UID = b.Name, b.Namespace, b.UID
-		configuration.Spec.Cancel = true
 		// Force overrides a manager that sets spec.cancel to false.
-		applied, err := client.apply(ctx, b.Name, configuration, metav1.PatchOptions{
-			FieldManager: CancelManager, Force: ptr.To(true), DryRun: c.output.serverDryRun(),
-		})
+		applied, err := client.applySpec(ctx, b, &configuredSpec{Cancel: ptr.To(true)}, CancelManager, c.output.serverDryRun())
 		if err != nil {
 			return nil, err
 		}
@@ -182,62 +130,13 @@ func (c *cancel) cancel(ctx context.Context, client batchClient, b *v1alpha1.Vec
 	return b, c.output.printObject(c.Streams.Out, b, operation)
 }
 
-// waitUntilFinished waits until the batches are finished and prints their results. It returns an error for
-// each whose cancel the API did not accept: it may still be running.
-func (c *cancel) waitUntilFinished(ctx context.Context, client batchClient, batches []*v1alpha1.VectorStoreFileBatch) error {
-	if c.timeout > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, c.timeout)
-		defer stop()
-	}
-	var failed []error
+// uncancelled returns an error for each batch whose cancel the API did not accept: it may still be running.
+func uncancelled(batches []*v1alpha1.VectorStoreFileBatch) error {
+	var errs []error
 	for _, b := range batches {
-		err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
-			return c.pollFinished(ctx, client, b)
-		})
-		if wait.Interrupted(err) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return errors.Join(append(failed, fmt.Errorf("%s is not finished after %s: %s", b.Name, c.timeout, reasonOf(b)))...)
-		}
-		if err != nil {
-			return errors.Join(append(failed, fmt.Errorf("waiting for %s: %w", b.Name, err))...)
-		}
 		if ready := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Reason == v1alpha1.ReasonCancelFailed {
-			failed = append(failed, fmt.Errorf("%s was not cancelled: %s", b.Name, ready.Message))
+			errs = append(errs, fmt.Errorf("%s was not cancelled: %s", b.Name, ready.Message))
 		}
 	}
-	return errors.Join(failed...)
-}
-
-// pollFinished gets a batch, reports whether it is finished or deleted, and prints the result if so.
-func (c *cancel) pollFinished(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (bool, error) {
-	current, err := client.get(ctx, b.Name)
-	if apierrors.IsNotFound(err) || err == nil && current.UID != b.UID {
-		_, err := fmt.Fprintf(c.Streams.ErrOut, "%s was deleted\n", b.Name)
-		return true, err
-	}
-	if err != nil {
-		if ctx.Err() != nil || !isTransient(err) {
-			return false, err
-		}
-		return false, nil
-	}
-	*b = *current
-	if !isFinished(b) {
-		return false, nil
-	}
-	counts := fileCounts(b)
-	reason := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionFinished).Reason
-	_, err = fmt.Fprintf(c.Streams.ErrOut, "%s finished: %s (%d/%d completed, %d failed, %d cancelled)\n",
-		b.Name, reason, counts.Completed, counts.Total, counts.Failed, counts.Cancelled)
-	return true, err
-}
-
-// isTransient reports whether a request to the API server can be retried after the error.
-func isTransient(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return true // no response
-	}
-	return apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) ||
-		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
+	return errors.Join(errs...)
 }

@@ -5,17 +5,14 @@ package kubectl
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
@@ -35,49 +32,72 @@ type create struct {
 	attributes    []string
 	pathAttribute string
 
+	selection     selectionFlags
+	filesPerBatch int
+	expiresAfter  time.Duration
+	endpoint      string
+	checkStore    bool
+	uploadOnly    bool
+
 	concurrency int
 	attempts    int
 	settleTime  time.Duration
 	journal     string
 }
 
-// uploadTimeout bounds the time of an upload: 512 MB take 9 minutes at 1 MB/s.
-const uploadTimeout = 15 * time.Minute
+const (
+	// uploadTimeout bounds the time of an upload: 512 MB take 9 minutes at 1 MB/s.
+	uploadTimeout = 15 * time.Minute
+	// minExpiry and maxExpiry are the limits of the API.
+	minExpiry = time.Hour
+	maxExpiry = 30 * 24 * time.Hour
+)
 
-const createExample = `  # Upload a directory and create a batch from its files
+const createExample = `  # Upload a folder and create a batch from its files
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
 
-  # Upload the files that match a glob and print the manifest, for example for Git
-  kubectl vsfb create handbook --vector-store vs_abc123 'docs/**/*.md' --dry-run=client -o yaml > handbook.yaml
+  # List the files that would be uploaded, and those that would be left out
+  kubectl vsfb create handbook --vector-store vs_abc123 docs/ --dry-run=client -o yaml
 
-  # Set an attribute on all files, and the path of each file as another attribute
-  kubectl vsfb create handbook --vector-store vs_abc123 docs/ --attribute team=docs --path-attribute=path
+  # Upload the files that match a glob and print the manifest, for example for Git
+  kubectl vsfb create handbook --vector-store vs_abc123 'docs/**/*.md' --upload-only > handbook.yaml
+
+  # Leave out drafts, and set the path of each file as an attribute
+  kubectl vsfb create handbook --vector-store vs_abc123 docs/ --exclude 'draft-*' --path-attribute=path
 
   # Use your own API key, and no cluster
-  OPENAI_API_KEY=... kubectl vsfb create handbook --vector-store vs_abc123 docs/ --from-env --dry-run=client -o yaml`
+  OPENAI_API_KEY=... kubectl vsfb create handbook --vector-store vs_abc123 docs/ --from-env --upload-only`
 
-func (p *plugin) newCreate() *cobra.Command {
-	c := &create{plugin: p, output: newOutputFlags()}
-	command := &cobra.Command{
-		Use:   "create NAME --vector-store ID PATH...",
-		Short: "Upload files and create a batch from them",
-		Long: `Upload files and create a batch from them. PATH is a file, a directory, which includes files at any
-depth, or a quoted glob, in which ** matches any number of directories. Empty files are skipped. In
-directories and globs, names that begin with a dot are skipped.
+const createLong = `Upload files and create a batch from them. PATH is a file, a folder, which includes files at any
+depth, or a quoted glob, in which ** matches any number of folders.
+
+The command names every file that it leaves out, and why: one file that the API refuses would make it
+refuse the whole batch. It leaves out extensions that vector stores do not accept, empty files, files
+that are too large, pointers of Git LFS, symbolic links that leave the folder or have no target, what
+cannot be read, and names that begin with a dot. --exclude and files named .vsfbignore leave out more.
+An extension in upper case is sent in lower case.
 
 The command uses the API key from the Secret, which it reads with your permissions. If you cannot
-read the Secret, or with --from-env, it uses OPENAI_API_KEY from the environment.
+read the Secret, or with --from-env, it uses OPENAI_API_KEY from the environment. Before it sends files
+to another host than api.openai.com, it asks, unless --endpoint names that host.
 
-A batch has at most 2000 files. For more files, the command creates several batches, named NAME-1,
-NAME-2 and so on, in the order of the paths.
+A batch has at most --files-per-batch files, and an object at most 1 MiB. For more files, the command
+creates several batches, named NAME-1, NAME-2 and so on, in the order of the paths.
 
 If a run is interrupted, run the same command again. No file is uploaded twice: a local journal
 records each upload by path, size and SHA-256, and interrupted uploads are searched for in the API's
 list of files. If some files have changed, only those are uploaded; the files of a batch are
 immutable, so this requires a new NAME.
 
-With --dry-run=client, the command uploads the files, because the manifest contains their IDs, but
-creates nothing in the cluster.`,
+The exit code is 2 if the batches were created without some of the files, except for names that begin
+with a dot and for what a pattern excludes.`
+
+func (p *plugin) newCreate() *cobra.Command {
+	c := &create{plugin: p, output: newOutputFlags()}
+	command := &cobra.Command{
+		Use:     "create NAME --vector-store ID PATH...",
+		Short:   "Upload files and create a batch from them",
+		Long:    createLong,
 		Example: createExample,
 		Args:    cobra.MinimumNArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -95,17 +115,23 @@ creates nothing in the cluster.`,
 }
 
 func (c *create) addFlags(command *cobra.Command) {
-	c.output.addFlags(command, `If "client", upload the files and print the objects without creating them. If "server", upload the files and have the API server validate the objects.`)
+	c.output.addFlags(command, `If "client", only print the objects, without uploading anything: in place of its ID, an object has the path of a file. If "server", also have the API server validate the objects.`)
 	c.credentials.addFlags(command.Flags())
+	c.selection.addFlags(command.Flags())
 	flags := command.Flags()
 	flags.StringVar(&c.vectorStore, "vector-store", "", "ID of the vector store, such as vs_abc123.")
 	flags.StringVar(&c.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key, for the upload and for spec.credentialsRef.")
 	flags.StringArrayVar(&c.attributes, "attribute", nil, `Attribute of all files, as KEY=VALUE. Can be repeated. VALUE can be a number, true or false; quotes, as in 'version="5"', make it a string.`)
 	flags.StringVar(&c.pathAttribute, "path-attribute", "", "Key of an attribute that contains the path of each file, relative to the working directory.")
+	flags.IntVar(&c.filesPerBatch, "files-per-batch", 500, "Maximum number of files in a batch, at most 2000. Some servers accept 100 or 500.")
+	flags.DurationVar(&c.expiresAfter, "expires-after", 0, "Time after which the API deletes the files that are uploaded, such as 720h: 1 hour to 30 days. 0 means never. Azure OpenAI accepts 500 files without it.")
+	flags.StringVar(&c.endpoint, "endpoint", "", "Host, or base URL, that files may be sent to. Required for another host than api.openai.com if the input is not a terminal.")
+	flags.BoolVar(&c.checkStore, "check-vector-store", true, "Get the vector store before the first upload.")
+	flags.BoolVar(&c.uploadOnly, "upload-only", false, "Upload the files and print the objects, without creating them.")
 	flags.IntVar(&c.concurrency, "concurrency", 8, "Number of parallel uploads.")
 	flags.IntVar(&c.attempts, "attempts", 8, "Advanced: maximum number of attempts for each file if the API is unavailable or limits the rate.")
 	flags.DurationVar(&c.settleTime, "settle-time", 10*time.Second, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
-	flags.StringVar(&c.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each API key and endpoint in $XDG_STATE_HOME/kubectl-vsfb.")
+	flags.StringVar(&c.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, organization and project in $XDG_STATE_HOME/kubectl-vsfb.")
 	_ = command.MarkFlagRequired("vector-store") // fails only for an unknown flag
 	completeFlag(command, "vector-store", c.completeVectorStores)
 }
@@ -114,40 +140,46 @@ func (c *create) run(ctx context.Context, name string, paths []string) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	namespace, err := c.namespace()
+	p, err := c.newPlan(name)
 	if err != nil {
 		return err
 	}
-	attributes, err := parseAttributes(c.attributes)
+	found, err := c.find(ctx, paths)
 	if err != nil {
 		return err
 	}
-	files, err := c.findFiles(paths)
-	if err != nil {
+	defer func() { _ = found.Close() }() // opened for reading only
+	if len(found.Files) == 0 {
+		return errors.New("nothing to upload: PATH contains no files that the API accepts")
+	}
+	if err := p.assign(found.Files); err != nil {
 		return err
 	}
-	p := plan{
-		namespace: namespace, name: name, vectorStore: c.vectorStore, secret: c.secret,
-		attributes: attributes, pathAttribute: c.pathAttribute, files: files,
-	}
-	if err := p.validate(); err != nil {
-		return err
+	leftOut := unexpected(found.LeftOut)
+	if c.output.dryRun == dryRunClient {
+		return errors.Join(c.createObjects(ctx, batchClient{}, p.objects(p.placeholders(unknownID))), leftOutError(leftOut))
 	}
 	var client batchClient
-	if c.output.dryRun != dryRunClient {
+	if !c.uploadOnly {
 		if client, err = c.newBatchClient(); err != nil {
 			return err
 		}
 		// Find out before the uploads whether the API server would reject the objects.
-		if err := preflight(ctx, client, p); err != nil {
+		if err := c.preflight(ctx, client, p); err != nil {
 			return err
 		}
 	}
-	ids, err := c.upload(ctx, namespace, files)
+	if c.output.dryRun == dryRunServer {
+		return leftOutError(leftOut)
+	}
+	ids, refused, err := c.upload(ctx, found.Files)
 	if err != nil {
 		return err
 	}
-	return c.createObjects(ctx, client, p.objects(ids))
+	if refused == len(found.Files) {
+		return errors.New("no file was uploaded")
+	}
+	return errors.Join(c.createObjects(ctx, client, p.objects(ids)), leftOutError(leftOut+refused))
 }
 
 func (c *create) validate() error {
@@ -158,109 +190,144 @@ func (c *create) validate() error {
 		return errors.New("--attempts must be at least 1")
 	case c.settleTime < 0:
 		return errors.New("--settle-time must not be negative")
+	case c.filesPerBatch < 1 || c.filesPerBatch > maxFiles:
+		return fmt.Errorf("--files-per-batch must be between 1 and %d", maxFiles)
+	case c.expiresAfter != 0 && (c.expiresAfter < minExpiry || c.expiresAfter > maxExpiry):
+		return fmt.Errorf("--expires-after must be between %s and %s", minExpiry, maxExpiry)
+	case c.uploadOnly && c.output.dryRun != dryRunNone:
+		return errors.New("--upload-only and --dry-run are mutually exclusive")
+	case !validID.MatchString(c.vectorStore):
+		return fmt.Errorf("--vector-store %q is not valid as spec.vectorStoreID, which has 1 to %d letters, digits and other characters of IDs", c.vectorStore, v1alpha1.MaxIDLength)
+	}
+	if c.uploadOnly && ptr.Deref(c.output.OutputFormat, "") == "" {
+		c.output.OutputFormat = ptr.To("yaml")
 	}
 	return c.output.validate()
 }
 
-func (c *create) findFiles(paths []string) ([]upload.File, error) {
-	files, skipped, err := upload.Find(paths)
+func (c *create) newPlan(name string) (*plan, error) {
+	attributes, err := parseAttributes(c.attributes)
 	if err != nil {
 		return nil, err
 	}
-	if len(skipped) > 0 {
-		_, _ = fmt.Fprintf(c.Streams.ErrOut, "Skipping %d empty files: %s\n", len(skipped), abbreviate(skipped))
+	p := &plan{
+		name: name, vectorStore: c.vectorStore, secret: c.secret, filesPerBatch: c.filesPerBatch,
+		attributes: attributes, pathAttribute: c.pathAttribute,
 	}
-	if len(files) == 0 {
-		return nil, errors.New("nothing to upload: PATH contains no files, or only empty ones")
+	// A manifest for Git has a namespace only if the user chose one.
+	if p.namespace = ptr.Deref(c.configFlags.Namespace, ""); c.uploadOnly || c.output.dryRun == dryRunClient {
+		return p, nil
 	}
-	return files, nil
+	p.namespace, err = c.namespace()
+	return p, err
 }
 
-// abbreviate lists the first few of many names.
-func abbreviate(names []string) string {
-	const limit = 5
-	if len(names) <= limit {
-		return strings.Join(names, ", ")
+// find returns the files to upload, and names the others.
+func (c *create) find(ctx context.Context, paths []string) (*upload.Found, error) {
+	options, err := c.selection.options()
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:limit], ", "), len(names)-limit)
+	if c.pathAttribute != "" {
+		options.MaxKeyLength = v1alpha1.MaxAttributeValueLength
+	}
+	found, err := upload.Find(ctx, paths, options)
+	if err != nil {
+		return nil, err
+	}
+	c.nameLeftOut(found.LeftOut)
+	return found, nil
 }
 
-// preflight validates the objects with a server-side dry run.
-func preflight(ctx context.Context, client batchClient, p plan) error {
-	for _, name := range p.names() {
-		b := p.object(name)
-		b.Spec.FileIDs, b.Spec.Attributes = []string{"file-to-be-uploaded"}, p.attributes
-		_, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: []string{metav1.DryRunAll}})
-		// createObject compares an existing object once the file IDs are known.
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("creating %s would fail, so nothing was uploaded: %w", name, err)
+// preflight validates the objects with a server-side dry run, and prints them if the command is one.
+func (c *create) preflight(ctx context.Context, client batchClient, p *plan) error {
+	validated := p.objects(p.placeholders(futureID))
+	for i, b := range validated {
+		created, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: []string{metav1.DryRunAll}})
+		if apierrors.IsAlreadyExists(err) {
+			existing, err := client.get(ctx, b.Name)
+			if err != nil {
+				return err
+			}
+			// createOrCompare compares the files once their IDs are known. The API can refuse some of them.
+			if !equalSettings(existing, b) || moreFiles(existing, b) {
+				return alreadyExists(b.Name)
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("creating %s would fail, so nothing was uploaded: %w", b.Name, err)
+		}
+		validated[i] = created
+	}
+	if c.output.dryRun != dryRunServer {
+		return nil
+	}
+	for i, b := range p.objects(p.placeholders(unknownID)) {
+		validated[i].Spec.FileIDs, validated[i].Spec.Files = b.Spec.FileIDs, b.Spec.Files
+		if err := c.output.printObject(c.Streams.Out, validated[i], "created"); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *create) upload(ctx context.Context, namespace string, files []upload.File) (ids []string, err error) {
+// upload uploads the files and returns their IDs. The ID of a file that is refused is "".
+func (c *create) upload(ctx context.Context, files []upload.File) (ids []string, refused int, err error) {
+	// The environment needs no cluster, so the namespace is determined only for the Secret.
+	namespace := ""
+	if !c.credentials.fromEnv {
+		if namespace, err = c.namespace(); err != nil {
+			return nil, 0, err
+		}
+	}
 	client, err := c.newAPIClient(ctx, c.credentials, namespace, c.secret, uploadTimeout)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer client.Close()
-	path, err := c.journalPath(client.identity)
-	if err != nil {
-		return nil, err
+	if err := c.confirmEndpoint(ctx, client, c.endpoint, len(files)); err != nil {
+		return nil, 0, err
 	}
-	journal, err := upload.OpenJournal(path)
-	if errors.Is(err, upload.ErrInUse) {
-		return nil, fmt.Errorf("another kubectl vsfb create uses the journal %s: wait until it is finished, or set --journal", path)
+	if c.checkStore {
+		if err := c.checkVectorStore(ctx, client, c.vectorStore); err != nil {
+			return nil, 0, err
+		}
 	}
+	journal, err := c.openJournal(client, c.journal)
 	if err != nil {
-		return nil, fmt.Errorf("%w; set --journal to use another file", err)
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
 
 	progress := c.newProgress(files)
-	progress.logf("Uploading %d files to %s.", len(files), client.target)
+	progress.logf("Uploading %s to %s.", counted(len(files), "file", "files"), client.target)
 	uploader := upload.Uploader{
-		Client: client, Journal: journal,
+		Client: client, Journal: journal, ExpiresAfter: c.expiresAfter,
 		Concurrency: c.concurrency, Attempts: c.attempts, SettleTime: c.settleTime,
-		OnUploaded: progress.uploaded, Logf: progress.logf,
+		OnUploaded: progress.uploaded, OnRefused: progress.refuse, Logf: progress.logf,
 	}
 	ids, err = uploader.Run(ctx, files)
-	done := progress.close()
+	done, refused := progress.close()
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
+	if errors.Is(err, upload.ErrQuota) {
+		err = fmt.Errorf("%w\ndelete files that you no longer need, or set --expires-after: servers accept more files that expire", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, done, len(files))
+		return nil, 0, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, done, len(files))
 	}
-	return ids, nil
-}
-
-// journalPath returns the path of the journal. Each endpoint and API key has its own journal, because
-// file IDs are not valid elsewhere.
-func (c *create) journalPath(identity string) (string, error) {
-	if c.journal != "" {
-		return c.journal, nil
-	}
-	directory := c.Env("XDG_STATE_HOME")
-	if !filepath.IsAbs(directory) {
-		home := c.Env("HOME")
-		if !filepath.IsAbs(home) {
-			return "", errors.New("no directory for the journal, because $HOME is not set: set --journal")
-		}
-		directory = filepath.Join(home, ".local", "state")
-	}
-	sum := sha256.Sum256([]byte(identity))
-	return filepath.Join(directory, "kubectl-vsfb", "uploads-"+hex.EncodeToString(sum[:8])+".jsonl"), nil
+	return ids, refused, nil
 }
 
 // createObjects creates the objects, except in a client-side dry run, and prints them.
 func (c *create) createObjects(ctx context.Context, client batchClient, objects []*v1alpha1.VectorStoreFileBatch) error {
 	for _, b := range objects {
 		operation := "created"
-		if c.output.dryRun != dryRunClient {
+		if c.output.dryRun != dryRunClient && !c.uploadOnly {
 			var err error
-			if b, operation, err = c.createObject(ctx, client, b); err != nil {
+			if b, operation, err = client.createOrCompare(ctx, b, nil); err != nil {
 				return err
 			}
 		}
@@ -269,23 +336,4 @@ func (c *create) createObjects(ctx context.Context, client batchClient, objects 
 		}
 	}
 	return nil
-}
-
-// createObject creates an object, unless it exists, and returns it with the operation.
-func (c *create) createObject(ctx context.Context, client batchClient, b *v1alpha1.VectorStoreFileBatch) (*v1alpha1.VectorStoreFileBatch, string, error) {
-	created, err := client.create(ctx, b, metav1.CreateOptions{FieldManager: createManager, DryRun: c.output.serverDryRun()})
-	if err == nil {
-		return created, "created", nil
-	}
-	if !apierrors.IsAlreadyExists(err) {
-		return nil, "", fmt.Errorf("creating %s: %w", b.Name, err)
-	}
-	existing, err := client.get(ctx, b.Name)
-	if err != nil {
-		return nil, "", err
-	}
-	if !equalFiles(existing, b) {
-		return nil, "", fmt.Errorf("%s already exists with other files or settings, which are immutable: choose another NAME", b.Name)
-	}
-	return existing, "unchanged", nil
 }

@@ -37,8 +37,11 @@ func (f *credentialFlags) addFlags(flags *pflag.FlagSet) {
 // apiClient is a client for the OpenAI API.
 type apiClient struct {
 	*openai.Client
-	// identity identifies the endpoint and the credentials. It contains the API key.
-	identity string
+	// baseURL is the normalized base URL of the endpoint.
+	baseURL string
+	// scope identifies the endpoint, the organization and the project, and account also the key. Both are
+	// hashes.
+	scope, account string
 	// target describes the endpoint and the source of the credentials, without the API key.
 	target string
 }
@@ -69,10 +72,13 @@ func (p *plugin) dial(connection upstream.Connection, source string, allowInsecu
 	if err != nil {
 		return apiClient{}, fmt.Errorf("credentials from %s: %w", source, err)
 	}
+	id := connection.Identity()
 	return apiClient{
-		Client:   client,
-		identity: strings.Join([]string{connection.BaseURL, connection.Organization, connection.Project, connection.APIKey}, "\n"),
-		target:   fmt.Sprintf("%s with the key from %s", hostOf(connection.BaseURL), source),
+		Client:  client,
+		baseURL: id.BaseURL,
+		scope:   digest(id.BaseURL, id.Organization, id.Project),
+		account: digest(id.BaseURL, id.Organization, id.Project, id.APIKey),
+		target:  fmt.Sprintf("%s with the key from %s", hostOf(connection.BaseURL), source),
 	}, nil
 }
 
@@ -112,7 +118,7 @@ func (p *plugin) findCredentials(ctx context.Context, flags credentialFlags, nam
 	if fromEnv.APIKey == "" {
 		return upstream.Connection{}, "", fmt.Errorf("%w; or export OPENAI_API_KEY", err)
 	}
-	_, _ = fmt.Fprintf(p.Streams.ErrOut, "Using OPENAI_API_KEY from the environment: %v\n", err)
+	p.notef("Using OPENAI_API_KEY from the environment: %v", err)
 	return fromEnv, environment, nil
 }
 

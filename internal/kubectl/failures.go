@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -26,6 +27,10 @@ const (
 	maxFiles = 2000
 	// listTimeout bounds the time that listing the failed files takes, over all pages.
 	listTimeout = 5 * time.Minute
+	// listAttempts is the number of attempts of a call that only reads. Servers respond with 500 at times.
+	listAttempts = 4
+	// nameRequests is the number of parallel requests for the names of files.
+	nameRequests = 8
 )
 
 // failures implements the command failures.
@@ -33,6 +38,7 @@ type failures struct {
 	*plugin
 	credentials credentialFlags
 	output      string
+	journal     string
 }
 
 const failuresExample = `  # List the failed files of a batch
@@ -49,7 +55,8 @@ func (p *plugin) newFailures() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "failures NAME",
 		Short: "List the failed files of a batch",
-		Long: `List all failed files of a batch with their error codes and messages.
+		Long: `List all failed files of a batch with their names, error codes and messages. The name is the path of
+the file if this machine uploaded it, and otherwise the name that the API has.
 
 The status of a batch lists only the first 100 failed files, so this command queries the OpenAI API.
 It uses the API key from the Secret of the batch, which it reads with your permissions. If you cannot
@@ -64,6 +71,7 @@ standard error.`,
 		},
 	}
 	command.Flags().StringVarP(&f.output, "output", "o", "table", "Output format. One of: (table, json, yaml).")
+	command.Flags().StringVar(&f.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to those in $XDG_STATE_HOME/kubectl-vsfb.")
 	f.credentials.addFlags(command.Flags())
 	completeFlag(command, "output", fixedCompletions("table", "json", "yaml"))
 	return command
@@ -71,11 +79,20 @@ standard error.`,
 
 // report is the output of the command.
 type report struct {
-	Namespace     string                `json:"namespace"`
-	Name          string                `json:"name"`
-	VectorStoreID string                `json:"vectorStoreID"`
-	BatchID       string                `json:"batchID"`
-	FailedFiles   []v1alpha1.FailedFile `json:"failedFiles"`
+	Namespace     string       `json:"namespace"`
+	Name          string       `json:"name"`
+	VectorStoreID string       `json:"vectorStoreID"`
+	BatchID       string       `json:"batchID"`
+	FailedFiles   []failedFile `json:"failedFiles"`
+}
+
+// failedFile is a failed file with its name.
+type failedFile struct {
+	FileID string `json:"fileID"`
+	// Name is the path of the file, or its name in the API; empty if neither is known.
+	Name    string `json:"name,omitempty"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 func (f *failures) run(ctx context.Context, name string) error {
@@ -90,7 +107,7 @@ func (f *failures) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r := report{Namespace: b.Namespace, Name: name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []v1alpha1.FailedFile{}}
+	r := reportOf(b)
 	if r.BatchID == "" {
 		return fmt.Errorf("%s has no batch yet: %s", name, reasonOf(b))
 	}
@@ -98,13 +115,25 @@ func (f *failures) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(f.Streams.ErrOut, "%d failed files, read from %s.\n", len(r.FailedFiles), source)
+	f.notef("%s, read from %s.", counted(len(r.FailedFiles), "failed file", "failed files"), source)
 	text, err := f.format(r)
 	if err != nil {
 		return fmt.Errorf("encoding the failed files: %w", err)
 	}
 	_, err = io.WriteString(f.Streams.Out, text)
 	return err
+}
+
+// reportOf returns a report without files.
+func reportOf(b *v1alpha1.VectorStoreFileBatch) report {
+	return report{Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []failedFile{}}
+}
+
+// addStatus adds the failed files in the status of a batch.
+func (r *report) addStatus(b *v1alpha1.VectorStoreFileBatch) {
+	for _, file := range b.Status.FailedFiles {
+		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
+	}
 }
 
 func batchID(b *v1alpha1.VectorStoreFileBatch) string {
@@ -119,20 +148,61 @@ func (f *failures) readFailedFiles(ctx context.Context, b *v1alpha1.VectorStoreF
 		if counts := b.Status.FileCounts; f.credentials.fromEnv || counts == nil || int(counts.Failed) != len(listed) {
 			return "", err
 		}
-		_, _ = fmt.Fprintf(f.Streams.ErrOut, "Could not query the API, showing the failed files from the status: %v\n", err)
-		r.FailedFiles = append(r.FailedFiles, listed...)
+		f.notef("Could not query the API, showing the failed files from the status: %v", err)
+		r.addStatus(b)
+		f.addPaths(f.journal, r.FailedFiles)
 		return "the object's status, which lists all as of the operator's last poll", nil
 	}
 	defer client.Close()
-	files, err := client.FailedFiles(ctx, upstream.BatchRef{VectorStoreID: r.VectorStoreID, BatchID: r.BatchID}, maxFiles)
+	if err := f.list(ctx, client, r); err != nil {
+		return "", err
+	}
+	f.addPaths(f.journal, r.FailedFiles)
+	f.addNames(ctx, client, r.FailedFiles)
+	return client.target, nil
+}
+
+// list adds the failed files that the API lists, ordered by ID.
+func (f *failures) list(ctx context.Context, client apiClient, r *report) error {
+	var files []upstream.FailedFile
+	err := upload.Retry(ctx, listAttempts, func(ctx context.Context) (err error) {
+		files, err = client.FailedFiles(ctx, upstream.BatchRef{VectorStoreID: r.VectorStoreID, BatchID: r.BatchID}, maxFiles)
+		return err
+	})
 	if err != nil {
-		return "", fmt.Errorf("reading the failed files from %s: %w", client.target, err)
+		return fmt.Errorf("reading the failed files from %s: %w", client.target, err)
 	}
 	for _, file := range files {
-		r.FailedFiles = append(r.FailedFiles, v1alpha1.FailedFile(file))
+		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 	}
-	slices.SortFunc(r.FailedFiles, func(a, b v1alpha1.FailedFile) int { return strings.Compare(a.FileID, b.FileID) })
-	return client.target, nil
+	slices.SortFunc(r.FailedFiles, func(a, b failedFile) int { return strings.Compare(a.FileID, b.FileID) })
+	return nil
+}
+
+// addNames gets the names of the other files from the API. They are not essential, so it gives up after
+// an error that is not about one file.
+func (f *failures) addNames(ctx context.Context, client apiClient, files []failedFile) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(nameRequests)
+	for i := range files {
+		if files[i].Name != "" {
+			continue
+		}
+		group.Go(func() error {
+			err := upload.Retry(ctx, listAttempts, func(ctx context.Context) error {
+				file, err := client.UploadedFile(ctx, files[i].FileID)
+				files[i].Name = file.Name
+				return err
+			})
+			if upstream.IsNotFound(err) {
+				return nil // it was deleted
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		f.notef("Could not get the names of all files: %v", err)
+	}
 }
 
 // credentialsSecret returns the name of the Secret that a batch references.
@@ -155,12 +225,6 @@ func (f *failures) format(r report) (string, error) {
 	if len(r.FailedFiles) == 0 {
 		return "", nil
 	}
-	rows := [][]string{{"FILE", "CODE", "MESSAGE"}}
-	for _, file := range r.FailedFiles {
-		rows = append(rows, []string{file.FileID, cmp.Or(file.Code, "-"), cmp.Or(file.Message, "-")})
-	}
-	lines := align(rows)
 	t, _ := f.newTable(f.Streams.Out)
-	lines[0] = t.paint(terminal.Bold, lines[0])
-	return strings.Join(lines, "\n") + "\n", nil
+	return strings.Join(t.section(failedFileRows(r.FailedFiles)), "\n") + "\n", nil
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/utils/ptr"
 )
 
 // The values of --dry-run.
@@ -24,6 +25,8 @@ const (
 type outputFlags struct {
 	*genericclioptions.PrintFlags
 	dryRun string
+	// printed is the number of objects that were printed.
+	printed int
 }
 
 func newOutputFlags() outputFlags {
@@ -65,6 +68,11 @@ func (f *outputFlags) printObject(out io.Writer, object runtime.Object, operatio
 	printer, err := f.ToPrinter()
 	if err != nil {
 		return err
+	}
+	if f.printed++; f.printed > 1 && ptr.Deref(f.OutputFormat, "") == "yaml" {
+		if _, err := io.WriteString(out, "---\n"); err != nil {
+			return err
+		}
 	}
 	return printer.PrintObj(object, out)
 }

@@ -19,36 +19,83 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 )
 
+// maxObject is the maximum size of an object in JSON, without its status. etcd accepts requests of
+// 1.5 MiB, and 100 failed files with messages of the maximum length take almost 0.5 MiB.
+const maxObject = 1 << 20
+
 // plan describes the objects to create from files.
 type plan struct {
+	// namespace is empty to omit it.
 	namespace, name, vectorStore, secret string
+	filesPerBatch                        int
 	attributes                           v1alpha1.Attributes
 	pathAttribute                        string
-	files                                []upload.File
+
+	files []upload.File
+	// cuts are the indexes of the first file of each object.
+	cuts []int
 }
 
-// names returns the names of the objects.
-func (p plan) names() []string {
-	count := (len(p.files) + maxFiles - 1) / maxFiles
-	if count == 1 {
-		return []string{p.name}
+// assign assigns files to objects.
+func (p *plan) assign(files []upload.File) error {
+	p.files, p.cuts = files, nil
+	if err := p.validateAttributes(); err != nil {
+		return err
 	}
-	names := make([]string, count)
-	for i := range names {
-		names[i] = fmt.Sprintf("%s-%d", p.name, i+1)
+	var size, count int
+	for i := range files {
+		b := p.object(p.name + "-00000")
+		// The ID is not known before the upload.
+		p.add(b, i, strings.Repeat("f", v1alpha1.MaxIDLength))
+		alone, err := jsonSize(b)
+		if err != nil {
+			return err
+		}
+		entry, err := jsonSize(append(anys(b.Spec.FileIDs), anys(b.Spec.Files)...))
+		if err != nil {
+			return err
+		}
+		if i == 0 || count == p.filesPerBatch || size+entry > maxObject {
+			p.cuts = append(p.cuts, i)
+			size, count = alone, 0
+		} else {
+			size += entry - len("[]") + len(",")
+		}
+		count++
 	}
-	return names
-}
-
-func (p plan) validate() error {
-	for _, name := range p.names() {
-		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-			return fmt.Errorf("NAME %q is not a valid object name: %s", name, strings.Join(problems, "; "))
+	for i := range p.cuts {
+		if problems := validation.IsDNS1123Subdomain(p.nameOf(i)); len(problems) > 0 {
+			return fmt.Errorf("NAME %q is not a valid object name: %s", p.nameOf(i), strings.Join(problems, "; "))
 		}
 	}
-	if len(p.attributes) == 0 && p.pathAttribute == "" {
-		return nil
+	return nil
+}
+
+func jsonSize(value any) (int, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return 0, fmt.Errorf("encoding: %w", err)
 	}
+	return len(text), nil
+}
+
+func anys[T any](values []T) []any {
+	var all []any
+	for _, value := range values {
+		all = append(all, value)
+	}
+	return all
+}
+
+// nameOf returns the name of an object.
+func (p *plan) nameOf(i int) string {
+	if len(p.cuts) == 1 {
+		return p.name
+	}
+	return fmt.Sprintf("%s-%d", p.name, i+1)
+}
+
+func (p *plan) validateAttributes() error {
 	keys := maps.Clone(p.attributes)
 	if p.pathAttribute != "" {
 		if _, exists := keys[p.pathAttribute]; exists {
@@ -67,39 +114,65 @@ func (p plan) validate() error {
 			return fmt.Errorf("attribute key %q is longer than %d characters", key, v1alpha1.MaxAttributeKeyLength)
 		}
 	}
-	for _, file := range p.files {
-		if p.pathAttribute != "" && utf8.RuneCountInString(file.Name) > v1alpha1.MaxAttributeValueLength {
-			return fmt.Errorf("path %s is too long for --path-attribute: attribute values have at most %d characters", file.Name, v1alpha1.MaxAttributeValueLength)
-		}
-	}
 	return nil
 }
 
-// objects returns the objects for the IDs of the files.
-func (p plan) objects(ids []string) []*v1alpha1.VectorStoreFileBatch {
+// futureID returns a valid ID for a file that is not uploaded yet.
+func futureID(i int, _ upload.File) string { return fmt.Sprintf("to-be-uploaded-%d", i+1) }
+
+// unknownID returns the path of a file in place of its ID. It is not valid as an ID, so that an object
+// with it is rejected if it is applied.
+func unknownID(_ int, file upload.File) string { return "<" + file.Name + ">" }
+
+func (p *plan) placeholders(placeholder func(int, upload.File) string) []string {
+	ids := make([]string, len(p.files))
+	for i, file := range p.files {
+		ids[i] = placeholder(i, file)
+	}
+	return ids
+}
+
+// objects returns the objects for the IDs of the files. It omits files with an empty ID, and objects
+// without files.
+func (p *plan) objects(ids []string) []*v1alpha1.VectorStoreFileBatch {
 	var objects []*v1alpha1.VectorStoreFileBatch
-	for i, name := range p.names() {
-		from, to := i*maxFiles, min((i+1)*maxFiles, len(ids))
-		b := p.object(name)
-		if p.pathAttribute == "" {
-			b.Spec.FileIDs, b.Spec.Attributes = ids[from:to], p.attributes
-			objects = append(objects, b)
-			continue
+	for i, from := range p.cuts {
+		to := len(p.files)
+		if i+1 < len(p.cuts) {
+			to = p.cuts[i+1]
 		}
+		b := p.object(p.nameOf(i))
 		for j := from; j < to; j++ {
-			attributes := v1alpha1.Attributes{p.pathAttribute: stringValue(p.files[j].Name)}
-			maps.Copy(attributes, p.attributes)
-			b.Spec.Files = append(b.Spec.Files, v1alpha1.File{FileID: ids[j], Attributes: attributes})
+			if ids[j] != "" {
+				p.add(b, j, ids[j])
+			}
 		}
-		objects = append(objects, b)
+		if len(b.Spec.FileIDs)+len(b.Spec.Files) > 0 {
+			objects = append(objects, b)
+		}
 	}
 	return objects
 }
 
-func (p plan) object(name string) *v1alpha1.VectorStoreFileBatch {
+// add adds a file to an object.
+func (p *plan) add(b *v1alpha1.VectorStoreFileBatch, i int, id string) {
+	if p.pathAttribute == "" {
+		b.Spec.FileIDs = append(b.Spec.FileIDs, id)
+		return
+	}
+	attributes := v1alpha1.Attributes{p.pathAttribute: stringValue(p.files[i].Key)}
+	maps.Copy(attributes, p.attributes)
+	b.Spec.Files = append(b.Spec.Files, v1alpha1.File{FileID: id, Attributes: attributes})
+}
+
+// object returns an object without files.
+func (p *plan) object(name string) *v1alpha1.VectorStoreFileBatch {
 	b := &v1alpha1.VectorStoreFileBatch{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name}}
 	b.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
 	b.Spec.VectorStoreID = p.vectorStore
+	if p.pathAttribute == "" {
+		b.Spec.Attributes = p.attributes
+	}
 	if p.secret != v1alpha1.DefaultCredentialsSecret {
 		b.Spec.CredentialsRef = &v1alpha1.CredentialsReference{Name: p.secret}
 	}
@@ -140,14 +213,21 @@ func stringValue(text string) v1alpha1.AttributeValue {
 	return v1alpha1.AttributeValue{Raw: bytes.TrimSpace(encoded.Bytes())}
 }
 
-// equalFiles reports whether an existing object has the files and settings of a new one.
-func equalFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
-	equal := func(field func(v1alpha1.VectorStoreFileBatchSpec) any) bool {
-		return equality.Semantic.DeepEqual(field(existing.Spec), field(wanted.Spec))
-	}
+// equalSettings reports whether an existing object has the settings of a new one.
+func equalSettings(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
 	return existing.Spec.VectorStoreID == wanted.Spec.VectorStoreID &&
 		credentialsSecret(existing) == credentialsSecret(wanted) &&
-		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.FileIDs }) &&
-		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Files }) &&
-		equal(func(s v1alpha1.VectorStoreFileBatchSpec) any { return s.Attributes })
+		equality.Semantic.DeepEqual(existing.Spec.Attributes, wanted.Spec.Attributes) &&
+		equality.Semantic.DeepEqual(existing.Spec.ChunkingStrategy, wanted.Spec.ChunkingStrategy)
+}
+
+// moreFiles reports whether an existing object has more files than a new one, or files of another kind.
+func moreFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
+	return existing.Spec.BatchID != "" || len(existing.Spec.FileIDs) > len(wanted.Spec.FileIDs) || len(existing.Spec.Files) > len(wanted.Spec.Files)
+}
+
+// equalFiles reports whether an existing object has the files of a new one.
+func equalFiles(existing, wanted *v1alpha1.VectorStoreFileBatch) bool {
+	return existing.Spec.BatchID == wanted.Spec.BatchID && equality.Semantic.DeepEqual(existing.Spec.FileIDs, wanted.Spec.FileIDs) &&
+		equality.Semantic.DeepEqual(existing.Spec.Files, wanted.Spec.Files)
 }

@@ -38,6 +38,7 @@ type progress struct {
 	done     int
 	sent     int64
 	reused   int
+	refused  int
 	lastStep int
 }
 
@@ -96,17 +97,36 @@ func (p *progress) uploaded(file upload.File, reused bool) {
 	if reused {
 		p.reused++
 	}
-	if step := p.done * progressSteps / p.files; p.status == nil && step > p.lastStep {
+	p.report()
+}
+
+// report prints a line of progress if the output is not a terminal.
+func (p *progress) report() {
+	if p.status != nil || p.files == 0 {
+		return
+	}
+	if step := p.done * progressSteps / p.files; step > p.lastStep {
 		p.lastStep = step
 		_, _ = fmt.Fprintf(p.out, "Uploaded %s.\n", p.counts())
 	}
+}
+
+// refuse names a file that cannot be uploaded.
+func (p *progress) refuse(file upload.File, err error) {
+	p.logf("Leaving out %s: %v", file.Name, err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused++
+	p.files--
+	p.bytes -= file.Size
+	p.report()
 }
 
 // logf prints a line that remains above the progress bar.
 func (p *progress) logf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := fmt.Sprintf(format, args...)
+	text := terminal.Escape(fmt.Sprintf(format, args...))
 	if p.status != nil {
 		p.status.Print(text)
 		return
@@ -114,8 +134,8 @@ func (p *progress) logf(format string, args ...any) {
 	_, _ = fmt.Fprintln(p.out, text)
 }
 
-// close draws the final progress and returns the number of uploaded files.
-func (p *progress) close() int {
+// close draws the final progress and returns the number of uploaded files, and of those refused.
+func (p *progress) close() (done, refused int) {
 	close(p.stop)
 	<-p.idle
 	p.mu.Lock()
@@ -124,7 +144,7 @@ func (p *progress) close() int {
 		p.status.Draw(p.text())
 		p.status.Close()
 	}
-	return p.done
+	return p.done, p.refused
 }
 
 // formatBytes formats a number of bytes with an SI prefix.

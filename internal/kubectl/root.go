@@ -6,9 +6,13 @@
 package kubectl
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 )
 
 // Options configure the plugin.
@@ -26,17 +30,28 @@ type plugin struct {
 	configFlags *genericclioptions.ConfigFlags
 }
 
+// notef prints a line for the user on standard error. It can contain file names and texts of servers.
+func (p *plugin) notef(format string, args ...any) {
+	_, _ = fmt.Fprintln(p.Streams.ErrOut, terminal.Escape(fmt.Sprintf(format, args...)))
+}
+
 const rootExample = `  # List the batches in the current namespace and their progress
   kubectl vsfb
 
   # Watch the batches in all namespaces
   kubectl vsfb -A --watch
 
+  # Show a batch in detail
+  kubectl vsfb status scans
+
   # List all failed files of a batch
   kubectl vsfb failures scans
 
   # Upload a directory and create a batch from its files
   kubectl vsfb create handbook --vector-store vs_abc123 docs/
+
+  # Wait until a batch is finished, and fail if it did not succeed
+  kubectl vsfb wait handbook --timeout=1h
 
   # Cancel a batch and wait until it is finished
   kubectl vsfb cancel handbook --wait
@@ -64,7 +79,7 @@ Without a subcommand, this command lists batches, as "kubectl vsfb list" does.`
 	p.configFlags.AddFlags(root.PersistentFlags())
 	list := p.newList("list [NAME...]")
 	list.Aliases = []string{"get", "ls"}
-	root.AddCommand(list, p.newCancel(), p.newFailures(), p.newCreate(), p.newCheck())
+	root.AddCommand(list, p.newStatus(), p.newCancel(), p.newWait(), p.newSuspend(), p.newResume(), p.newFailures(), p.newRetry(), p.newCreate(), p.newCheck())
 	root.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
 	p.completeGlobalFlags(root)
 	return root

@@ -83,7 +83,7 @@ func (t table) row(b *v1alpha1.VectorStoreFileBatch, now time.Time) []string {
 	}
 	cells := []string{
 		b.Name,
-		cmp.Or(b.Status.Status, "-"),
+		cmp.Or(terminal.Escape(b.Status.Status), "-"),
 		t.bar(counts),
 		fmt.Sprintf("%d/%d", counts.Completed, counts.Total),
 		failed,
@@ -93,7 +93,7 @@ func (t table) row(b *v1alpha1.VectorStoreFileBatch, now time.Time) []string {
 		cells = slices.Insert(cells, 0, b.Namespace)
 	}
 	if t.wide {
-		cells = append(cells, fmt.Sprint(counts.Cancelled), b.Spec.VectorStoreID, cmp.Or(b.Status.BatchID, "-"))
+		cells = append(cells, fmt.Sprint(counts.Cancelled), b.Spec.VectorStoreID, cmp.Or(terminal.Escape(b.Status.BatchID), "-"))
 	}
 	return append(cells, t.paint(styleOf(b), reasonOf(b)))
 }
@@ -159,7 +159,7 @@ func reasonOf(b *v1alpha1.VectorStoreFileBatch) string {
 	if ready.Reason == v1alpha1.ReasonCompleted || ready.Reason == v1alpha1.ReasonInProgress {
 		return ""
 	}
-	message := strings.Join(strings.Fields(ready.Message), " ")
+	message := terminal.Escape(strings.Join(strings.Fields(ready.Message), " "))
 	if message == "" {
 		return ready.Reason
 	}
@@ -182,6 +182,25 @@ func isFinished(b *v1alpha1.VectorStoreFileBatch) bool {
 
 func byName(a, b v1alpha1.VectorStoreFileBatch) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+// section returns the lines of a table of texts, of which the first row is the header. Texts can come
+// from servers.
+func (t table) section(rows [][]string) []string {
+	lines := align(escaped(rows))
+	lines[0] = t.paint(terminal.Bold, lines[0])
+	return lines
+}
+
+// escaped returns rows that a terminal can show, with a hyphen in empty cells.
+func escaped(rows [][]string) [][]string {
+	safe := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			safe[i] = append(safe[i], cmp.Or(terminal.Escape(cell), "-"))
+		}
+	}
+	return safe
 }
 
 // align formats rows as lines with aligned columns. The last column is not padded.

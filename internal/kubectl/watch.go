@@ -110,7 +110,9 @@ func (w *watcher) printEvents(ctx context.Context, printBatch func(*v1alpha1.Vec
 	}
 }
 
-func watchError(err error) string { return fmt.Sprintf("Watch failed, retrying: %v", err) }
+func watchError(err error) string {
+	return terminal.Escape(fmt.Sprintf("Watch failed, retrying: %v", err))
+}
 
 // rowPrinter returns a function that prints a row of a table, unless only the age differs from the
 // last row of the batch. The initial widths of the columns fit the existing batches.

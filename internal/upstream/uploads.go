@@ -31,6 +31,8 @@ type UploadRequest struct {
 	// Size is the length of Content, in bytes.
 	Size    int64
 	Content io.Reader
+	// ExpiresAfter is the time after which the API deletes the file, in whole seconds; 0 for never.
+	ExpiresAfter time.Duration
 }
 
 // UploadedFile is an uploaded file.

@@ -1,6 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build unix
+
 package upload
 
 import (
@@ -10,13 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
 func mustOpen(t *testing.T, path string) *Journal {
 	t.Helper()
-	j, err := OpenJournal(path)
+	j, err := OpenJournal(path, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +101,7 @@ func TestJournal_IncompleteLine(t *testing.T) {
 func TestJournal_InUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := mustOpen(t, path)
-	if _, err := OpenJournal(path); !errors.Is(err, ErrInUse) {
+	if _, err := OpenJournal(path, "a"); !errors.Is(err, ErrInUse) {
 		t.Errorf("second OpenJournal: error = %v, want ErrInUse", err)
 	}
 	if err := j.Close(); err != nil {
@@ -112,11 +115,98 @@ func TestJournal_InUse(t *testing.T) {
 func TestJournal_InvalidRecord(t *testing.T) {
 	for _, line := range []string{"hello", `{"op":"done"}`, `{"op":"run"}`, `{"op":"done","file":{"path":"/a","sha256":"b"}}`} {
 		path := filepath.Join(t.TempDir(), "journal")
-		if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(header+line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenJournal(path); err == nil || !strings.Contains(err.Error(), "line 1") {
+		if _, err := OpenJournal(path, "a"); err == nil || !strings.Contains(err.Error(), "line 2") {
 			t.Errorf("%s: error = %v, want the line number", line, err)
+		}
+	}
+}
+
+func TestJournal_ForeignFile(t *testing.T) {
+	for name, content := range map[string]string{
+		"text": "hello\n", "without a newline": "hello", "JSON": `{"op":"done"}` + "\n", "other version": strings.Replace(header, "1", "2", 1), "half": header[:9] + "x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := OpenJournal(path, "a"); err == nil || !strings.Contains(err.Error(), "not a journal") {
+				t.Errorf("error = %v, want that it is not a journal", err)
+			}
+			if _, err := PathsIn(path); err == nil {
+				t.Error("PathsIn reads it")
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != content {
+				t.Errorf("the file is now %q", got)
+			}
+		})
+	}
+}
+
+func TestJournal_NotARegularFile(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	if err := os.WriteFile(target, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	links := map[string]string{"link": target, "dangling": filepath.Join(dir, "missing"), "device": os.DevNull}
+	for name, to := range links {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "link"), filepath.Join(dir, "dangling"), filepath.Join(dir, "device"), pipe, os.DevNull, dir} {
+		if j, err := OpenJournal(path, "a"); err == nil {
+			t.Errorf("%s was opened", path)
+			mustClose(t, j)
+		}
+	}
+	if content, err := os.ReadFile(target); err != nil || string(content) != "hello" {
+		t.Errorf("the target of the link is now %q", content)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "missing")); err == nil {
+		t.Error("the target of the dangling link was created")
+	}
+}
+
+func TestJournal_InterruptedFirstWrite(t *testing.T) {
+	for _, content := range []string{"", header[:1], header[:20], header} {
+		path := filepath.Join(t.TempDir(), "journal")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := mustOpen(t, path)
+		if err := errors.Join(j.done(testContent(1), "file-1"), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if paths, err := PathsIn(path); err != nil || paths["file-1"] != "/1.md" {
+			t.Errorf("%q: paths = %v, %v", content, paths, err)
+		}
+	}
+}
+
+func TestJournal_PathOfAnyBytes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	names := []string{"/caf\xe9.md", "/caf\xff.md", "/caf\ufffd.md", "/\x00\x1b<>.md"}
+	j := mustOpen(t, path)
+	for i, name := range names {
+		if err := j.done(content{Path: name, Size: 1, SHA256: "abc"}, fmt.Sprint("file-", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, j)
+	j = mustOpen(t, path)
+	defer mustClose(t, j)
+	for i, name := range names {
+		if got, want := j.fileID(content{Path: name, Size: 1, SHA256: "abc"}), fmt.Sprint("file-", i); got != want {
+			t.Errorf("fileID of %q = %q, want %q", name, got, want)
 		}
 	}
 }

@@ -5,10 +5,14 @@ package upload
 
 import (
 	"context"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/scan"
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -51,16 +55,41 @@ func (s snapshot) precedes(file upstream.UploadedFile) bool {
 	return !file.CreatedAt.Before(s.Since) && !slices.Contains(s.Known, file.ID)
 }
 
-// match returns the ID of the file that an upload created, or "" if it is not listed: the file has
-// the same name and size, was created after the snapshot, and belongs to no other upload.
+// match returns the ID of the file that an upload created, or "" if it is not listed: the file has the
+// same name and size, was created after the snapshot, and belongs to no other upload. A file whose name
+// the server changed matches only if no file has the name itself.
 func match(files []upstream.UploadedFile, c content, before snapshot, claimed map[string]bool) string {
+	name := uploadName(c.Path)
+	renamed := ""
 	for _, file := range files {
-		matches := file.Name == filepath.Base(c.Path) && file.Size == c.Size
-		if matches && before.precedes(file) && !claimed[file.ID] {
+		if file.Size != c.Size || !before.precedes(file) || claimed[file.ID] {
+			continue
+		}
+		if file.Name == name {
 			return file.ID
 		}
+		if renamed == "" && foldName(file.Name) == foldName(name) {
+			renamed = file.ID
+		}
 	}
-	return ""
+	return renamed
+}
+
+// uploadName returns the name that a file is uploaded under.
+func uploadName(path string) string { return scan.File{Path: filepath.ToSlash(path)}.UploadName() }
+
+// foldName returns what servers keep of the name of a file: they can replace or remove everything other
+// than ASCII letters and digits, and add a path.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, path.Base(name))
 }
 
 // resume resolves the uploads that an earlier run left pending. Those that are not listed within
@@ -127,15 +156,18 @@ func (u *Uploader) claim(ctx context.Context, pending map[content]upload) error 
 	return nil
 }
 
-// forgetDeleted removes files from the journal that were deleted from the API.
-func (u *Uploader) forgetDeleted(ctx context.Context, contents []content) error {
-	recorded := map[content]string{}
-	for _, c := range contents {
-		if id := u.Journal.fileID(c); id != "" {
-			recorded[c] = id
+// reconcile compares the journal with the files that the API has. It removes the files that were deleted
+// from the API, and takes over those that another key of the same account uploaded.
+func (u *Uploader) reconcile(ctx context.Context, jobs []job) error {
+	recorded, others := map[content]string{}, map[content][]upload{}
+	for _, j := range jobs {
+		if id := u.Journal.fileID(j.content); id != "" {
+			recorded[j.content] = id
+		} else if of := u.Journal.ofOthers(j.content); len(of) > 0 {
+			others[j.content] = of
 		}
 	}
-	if len(recorded) == 0 {
+	if len(recorded)+len(others) == 0 {
 		return nil
 	}
 	files, err := u.list(ctx, time.Time{})
@@ -155,6 +187,27 @@ func (u *Uploader) forgetDeleted(ctx context.Context, contents []content) error 
 			return err
 		}
 	}
+	for c, of := range others {
+		if err := u.takeOver(c, of, listed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOver records the upload of another key, if the API lists its file for this key or its outcome is
+// unknown.
+func (u *Uploader) takeOver(c content, others []upload, listed map[string]bool) error {
+	for _, other := range others {
+		if listed[other.fileID] {
+			return u.Journal.done(c, other.fileID)
+		}
+	}
+	for _, other := range others {
+		if other.fileID == "" {
+			return u.Journal.takeOver(c, other.snapshot)
+		}
+	}
 	return nil
 }
 
@@ -164,7 +217,7 @@ func (u *Uploader) forgetIfDeleted(ctx context.Context, c content, fileID string
 		return err
 	})
 	if upstream.IsNotFound(err) {
-		u.Logf("%s was uploaded as %s, which no longer exists; uploading it again", c.Path, fileID)
+		u.Logf("%s was uploaded as %s, which no longer exists; uploading it again", terminal.Escape(c.Path), fileID)
 		return u.Journal.void(c)
 	}
 	return err

@@ -7,10 +7,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +23,7 @@ import (
 // A run that resumes a killed one uploads nothing twice. Files that the journal records as uploaded
 // are not sent again while the API still has them. Uploads with an unknown outcome are searched for
 // in the API's list of files, by name, size and creation after the start of the run. Files with the
-// same name and size are therefore uploaded one at a time. An upload is repeated only if its file is
+// same size and the same name, as far as servers keep it, are therefore uploaded one at a time. An upload is repeated only if its file is
 // not listed within SettleTime.
 type Uploader struct {
 	Client  upstream.Uploader
@@ -35,23 +34,38 @@ type Uploader struct {
 	Attempts int
 	// SettleTime is the time until the API lists an uploaded file.
 	SettleTime time.Duration
+	// ExpiresAfter is the time after which the API deletes a file that this run uploads; 0 for never.
+	ExpiresAfter time.Duration
 	// OnUploaded is called once for each file that the API has; reused is true if an earlier run
 	// uploaded it. It must be safe for concurrent use.
 	OnUploaded func(file File, reused bool)
+	// OnRefused is called once for each file that cannot be uploaded although others can: the API
+	// refuses it, or it cannot be read or has changed. It must be safe for concurrent use.
+	OnRefused func(file File, err error)
 	// Logf reports retries. It must be safe for concurrent use.
 	Logf func(format string, args ...any)
 
-	backoff backoff
+	backoff  backoff
+	refusals refusals
 }
 
-// Run uploads the files that the API does not have and returns the file IDs in the order of files.
-// If an upload fails, Run starts no other uploads and waits for those that are in flight.
+// job is a file of a run.
+type job struct {
+	// index is that of the file in the arguments of Run.
+	index   int
+	file    File
+	content content
+}
+
+// Run uploads the files that the API does not have and returns the file IDs in the order of files. The
+// ID of a file that is refused is "". If an upload fails for a reason that concerns all files, Run starts
+// no other uploads and waits for those that are in flight.
 func (u *Uploader) Run(ctx context.Context, files []File) ([]string, error) {
-	contents, err := u.hash(ctx, files)
+	jobs, err := u.hash(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	if err := u.forgetDeleted(ctx, contents); err != nil {
+	if err := u.reconcile(ctx, jobs); err != nil {
 		return nil, err
 	}
 	if err := u.resume(ctx); err != nil {
@@ -68,14 +82,14 @@ func (u *Uploader) Run(ctx context.Context, files []File) ([]string, error) {
 	var failed atomic.Bool
 	var group errgroup.Group
 	group.SetLimit(max(1, u.Concurrency))
-	for _, indexes := range groupByNameAndSize(contents) {
+	for _, sameName := range groupByNameAndSize(jobs) {
 		group.Go(func() error {
-			for _, i := range indexes {
+			for _, j := range sameName {
 				if failed.Load() {
 					return nil
 				}
 				var err error
-				if ids[i], err = u.upload(ctx, files[i], contents[i], before); err != nil {
+				if ids[j.index], err = u.upload(ctx, j.file, j.content, before); err != nil {
 					failed.Store(true)
 					return err
 				}
@@ -86,57 +100,77 @@ func (u *Uploader) Run(ctx context.Context, files []File) ([]string, error) {
 	return ids, group.Wait()
 }
 
-// groupByNameAndSize returns the indexes of contents, grouped by what the API lists of a file.
-func groupByNameAndSize(contents []content) [][]int {
+// groupByNameAndSize groups jobs by what the API lists of a file.
+func groupByNameAndSize(jobs []job) [][]job {
 	type key struct {
 		name string
 		size int64
 	}
-	var groups [][]int
+	var groups [][]job
 	groupOf := map[key]int{}
-	for i, c := range contents {
-		k := key{filepath.Base(c.Path), c.Size}
+	for _, j := range jobs {
+		k := key{foldName(j.file.UploadName), j.content.Size}
 		if _, exists := groupOf[k]; !exists {
 			groupOf[k] = len(groups)
 			groups = append(groups, nil)
 		}
-		groups[groupOf[k]] = append(groups[groupOf[k]], i)
+		groups[groupOf[k]] = append(groups[groupOf[k]], j)
 	}
 	return groups
 }
 
-func (u *Uploader) hash(ctx context.Context, files []File) ([]content, error) {
-	contents := make([]content, len(files))
+// hash returns the jobs for the files that can be read.
+func (u *Uploader) hash(ctx context.Context, files []File) ([]job, error) {
+	hashed := make([]*job, len(files))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, u.Concurrency))
 	for i, file := range files {
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
+			c, err := hashFile(ctx, file)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				u.OnRefused(file, err)
+			default:
+				hashed[i] = &job{index: i, file: file, content: c}
 			}
-			var err error
-			contents[i], err = hashFile(file)
-			return err
+			return nil
 		})
 	}
-	return contents, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var jobs []job
+	for _, j := range hashed {
+		if j != nil {
+			jobs = append(jobs, *j)
+		}
+	}
+	return jobs, nil
 }
 
-func hashFile(file File) (content, error) {
-	reader, err := os.Open(file.Path)
+func hashFile(ctx context.Context, file File) (content, error) {
+	if err := ctx.Err(); err != nil {
+		return content{}, err
+	}
+	reader, err := file.Open()
 	if err != nil {
-		return content{}, fmt.Errorf("reading a file to upload: %w", err)
+		return content{}, fmt.Errorf("reading: %w", err)
 	}
 	defer func() { _ = reader.Close() }() // opened for reading only
 	sum := sha256.New()
 	size, err := io.Copy(sum, reader)
-	if err != nil {
-		return content{}, fmt.Errorf("reading %s: %w", file.Name, err)
+	switch {
+	case err != nil:
+		return content{}, fmt.Errorf("reading: %w", err)
+	case size == 0:
+		return content{}, errors.New("the file became empty")
 	}
 	return content{Path: file.Path, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// upload uploads a file, unless the journal has its ID, and returns the ID.
+// upload uploads a file, unless the journal has its ID, and returns the ID; "" if the file is refused.
 func (u *Uploader) upload(ctx context.Context, file File, c content, before snapshot) (string, error) {
 	if id := u.Journal.fileID(c); id != "" {
 		u.OnUploaded(file, true)
@@ -155,10 +189,16 @@ func (u *Uploader) upload(ctx context.Context, file File, c content, before snap
 		} else {
 			id, err = u.handleFailure(ctx, file, c, before, attempt, err)
 		}
+		var refused *refusal
+		if errors.As(err, &refused) {
+			u.OnRefused(file, refused.err)
+			return "", u.refusals.add(refused.err)
+		}
 		if err != nil {
 			return "", fmt.Errorf("uploading %s: %w", file.Name, err)
 		}
 		if id != "" {
+			u.refusals.reset()
 			u.OnUploaded(file, false)
 			return id, nil
 		}
@@ -166,22 +206,46 @@ func (u *Uploader) upload(ctx context.Context, file File, c content, before snap
 }
 
 func (u *Uploader) send(ctx context.Context, file File, c content) (string, error) {
-	reader, err := os.Open(file.Path)
+	reader, err := file.Open()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("reading: %w", err)
 	}
 	defer func() { _ = reader.Close() }() // opened for reading only
 	sum := sha256.New()
+	body := &body{reader: io.TeeReader(io.LimitReader(reader, c.Size), sum), missing: c.Size}
 	sent, err := u.Client.Upload(ctx, upstream.UploadRequest{
-		Name:    filepath.Base(file.Path),
-		Size:    c.Size,
-		Content: io.TeeReader(io.LimitReader(reader, c.Size), sum),
+		Name: file.UploadName, Size: c.Size, Content: body, ExpiresAfter: u.ExpiresAfter,
 	})
-	if err != nil {
+	switch {
+	case body.err != nil:
+		// The API cannot have accepted a request whose body is incomplete.
+		return "", body.err
+	case err != nil:
 		return "", err
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != c.SHA256 {
+	case hex.EncodeToString(sum.Sum(nil)) != c.SHA256:
 		return "", fmt.Errorf("the file changed during the upload, so %s is not used: run again when no process writes to it", sent.ID)
 	}
 	return sent.ID, nil
+}
+
+// body is the content of a file during its upload.
+type body struct {
+	reader io.Reader
+	// missing is the number of bytes that were not read yet.
+	missing int64
+	// err is the reason for which the content is incomplete.
+	err error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.reader.Read(p)
+	b.missing -= int64(n)
+	switch {
+	case errors.Is(err, io.EOF) && b.missing > 0:
+		b.err = errors.New("the file became shorter during the upload")
+		return n, b.err
+	case err != nil && !errors.Is(err, io.EOF):
+		b.err = fmt.Errorf("reading: %w", err)
+	}
+	return n, err
 }

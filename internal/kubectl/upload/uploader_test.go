@@ -1,6 +1,8 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build unix
+
 package upload
 
 import (
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/emulator"
+	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/scan"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream/openai"
 )
@@ -29,14 +32,21 @@ type fixture struct {
 	client   *openai.Client
 	dir      string
 	journal  string
+	account  string
 
-	mu   sync.Mutex
-	logs []string
+	mu      sync.Mutex
+	logs    []string
+	refused []string
 }
 
 func newFixture(t *testing.T, files map[string]string) *fixture {
 	t.Helper()
-	f := &fixture{T: t, emulator: emulator.New(emulator.Options{}), dir: t.TempDir()}
+	return newFixtureOf(t, emulator.Options{}, files)
+}
+
+func newFixtureOf(t *testing.T, options emulator.Options, files map[string]string) *fixture {
+	t.Helper()
+	f := &fixture{T: t, emulator: emulator.New(options), dir: t.TempDir(), account: "a"}
 	f.journal = filepath.Join(t.TempDir(), "state", "journal")
 	server := httptest.NewServer(f.emulator)
 	t.Cleanup(server.Close)
@@ -67,11 +77,12 @@ func (f *fixture) write(name, text string) {
 // run uploads the directory as a new process does. A nil client selects the fixture's.
 func (f *fixture) run(ctx context.Context, client upstream.Uploader) ([]string, error) {
 	f.Helper()
-	files, _, err := Find([]string{f.dir})
+	found, err := Find(ctx, []string{f.dir}, scan.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	journal, err := OpenJournal(f.journal)
+	defer func() { _ = found.Close() }()
+	journal, err := OpenJournal(f.journal, f.account)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -82,13 +93,18 @@ func (f *fixture) run(ctx context.Context, client upstream.Uploader) ([]string, 
 	u := Uploader{
 		Client: client, Journal: journal, Concurrency: 4, Attempts: 3, SettleTime: 300 * time.Millisecond,
 		OnUploaded: func(File, bool) {},
+		OnRefused: func(file File, err error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.refused = append(f.refused, filepath.Base(file.Path)+": "+err.Error())
+		},
 		Logf: func(format string, args ...any) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.logs = append(f.logs, fmt.Sprintf(format, args...))
 		},
 	}
-	return u.Run(ctx, files)
+	return u.Run(ctx, found.Files)
 }
 
 func (f *fixture) mustRun() []string {
@@ -193,7 +209,6 @@ func TestUploader_RetriesTransientError(t *testing.T) {
 
 func TestUploader_PermanentError(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
-		"rejected":     {Status: http.StatusBadRequest, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
 		"unauthorized": {Status: http.StatusUnauthorized, Body: emulator.OpenAIError("invalid_request_error", "", "No such purpose.")},
 		"quota":        {Status: http.StatusTooManyRequests, Body: emulator.OpenAIError("insufficient_quota", "insufficient_quota", "No such purpose.")},
 	} {
@@ -289,11 +304,153 @@ func (m *modifyingUploader) Upload(ctx context.Context, request upstream.UploadR
 }
 
 func TestUploader_FileChangesDuringUpload(t *testing.T) {
-	f := newFixture(t, map[string]string{"a.md": "one"})
-	_, err := f.run(t.Context(), &modifyingUploader{f.client, func() { f.write("a.md", "two") }})
-	if err == nil || !strings.Contains(err.Error(), "changed during the upload") {
-		t.Fatalf("error = %v, want that the file changed", err)
+	for text, want := range map[string]string{"two": "changed during the upload", "to": "became shorter"} {
+		f := newFixture(t, map[string]string{"a.md": "one"})
+		ids, err := f.run(t.Context(), &modifyingUploader{f.client, func() { f.write("a.md", text) }})
+		if err != nil || ids[0] != "" || len(f.refused) != 1 || !strings.Contains(f.refused[0], want) {
+			t.Fatalf("%s: IDs = %q, error = %v, refused = %q", text, ids, err, f.refused)
+		}
+		if ids := f.mustRun(); ids[0] == "" {
+			t.Errorf("%s: the next run does not upload the file", text)
+		}
 	}
+}
+
+func TestUploader_RefusedFile(t *testing.T) {
+	f := newFixture(t, testFiles(30))
+	f.emulator.AddFault(emulator.Fault{
+		Operation: emulator.Upload, Times: 3, Status: http.StatusBadRequest, Body: emulator.OpenAIError("invalid_request_error", "", "No."),
+	})
+	ids := f.mustRun()
+	missing := 0
+	for _, id := range ids {
+		if id == "" {
+			missing++
+		}
+	}
+	if missing != 3 || len(f.refused) != 3 || !strings.Contains(f.refused[0], ".md: No. (HTTP 400") {
+		t.Errorf("%d files have no ID, refused = %q", missing, f.refused)
+	}
+	f.wantUploads(27)
 	f.mustRun()
-	f.wantUploads(2)
+	f.wantUploads(30)
+}
+
+func TestUploader_EveryFileRefused(t *testing.T) {
+	f := newFixture(t, testFiles(100))
+	f.emulator.AddFault(emulator.Fault{
+		Operation: emulator.Upload, Times: 1000, Status: http.StatusBadRequest, Body: emulator.OpenAIError("invalid_request_error", "", "No."),
+	})
+	if _, err := f.run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "in a row were refused, the last one with: No.") {
+		t.Errorf("error = %v, want that uploads in a row were refused", err)
+	}
+	if calls := len(f.emulator.Calls(emulator.Upload)); calls > 30 {
+		t.Errorf("%d files were sent", calls)
+	}
+}
+
+func TestUploader_Quota(t *testing.T) {
+	f := newFixtureOf(t, emulator.Options{Profile: emulator.ProfileAzure, Settings: emulator.Settings{Behaviors: emulator.Behaviors{BasePath: "/v1", FileQuota: 5}}}, testFiles(10))
+	if _, err := f.run(t.Context(), nil); !errors.Is(err, ErrQuota) || len(f.refused) != 0 {
+		t.Errorf("error = %v, refused = %q, want ErrQuota", err, f.refused)
+	}
+	f.wantUploads(5)
+}
+
+func TestUploader_UnreadableFile(t *testing.T) {
+	f := newFixture(t, testFiles(3))
+	found, err := Find(t.Context(), []string{f.dir}, scan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = found.Close() }()
+	if err := os.Remove(found.Files[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	journal := mustOpen(t, f.journal)
+	defer mustClose(t, journal)
+	var refused []string
+	u := Uploader{
+		Client: f.client, Journal: journal, Concurrency: 4, Attempts: 3, OnUploaded: func(File, bool) {}, Logf: t.Logf,
+		OnRefused: func(file File, _ error) { refused = append(refused, file.Path) },
+	}
+	ids, err := u.Run(t.Context(), found.Files)
+	if err != nil || ids[0] == "" || ids[1] != "" || ids[2] == "" || !slices.Equal(refused, []string{found.Files[1].Path}) {
+		t.Errorf("IDs = %q, error = %v, refused = %q", ids, err, refused)
+	}
+}
+
+// TestUploader_RenamedByServer interrupts uploads to a server that changes the names of files.
+func TestUploader_RenamedByServer(t *testing.T) {
+	files := map[string]string{
+		"Über uns.md": "1234", "über-uns.md": "1234", "日本.md": "1234", "中国.md": "1234", "caf\xe9.md": "1234", ".md/caf\xff.md": "1234",
+		"a b..c.md": "12345", "Bericht (Entwurf).PDF": "123456",
+	}
+	for _, names := range []string{"ascii", "path", "base"} {
+		for after := range len(files) {
+			t.Run(fmt.Sprint(names, after), func(t *testing.T) {
+				f := newFixtureOf(t, emulator.Options{Settings: emulator.Settings{Behaviors: emulator.Behaviors{FileNames: names}}}, files)
+				f.write("caf\xfe.md", "1234")
+				ctx, cancel := context.WithCancel(t.Context())
+				if _, err := f.run(ctx, &interruptingUploader{Uploader: f.client, cancel: cancel, after: after}); !errors.Is(err, context.Canceled) {
+					t.Fatalf("run returned %v, want context.Canceled", err)
+				}
+				f.mustRun()
+				f.wantUploads(len(files)) // without the hidden file, with the additional one
+				f.mustRun()
+				f.wantUploads(len(files))
+			})
+		}
+	}
+}
+
+func TestUploader_RotatedKey(t *testing.T) {
+	f := newFixture(t, testFiles(10))
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := f.run(ctx, &interruptingUploader{Uploader: f.client, cancel: cancel, after: 5}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("run returned %v, want context.Canceled", err)
+	}
+	f.account = "b"
+	after := f.mustRun()
+	f.wantUploads(10)
+	f.account = "c"
+	if again := f.mustRun(); !slices.Equal(again, after) {
+		t.Errorf("IDs after the rotation = %v, want %v", again, after)
+	}
+	f.wantUploads(10)
+}
+
+// TestUploader_KeysOfTwoProjects uses two keys in turn whose files are not visible to each other.
+func TestUploader_KeysOfTwoProjects(t *testing.T) {
+	f := newFixture(t, testFiles(5))
+	first := f.mustRun()
+	project, server := f.client, f.emulator
+	other := newFixture(t, nil)
+	f.client, f.emulator, f.account = other.client, other.emulator, "b"
+	second := f.mustRun()
+	f.wantUploads(5)
+	for range 2 {
+		f.client, f.emulator, f.account = project, server, "a"
+		if again := f.mustRun(); !slices.Equal(again, first) {
+			t.Errorf("IDs of the first project = %v, want %v", again, first)
+		}
+		f.wantUploads(5)
+		f.client, f.emulator, f.account = other.client, other.emulator, "b"
+		if again := f.mustRun(); !slices.Equal(again, second) {
+			t.Errorf("IDs of the second project = %v, want %v", again, second)
+		}
+		f.wantUploads(5)
+	}
+}
+
+func TestUploader_LongIDs(t *testing.T) {
+	f := newFixtureOf(t, emulator.Options{Settings: emulator.Settings{Behaviors: emulator.Behaviors{FileIDLength: 512}}}, testFiles(3))
+	ids := f.mustRun()
+	if len(ids[0]) != 512 {
+		t.Errorf("the ID has %d characters", len(ids[0]))
+	}
+	if again := f.mustRun(); !slices.Equal(ids, again) {
+		t.Errorf("IDs = %q, want %q", again, ids)
+	}
+	f.wantUploads(3)
 }

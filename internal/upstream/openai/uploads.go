@@ -83,6 +83,10 @@ func newForm(request upstream.UploadRequest) (form, error) {
 	writer := multipart.NewWriter(&frame)
 	// Writes to a buffer never fail.
 	_ = writer.WriteField("purpose", purpose)
+	if seconds := int64(request.ExpiresAfter / time.Second); seconds > 0 {
+		_ = writer.WriteField("expires_after[anchor]", "created_at")
+		_ = writer.WriteField("expires_after[seconds]", strconv.FormatInt(seconds, 10))
+	}
 	_, _ = writer.CreateFormFile("file", request.Name)
 	head := bytes.Clone(frame.Bytes())
 	_ = writer.Close()

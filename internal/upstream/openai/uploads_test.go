@@ -25,6 +25,24 @@ func uploadRequest() upstream.UploadRequest {
 	return upstream.UploadRequest{Name: `a "b".md`, Size: 11, Content: strings.NewReader("Hello there")}
 }
 
+func TestUpload_Expiry(t *testing.T) {
+	for expiry, want := range map[time.Duration]string{0: " ", time.Hour: "created_at 3600", 90*time.Minute + time.Millisecond: "created_at 5400"} {
+		var got string
+		client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.FormValue("expires_after[anchor]") + " " + r.FormValue("expires_after[seconds]")
+			respondJSON(http.StatusOK, uploadJSON)(w, r)
+		}, Options{})
+		request := uploadRequest()
+		request.ExpiresAfter = expiry
+		if _, err := client.Upload(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("for %s, the server received %q, want %q", expiry, got, want)
+		}
+	}
+}
+
 func TestUpload(t *testing.T) {
 	var got struct{ path, purpose, name, content string }
 	var length int64

@@ -120,6 +120,9 @@ func TestCancel_Selector(t *testing.T) {
 	if output := w.vsfb("cancel", "done"); output != "vectorstorefilebatch.vector-store-operator.dev/done already finished\n" {
 		t.Errorf("it printed %s", output)
 	}
+	if b := w.Get(w.T, "done"); b.Spec.Cancel != nil {
+		t.Errorf("spec.cancel of a finished batch is %v", *b.Spec.Cancel)
+	}
 }
 
 // TestCancel_WaitReportsCancelFailed requires an error for a batch that may still be running.

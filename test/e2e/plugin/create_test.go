@@ -4,8 +4,10 @@
 package plugin_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,18 +53,44 @@ func (w *workspace) uploads() []string {
 
 const thousands = 2500
 
-// wantTwoObjects requires that two objects name all the files, each of them once.
-func (w *workspace) wantTwoObjects() {
+// endpoint is the flag that permits to send files to the emulator.
+func (w *workspace) endpoint() string { return "--endpoint=" + strings.TrimPrefix(w.URL, "http://") }
+
+// creating returns the arguments that create batches from files.
+func (w *workspace) creating(name string, args ...string) []string {
+	return append([]string{"create", name, "--vector-store", store, w.endpoint()}, args...)
+}
+
+// wantExit runs the plugin, which must exit with a code, and returns its outputs.
+func (w *workspace) wantExit(code int, args ...string) (stdout, stderr string) {
+	w.Helper()
+	stdout, stderr, err := w.try(args...)
+	got := 0
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else if err != nil {
+		w.Fatal(err)
+	}
+	if got != code {
+		w.Fatalf("kubectl vsfb %s exited with %d, want %d: %s%s", strings.Join(args, " "), got, code, stdout, stderr)
+	}
+	return stdout, stderr
+}
+
+// wantObjects requires that five objects name all the files, each of them once.
+func (w *workspace) wantObjects() {
 	w.Helper()
 	uploads := w.uploads()
 	if len(uploads) != thousands {
 		w.Errorf("the plugin uploaded %d files, want %d", len(uploads), thousands)
 	}
 	var attached []string
-	for name, want := range map[string]int{"handbook-1": 2000, "handbook-2": 500} {
+	for i := range 5 {
+		name := fmt.Sprintf("handbook-%d", i+1)
 		ids := w.Get(w.T, name).Spec.FileIDs
-		if len(ids) != want {
-			w.Errorf("%s has %d files, want %d", name, len(ids), want)
+		if len(ids) != 500 {
+			w.Errorf("%s has %d files, want 500", name, len(ids))
 		}
 		attached = append(attached, ids...)
 	}
@@ -71,7 +99,7 @@ func (w *workspace) wantTwoObjects() {
 	if diff := cmp.Diff(uploads, attached); diff != "" {
 		w.Errorf("files (-uploaded +attached):\n%s", diff)
 	}
-	if names := w.kubectl("get", "vsfb", "-o", "name"); strings.Count(names, "\n") != 2 {
+	if names := w.kubectl("get", "vsfb", "-o", "name"); strings.Count(names, "\n") != 5 {
 		w.Errorf("the objects are\n%s", names)
 	}
 }
@@ -80,33 +108,32 @@ func TestCreate_SplitsThousandsOfFiles(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
 	w.write(thousands)
-	output, complaint, err := w.try("create", "handbook", "--vector-store", store, "docs")
-	if err != nil {
-		t.Fatal(err, complaint)
+	output, complaint := w.wantExit(0, w.creating("handbook", "docs")...)
+	want := ""
+	for i := range 5 {
+		want += fmt.Sprintf("vectorstorefilebatch.vector-store-operator.dev/handbook-%d created\n", i+1)
 	}
-	want := "vectorstorefilebatch.vector-store-operator.dev/handbook-1 created\n" +
-		"vectorstorefilebatch.vector-store-operator.dev/handbook-2 created\n"
 	if output != want {
 		t.Errorf("it printed\n%s", output)
 	}
 	if !strings.Contains(complaint, "Uploaded 2500 of 2500 files") || strings.ContainsAny(complaint, "\x1b\r") {
 		t.Errorf("without a terminal it prints\n%q", complaint)
 	}
-	w.wantTwoObjects()
+	w.wantObjects()
 	// A second run changes nothing.
-	if again := w.vsfb("create", "handbook", "--vector-store", store, "docs"); again != strings.ReplaceAll(want, "created", "unchanged") {
+	if again := w.vsfb(w.creating("handbook", "docs")...); again != strings.ReplaceAll(want, "created", "unchanged") {
 		t.Errorf("the second run printed\n%s", again)
 	}
-	w.wantTwoObjects()
+	w.wantObjects()
 	w.await("handbook-1", v1alpha1.ReasonCompleted)
-	w.await("handbook-2", v1alpha1.ReasonCompleted)
+	w.await("handbook-5", v1alpha1.ReasonCompleted)
 }
 
 func TestCreate_ResumesAfterKill(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
 	w.write(thousands)
-	args := []string{"vsfb", "create", "handbook", "--vector-store", store, "docs", "--settle-time=5s"}
+	args := append([]string{"vsfb"}, w.creating("handbook", "docs", "--settle-time=5s")...)
 	for _, at := range []int{1, 300, 1700} {
 		command := w.Kubectl.Cmd(t.Context(), args...)
 		if err := command.Start(); err != nil {
@@ -127,7 +154,7 @@ func TestCreate_ResumesAfterKill(t *testing.T) {
 	if _, complaint, err := w.Kubectl.Try(w.Context(), "", args...); err != nil {
 		t.Fatal(err, complaint)
 	}
-	w.wantTwoObjects()
+	w.wantObjects()
 }
 
 func TestCreate_Interrupted(t *testing.T) {
@@ -135,7 +162,7 @@ func TestCreate_Interrupted(t *testing.T) {
 	w := newWorkspace(t, emulator.Options{})
 	w.write(1000)
 	var complaints strings.Builder
-	command := w.Kubectl.Cmd(t.Context(), "vsfb", "create", "handbook", "--vector-store", store, "docs")
+	command := w.Kubectl.Cmd(t.Context(), append([]string{"vsfb"}, w.creating("handbook", "docs")...)...)
 	command.Stderr = &complaints
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -150,7 +177,7 @@ func TestCreate_Interrupted(t *testing.T) {
 	if said := complaints.String(); !strings.Contains(said, "error: interrupted\n") || !strings.Contains(said, "of 1000 files uploaded; run the same command again to continue") {
 		t.Errorf("it printed\n%s", said)
 	}
-	w.vsfb("create", "handbook", "--vector-store", store, "docs")
+	w.vsfb(w.creating("handbook", "docs")...)
 	if uploads := len(w.uploads()); uploads != 1000 {
 		t.Errorf("the plugin uploaded %d files, want 1000", uploads)
 	}
@@ -160,8 +187,8 @@ func TestCreate_ManifestForGit(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
 	w.write(3)
-	text := w.vsfb("create", "handbook", "--vector-store", store, "docs/**/*.md", "--dry-run=client", "-o", "yaml",
-		"--attribute", "team=docs", "--attribute", "year=2026", "--attribute", "draft=false", "--attribute", `version="5"`, "--path-attribute=path")
+	text := w.vsfb(w.creating("handbook", "docs/**/*.md", "--upload-only",
+		"--attribute", "team=docs", "--attribute", "year=2026", "--attribute", "draft=false", "--attribute", `version="5"`, "--path-attribute=path")...)
 	var b v1alpha1.VectorStoreFileBatch
 	if err := yaml.UnmarshalStrict([]byte(text), &b); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -182,24 +209,51 @@ func TestCreate_ManifestForGit(t *testing.T) {
 		t.Errorf("the manifest has fields that do not belong into Git:\n%s", text)
 	}
 	if there := w.kubectl("get", "vsfb"); there != "" {
-		t.Errorf("a dry run created\n%s", there)
+		t.Errorf("it created\n%s", there)
 	}
 	w.apply("git", text, "--validate=strict")
 	w.await("handbook", v1alpha1.ReasonCompleted)
 }
 
+func TestCreate_ClientDryRunHasNoEffect(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, emulator.Options{})
+	w.write(3)
+	w.Kubectl.Namespace = "" // that of the kubeconfig
+	for _, flags := range [][]string{{}, {"--path-attribute=path", "--from-env", "--files-per-batch=2"}} {
+		text := w.vsfb(append([]string{"create", "handbook", "--vector-store", store, "docs", "--dry-run=client", "-o", "yaml"}, flags...)...)
+		manifests := strings.Split(text, "---\n")
+		if len(manifests) != 1+len(flags)/2 || strings.Contains(text, "namespace:") || !strings.Contains(text, "<docs/part-0/page-0000.md>") {
+			t.Errorf("it printed\n%s", text)
+		}
+		for _, manifest := range manifests {
+			if _, err := w.Kubectl.In(w.Namespace).RunWithInput(t.Context(), manifest, "apply", "--server-side", "-f-"); err == nil || !strings.Contains(err.Error(), "should match") {
+				t.Errorf("applying the manifest returned %v, want that it is rejected", err)
+			}
+		}
+	}
+	if requests := w.AllRequests(); len(requests) > 0 {
+		t.Errorf("it sent %v", requests)
+	}
+	if _, err := os.Stat(filepath.Join(w.home, ".local")); err == nil {
+		t.Error("it created a journal")
+	}
+	server := w.Kubectl.In(w.Namespace).Must(t, "vsfb", "create", "handbook", "--vector-store", store, "docs", "--dry-run=server", "-o", "yaml")
+	if requests := w.AllRequests(); len(requests) > 0 || !strings.Contains(server, "<docs/part-0/page-0000.md>") || !strings.Contains(server, "uid:") {
+		t.Errorf("a server-side dry run sent %v and printed\n%s", requests, server)
+	}
+}
+
 func TestCreate_WithoutCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorkspaceWithoutSecret(t, emulator.Options{})
-	w.write(2)
+	w.write(3)
 	w.setenv("KUBECONFIG=" + filepath.Join(w.home, "missing"))
 	w.withKey()
-	args := []string{"create", "handbook", "--vector-store", store, "docs", "--from-env", "--dry-run=client", "-o", "name"}
-	if output := w.vsfb(args...); output != "vectorstorefilebatch.vector-store-operator.dev/handbook\n" {
-		t.Errorf("it printed %s", output)
-	}
-	if got := len(w.uploads()); got != 2 {
-		t.Errorf("%d uploads", got)
+	w.Kubectl.Namespace = ""
+	output := w.vsfb(w.creating("handbook", "docs", "--from-env", "--upload-only", "--files-per-batch=2")...)
+	if strings.Count(output, "---\n") != 1 || strings.Contains(output, "namespace:") || len(w.uploads()) != 3 {
+		t.Errorf("%d uploads; it printed\n%s", len(w.uploads()), output)
 	}
 }
 
@@ -207,7 +261,7 @@ func TestCreate_ReportsTheKeyInUse(t *testing.T) {
 	t.Parallel()
 	w := newWorkspaceWithoutSecret(t, emulator.Options{})
 	w.write(1)
-	args := []string{"create", "handbook", "--vector-store", store, "docs"}
+	args := w.creating("handbook", "docs")
 	if complaint := w.refused(args...); !strings.Contains(complaint, "reading Secret "+w.Namespace+"/openai") ||
 		!strings.Contains(complaint, "or export OPENAI_API_KEY") {
 		t.Errorf("without a key it prints %s", complaint)
@@ -230,23 +284,36 @@ func TestCreate_ValidatesBeforeUpload(t *testing.T) {
 		args []string
 		want string
 	}{
-		"name":      {[]string{"Handbook", "--vector-store", store, "docs"}, `NAME "Handbook"`},
-		"store":     {[]string{"handbook", "--vector-store", "vs/1", "docs"}, "spec.vectorStoreID"},
-		"no store":  {[]string{"handbook", "docs"}, `"vector-store" not set`},
-		"path":      {[]string{"handbook", "--vector-store", store, "missing"}, "PATH missing does not exist"},
-		"attribute": {[]string{"handbook", "--vector-store", store, "docs", "--attribute", "team"}, `--attribute "team" is not KEY=VALUE`},
-		"dry run":   {[]string{"handbook", "--vector-store", store, "docs", "--dry-run=maybe"}, "--dry-run must be"},
-		"secret":    {[]string{"handbook", "--vector-store", store, "docs", "--secret", "other"}, "/other: secrets"},
+		"name":       {[]string{"Handbook", "--vector-store", store, "docs"}, `NAME "Handbook"`},
+		"store":      {[]string{"handbook", "--vector-store", "vs/1", "docs"}, "spec.vectorStoreID"},
+		"unknown":    {[]string{"handbook", "--vector-store", "vs_unknown", w.endpoint(), "docs"}, "vector store vs_unknown not found at"},
+		"no store":   {[]string{"handbook", "docs"}, `"vector-store" not set`},
+		"path":       {w.creating("handbook", "missing")[1:], "PATH missing does not exist"},
+		"attribute":  {w.creating("handbook", "docs", "--attribute", "team")[1:], `--attribute "team" is not KEY=VALUE`},
+		"dry run":    {w.creating("handbook", "docs", "--dry-run=maybe")[1:], "--dry-run must be"},
+		"secret":     {w.creating("handbook", "docs", "--secret", "other")[1:], "/other: secrets"},
+		"batch size": {w.creating("handbook", "docs", "--files-per-batch=2001")[1:], "--files-per-batch must be"},
+		"expiry":     {w.creating("handbook", "docs", "--expires-after=59m")[1:], "--expires-after must be"},
+		"size":       {w.creating("handbook", "docs", "--max-file-size=0")[1:], "--max-file-size must be"},
+		"pattern":    {w.creating("handbook", "docs", "--exclude=[a")[1:], "not a valid pattern"},
+		"both":       {w.creating("handbook", "docs", "--upload-only", "--dry-run=server")[1:], "mutually exclusive"},
+		"no files":   {w.creating("handbook", "docs", "--include=*.pdf")[1:], "nothing to upload"},
+		"no consent": {[]string{"handbook", "--vector-store", store, "docs"}, "set " + w.endpoint() + " to permit it"},
+		"other host": {[]string{"handbook", "--vector-store", store, "docs", "--endpoint=api.openai.com"}, "which is not --endpoint api.openai.com"},
 	} {
 		if complaint := w.refused(append([]string{"create"}, test.args...)...); !strings.Contains(complaint, test.want) {
 			t.Errorf("%s: it prints %s, want %q in it", name, complaint, test.want)
 		}
 	}
-	w.apply("another-manager", manifest("taken", []string{"file-a"}))
+	w.apply("another-manager", manifest("taken", []string{"file-a", "file-b"}))
+	if complaint := w.refused(w.creating("taken", "docs")...); !strings.Contains(complaint, "taken already exists with other files") {
+		t.Errorf("it prints %s", complaint)
+	}
 	if got := len(w.uploads()); got != 0 {
 		t.Errorf("%d files were uploaded", got)
 	}
-	if complaint := w.refused("create", "taken", "--vector-store", store, "docs"); !strings.Contains(complaint, "taken already exists with other files") {
+	w.apply("another-manager", manifest("similar", []string{"file-a"}))
+	if complaint := w.refused(w.creating("similar", "docs")...); !strings.Contains(complaint, "similar already exists with other files") {
 		t.Errorf("it prints %s", complaint)
 	}
 }

@@ -40,7 +40,7 @@ func TestDocs_FlagsOfThePlugin(t *testing.T) {
 func (w *workspace) flags(flag *regexp.Regexp) []string {
 	w.Helper()
 	var there []string
-	for _, command := range []string{"list", "cancel", "failures", "create", "check"} {
+	for _, command := range []string{"list", "status", "cancel", "wait", "suspend", "resume", "failures", "retry", "create", "check"} {
 		help, complaint, err := w.Kubectl.Try(w.Context(), "", "vsfb", command, "--help")
 		if err != nil {
 			w.Fatal(err, complaint)
@@ -70,6 +70,12 @@ func TestCompletion(t *testing.T) {
 		{[]string{"cancel", ""}, []string{"handbook", "scans"}},
 		{[]string{"cancel", "handbook", ""}, []string{"scans"}},
 		{[]string{"failures", "scans", ""}, nil},
+		{[]string{"wait", "scans", ""}, []string{"handbook"}},
+		{[]string{"retry", ""}, []string{"handbook", "scans"}},
+		{[]string{"status", ""}, []string{"handbook", "scans"}},
+		{[]string{"status", "handbook", "-o", ""}, []string{"text", "json", "yaml"}},
+		{[]string{"suspend", ""}, []string{"handbook", "scans"}},
+		{[]string{"resume", ""}, []string{"handbook", "scans"}},
 		{[]string{"create", "handbook", "--vector-store", ""}, []string{store}},
 		{[]string{"list", "-o", ""}, []string{"wide", "json", "yaml", "name"}},
 	} {

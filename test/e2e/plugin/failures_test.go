@@ -15,9 +15,14 @@ import (
 )
 
 type report struct {
-	Name        string                `json:"name"`
-	BatchID     string                `json:"batchID"`
-	FailedFiles []v1alpha1.FailedFile `json:"failedFiles"`
+	Name        string `json:"name"`
+	BatchID     string `json:"batchID"`
+	FailedFiles []struct {
+		FileID  string `json:"fileID"`
+		Name    string `json:"name"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"failedFiles"`
 }
 
 func TestFailures_AllPages(t *testing.T) {
@@ -34,7 +39,7 @@ func TestFailures_AllPages(t *testing.T) {
 		t.Fatal(err, said)
 	}
 	lines := strings.Split(strings.TrimSpace(table), "\n")
-	if len(lines) != 251 || strings.Join(strings.Fields(lines[0]), " ") != "FILE CODE MESSAGE" {
+	if len(lines) != 251 || strings.Join(strings.Fields(lines[0]), " ") != "FILE NAME CODE MESSAGE" {
 		t.Errorf("%d lines, of which the first is %q", len(lines), lines[0])
 	}
 	if want := "250 failed files, read from " + strings.TrimSuffix(strings.TrimPrefix(w.URL, "http://"), "/v1") + " with the key from Secret " + w.Namespace + "/openai"; !strings.Contains(said, want) {
@@ -64,7 +69,7 @@ func (w *workspace) wantReports() {
 		codes := map[string]int{}
 		for _, file := range got.FailedFiles {
 			codes[file.Code]++
-			if file.Message == "" || file.FileID == "" {
+			if file.Message == "" || file.FileID == "" || file.Name != file.FileID+".txt" {
 				w.Errorf("%s: %+v", format, file)
 			}
 		}

@@ -60,7 +60,7 @@ func newWorkspace(t *testing.T, options emulator.Options) *workspace {
 
 func newWorkspaceWithoutSecret(t *testing.T, options emulator.Options) *workspace {
 	t.Helper()
-	options.APIKeys = []string{apiKey}
+	options.APIKeys = append(options.APIKeys, apiKey)
 	w := &workspace{T: t, Fixture: env.NewFixtureWithoutSecret(t, options), home: t.TempDir(), folder: t.TempDir()}
 	// kubectl finds the plugin on its PATH, and the cluster as it does for its users.
 	assets, separator := os.Getenv("KUBEBUILDER_ASSETS"), string(filepath.ListSeparator)

@@ -202,7 +202,7 @@ func TestCreate_Terminal(t *testing.T) {
 			w := newWorkspace(t, emulator.Options{})
 			w.write(60)
 			w.Emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 200 * time.Millisecond})
-			s := w.open(columns, 24, "create", "handbook", "--vector-store", store, "docs", "--concurrency=4")
+			s := w.open(columns, 24, w.creating("handbook", "docs", "--concurrency=4")...)
 			s.wantExit(0)
 			var lengths []int
 			for _, lines := range s.history() {
@@ -238,7 +238,7 @@ func TestCreate_RestoresTheTerminal(t *testing.T) {
 	w := newWorkspace(t, emulator.Options{})
 	w.write(60)
 	w.Emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Delay: 100 * time.Millisecond})
-	s := w.open(80, 24, "create", "handbook", "--vector-store", store, "docs")
+	s := w.open(80, 24, w.creating("handbook", "docs")...)
 	w.until("some uploads", func() bool { text, _ := bar(s.now()); return strings.Contains(text, "█") })
 	s.press("\x03")
 	s.wantExit(130)
