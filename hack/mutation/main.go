@@ -27,7 +27,7 @@ import (
 const survivorsFile = "hack/mutation/survivors.yaml"
 
 // folders are those with the rules that tests must hold.
-var folders = []string{"internal/batch", "internal/flowcontrol", "internal/lifecycle", "internal/upstream"}
+var folders = []string{"internal/batch", "internal/fileset", "internal/flowcontrol", "internal/lifecycle", "internal/upstream"}
 
 // options are the flags.
 type options struct {
