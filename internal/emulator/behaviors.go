@@ -98,6 +98,14 @@ type Behaviors struct {
 	FileChunkingIgnored bool `json:"file_chunking_ignored"`
 	// FloatNumbers returns the numbers of attributes with a decimal point.
 	FloatNumbers bool `json:"float_numbers"`
+	// AttributesDropped ignores all attributes of files.
+	AttributesDropped bool `json:"attributes_dropped"`
+	// AttributesLowered returns texts in attributes in lower case.
+	AttributesLowered bool `json:"attributes_lowered"`
+	// UpdatesDropped ignores updates of the attributes of files.
+	UpdatesDropped bool `json:"updates_dropped"`
+	// SearchOwnIDs makes file_id of a search result another ID. The file's is the attribute file_id.
+	SearchOwnIDs bool `json:"search_own_ids"`
 	// AutoReadBack returns auto chunking as auto. Otherwise as static 800/400.
 	AutoReadBack bool `json:"auto_read_back"`
 

@@ -45,8 +45,7 @@
 //   - An expired store can be read; attaching to it returns 400.
 //   - A cursor that is not in the list returns 400.
 //   - The rate limits apply to a sliding window, the strictest way of counting.
-//
-// Not implemented: search.
+//   - A search finds the files that contain words of the query. The score is the share of the words.
 //
 // # Outcomes
 //

@@ -157,6 +157,12 @@ func (s *Server) storeFileObject(a *attachment) storeFileObject {
 	if o.Chunking.auto && s.settings.AutoReadBack {
 		o.Chunking = chunking{Type: "auto"}
 	}
+	if s.settings.AttributesDropped {
+		o.Attributes = map[string]any{}
+	}
+	if s.settings.AttributesLowered {
+		o.Attributes = withLowerCase(o.Attributes)
+	}
 	if s.settings.FloatNumbers {
 		o.Attributes = withFloats(o.Attributes)
 	}
@@ -175,6 +181,18 @@ func (s *Server) storeIDInResponse(v *store) string {
 // unix returns a time of the emulator in the server's clock.
 func (s *Server) unix(t time.Time) int64 {
 	return t.Add(time.Duration(s.settings.CreatedAtSkew)).Unix()
+}
+
+// withLowerCase returns the attributes with every text in lower case.
+func withLowerCase(attributes map[string]any) map[string]any {
+	changed := make(map[string]any, len(attributes))
+	for name, value := range attributes {
+		if text, ok := value.(string); ok {
+			value = strings.ToLower(text)
+		}
+		changed[name] = value
+	}
+	return changed
 }
 
 // withFloats returns the attributes with a decimal point in every number.

@@ -156,6 +156,7 @@ func ogxProfile() Profile {
 		always("counts_duplicates", true, Measured, "A file that is named twice counts twice and is listed twice."),
 		always("reattach_skipped", true, Measured, "A file that is in the vector store keeps its attributes and its status when it is attached again, also if it failed."),
 		always("float_numbers", true, Measured, "Numbers of attributes are returned with a decimal point."),
+		always("search_own_ids", true, Measured, "file_id of a search result is an ID of its own; that of the file is the attribute file_id."),
 		always("auto_read_back", true, Measured, "A batch without chunking_strategy lists auto."),
 		always("failing_content", []string{"no_extension", "empty", "blank", "broken_pdf", "image"}, Measured, "No extension, an empty or blank text, an image and a broken PDF fail. Upper-case extensions are taken."),
 		always("failure_code", ServerError, Measured, "Every failed file has the code server_error."),

@@ -32,6 +32,7 @@ const (
 	RetrieveStore Operation = "retrieve_store"
 	UpdateStore   Operation = "update_store"
 	DeleteStore   Operation = "delete_store"
+	SearchStore   Operation = "search_store"
 
 	Upload          Operation = "upload"
 	ListUploads     Operation = "list_uploads"
@@ -73,6 +74,7 @@ var routes = []route{
 	at(RetrieveStore, "GET /vector_stores/{store}", (*Server).retrieveStore),
 	at(UpdateStore, "POST /vector_stores/{store}", (*Server).updateStore),
 	at(DeleteStore, "DELETE /vector_stores/{store}", (*Server).deleteStore),
+	at(SearchStore, "POST /vector_stores/{store}/search", (*Server).searchStore),
 
 	at(Upload, "POST /files", (*Server).upload),
 	at(ListUploads, "GET /files", (*Server).listUploads),

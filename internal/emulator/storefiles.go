@@ -131,7 +131,9 @@ func (s *Server) updateStoreFile(x *exchange) (any, *apiError) {
 	if apiErr != nil {
 		return nil, apiErr
 	}
-	a.attributes = attributes
+	if !s.settings.UpdatesDropped {
+		a.attributes = attributes
+	}
 	return s.storeFileObject(a), nil
 }
 
