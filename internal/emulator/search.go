@@ -201,25 +201,25 @@ func (o object) compound(kind string) (func(map[string]any) bool, *apiError) {
 
 // compares reports whether an attribute has a relation to a value.
 func compares(kind string, got, want any) bool {
-	order, comparable := compareValues(got, want)
+	order, sameType := compareValues(got, want)
 	switch kind {
 	case "eq":
-		return comparable && order == 0
+		return sameType && order == 0
 	case "ne":
-		return !comparable || order != 0
+		return !sameType || order != 0
 	case "gt":
-		return comparable && order > 0
+		return sameType && order > 0
 	case "gte":
-		return comparable && order >= 0
+		return sameType && order >= 0
 	case "lt":
-		return comparable && order < 0
+		return sameType && order < 0
 	case "lte":
-		return comparable && order <= 0
+		return sameType && order <= 0
 	}
 	values, _ := want.([]any)
 	contains := slices.ContainsFunc(values, func(value any) bool {
-		order, comparable := compareValues(got, value)
-		return comparable && order == 0
+		order, sameType := compareValues(got, value)
+		return sameType && order == 0
 	})
 	return contains == (kind == "in")
 }

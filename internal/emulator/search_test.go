@@ -117,9 +117,9 @@ func TestStoreFiles_Attributes(t *testing.T) {
 			listed := func() string {
 				return fmt.Sprint(s.want(http.StatusOK, http.MethodGet, testFiles, nil).json["data"].([]any)[0].(map[string]any)["attributes"])
 			}
-			equal(t, "attached", listed(), fmt.Sprint(map[string]any(test.attached)))
+			equal(t, "attached", listed(), fmt.Sprint(test.attached))
 			s.want(http.StatusOK, http.MethodPost, testFiles+"/"+id, fields{"attributes": fields{"a": "Y"}})
-			equal(t, "updated", listed(), fmt.Sprint(map[string]any(test.updated)))
+			equal(t, "updated", listed(), fmt.Sprint(test.updated))
 		})
 	}
 }

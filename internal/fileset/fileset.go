@@ -15,7 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -121,11 +121,14 @@ const (
 // Input is what a plan depends on.
 type Input struct {
 	// Owner identifies the set. Files of other owners, and without one, are never changed.
-	Owner   string
-	Wanted  []Document
-	Present Listing
-	Uploads []Upload
-	Batches []Batch
+	Owner  string
+	Wanted []Document
+	// Protected are paths that are not wanted, but not pruned either, with everything below them: documents
+	// that exist and cannot be read.
+	Protected []string
+	Present   Listing
+	Uploads   []Upload
+	Batches   []Batch
 	// Updated are the files whose attributes this run updated, by ID.
 	Updated map[string]Update
 	Policy  Policy
@@ -230,10 +233,8 @@ func ValidateOwner(owner string) error {
 
 // AllAttributes returns all attributes of the document's file.
 func (d Document) AllAttributes(owner string) map[string]any {
-	all := make(map[string]any, len(d.Attributes)+2)
-	for key, value := range d.Attributes {
-		all[key] = value
-	}
+	all := map[string]any{}
+	maps.Copy(all, d.Attributes)
 	all[AttributePath] = d.Path
 	all[AttributeOwner] = OwnerAttribute(owner, d.Version)
 	return all
@@ -277,7 +278,7 @@ func number(value any) (float64, bool) {
 		return float64(value), true
 	case interface{ Float64() (float64, error) }: // json.Number
 		x, err := value.Float64()
-		return x, err == nil && !math.IsInf(x, 0)
+		return x, err == nil
 	}
 	return 0, false
 }

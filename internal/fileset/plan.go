@@ -136,7 +136,7 @@ type planner struct {
 	strays []*entry
 	// wanted has every wanted path, and satisfied those whose version is completed, with its attributes.
 	wanted, satisfied map[string]bool
-	unsatisfied       int
+	incomplete        bool // a wanted path is not satisfied
 	plan              Plan
 	refused           []Action
 	// cleanup undoes what this run attached, if the plan is refused.
@@ -293,7 +293,7 @@ func (p *planner) document(d Document) {
 
 // pending records the change of a document whose version is not completed.
 func (p *planner) pending(d Document, reason string) {
-	p.unsatisfied++
+	p.incomplete = true
 	state := Added
 	if slices.ContainsFunc(p.entries[d.Path], func(e *entry) bool { return e.version != d.Version || e.leaving }) {
 		state = Updated
@@ -317,16 +317,13 @@ func (e *entry) rank() int {
 // choose returns the file of the document in the vector store, or nil if there is none. A file that is
 // leaving can disappear at any moment.
 func (p *planner) choose(d Document) *entry {
-	var chosen *entry
-	for _, e := range p.entries[d.Path] {
-		if e.version != d.Version || e.leaving {
-			continue
-		}
-		if chosen == nil || cmp.Or(cmp.Compare(e.rank(), chosen.rank()), e.CreatedAt.Compare(chosen.CreatedAt), strings.Compare(e.ID, chosen.ID)) < 0 {
-			chosen = e
-		}
+	candidates := slices.DeleteFunc(slices.Clone(p.entries[d.Path]), func(e *entry) bool { return e.version != d.Version || e.leaving })
+	if len(candidates) == 0 {
+		return nil
 	}
-	return chosen
+	return slices.MinFunc(candidates, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+	})
 }
 
 // add plans a document that the vector store does not have.
@@ -378,7 +375,7 @@ func (p *planner) completed(d Document, e *entry) {
 		p.change(d.Path, Unchanged, d.Size, "")
 		return
 	}
-	p.unsatisfied++
+	p.incomplete = true
 	reason := "its attributes changed"
 	if !e.identified {
 		reason = "it was attached without its path"
@@ -396,7 +393,7 @@ func (p *planner) completed(d Document, e *entry) {
 
 // failed plans a document whose file failed. The files of its other versions stay.
 func (p *planner) failed(d Document, e *entry) {
-	p.unsatisfied++
+	p.incomplete = true
 	if p.Policy.RetryFailed && !e.fresh {
 		p.change(d.Path, Updated, d.Size, "it failed before")
 		p.act(DetachFile, e, "it failed, and is uploaded again")
@@ -428,7 +425,11 @@ func (p *planner) supersede() {
 func (p *planner) prune() {
 	var paths []string
 	for path := range p.entries {
-		if !p.wanted[path] {
+		switch {
+		case p.wanted[path]:
+		case p.protected(path):
+			p.change(path, Kept, 0, "it could not be read from the folder")
+		default:
 			paths = append(paths, path)
 		}
 	}
@@ -446,10 +447,17 @@ func (p *planner) prune() {
 	}
 	for _, e := range p.strays {
 		// It can be the only file of a document in the vector store.
-		if prune && p.unsatisfied == 0 {
+		if prune && !p.incomplete {
 			p.detach(e, "an interrupted run attached it without its path")
 		}
 	}
+}
+
+// protected reports whether a path that is not wanted must not be pruned.
+func (p *planner) protected(path string) bool {
+	return slices.ContainsFunc(p.Protected, func(protected string) bool {
+		return path == protected || protected == "." || strings.HasPrefix(path, protected+"/")
+	})
 }
 
 // permitted reports whether the guards permit to prune a number of paths.
@@ -478,28 +486,20 @@ func (p *planner) deleteFiles() {
 			needed[known.FileID] = true
 		}
 	}
+	var deletes []Action
 	for _, u := range p.uploads {
 		if p.listed[u.FileID] || p.active[u.FileID] || needed[u.FileID] || !p.deletable(u) {
 			continue
 		}
-		p.plan.Actions = append(p.plan.Actions, Action{
+		deletes = append(deletes, Action{
 			Kind: DeleteFile, Path: u.Path, Version: u.Version, FileID: u.FileID, Reason: "it is not in the vector store and not needed",
 		})
 	}
 	// Maps have no order.
-	slices.SortStableFunc(p.plan.Actions, func(a, b Action) int {
-		if a.Kind == DeleteFile && b.Kind == DeleteFile {
-			return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.FileID, b.FileID))
-		}
-		return cmp.Compare(boolInt(a.Kind == DeleteFile), boolInt(b.Kind == DeleteFile))
+	slices.SortFunc(deletes, func(a, b Action) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.FileID, b.FileID))
 	})
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	p.plan.Actions = append(p.plan.Actions, deletes...)
 }
 
 // unexpectedlyEmpty reports whether the vector store has no file of the set, although an earlier
@@ -526,6 +526,8 @@ func (p *planner) deletable(u Upload) bool {
 	case p.wanted[u.Path]:
 		// The listing can omit a file for a moment, and it can be the only one of its path.
 		return p.satisfied[u.Path] || u.Detached
+	case p.protected(u.Path):
+		return false
 	}
 	return u.Leaving || p.Policy.Prune && len(p.refused) == 0
 }

@@ -222,6 +222,45 @@ func TestNew(t *testing.T) {
 			Input{Wanted: documents("a 1", "b 1", "c 1"), Present: listing(file("f", "a 1 completed"), file("g", "b 1 completed"), file("h", "c 1 completed"), file("i", "d 1 completed"), file("j", "d 2 in_progress")), Policy: pruning},
 			[]string{"detach d 1 i: it is not in the folder", "detach d 2 j: it is not in the folder", "= a unchanged 7", "= b unchanged 7", "= c unchanged 7", "= d removed 0: it is not in the folder"},
 		},
+		"protected": {
+			Input{
+				Present:   listing(file("f", "a 1 completed"), file("g", "b/c 1 completed"), file("h", "bc 1 completed"), file("i", "d 1 completed")),
+				Uploads:   []Upload{upload("u", "a", "0", "AS"), upload("v", "e", "0", "AS"), upload("w", "b/x", "0", "")},
+				Protected: []string{"a", "b"}, Policy: anything,
+			},
+			[]string{
+				"detach bc 1 h: it is not in the folder", "detach d 1 i: it is not in the folder",
+				"delete file b/x 0 w: it is not in the vector store and not needed", "delete file e 0 v: it is not in the vector store and not needed",
+				"= a kept 0: it could not be read from the folder", "= b/c kept 0: it could not be read from the folder",
+				"= bc removed 0: it is not in the folder", "= d removed 0: it is not in the folder",
+			},
+		},
+		"all protected": {
+			Input{Present: listing(file("f", "a 1 completed")), Protected: []string{"."}, Policy: Policy{Prune: true}},
+			[]string{"= a kept 0: it could not be read from the folder"},
+		},
+		"one superseded, one pending, two kept": {
+			Input{Wanted: documents("a 1", "b 1"), Present: listing(file("f", "a 1 failed"), file("g", "b 1 completed"), file("h", "b 2 completed"), file("i", "c 2 completed"), file("j", "d 2 completed"))},
+			[]string{
+				"detach b 2 h: file g replaces it", "= a failed 7: broken", "= b unchanged 7",
+				"= c kept 0: it is not in the folder", "= d kept 0: it is not in the folder",
+			},
+		},
+		"a stray stays while a document failed": {
+			Input{Wanted: documents("a 1"), Present: listing(file("f", "a 1 failed"), file("s", "- - completed")), Policy: anything},
+			[]string{"= a failed 7: broken"},
+		},
+		"a stray stays while a document has other attributes": {
+			Input{Wanted: documents("a 1"), Present: listing(file("f", "a 1 completed n=1"), file("s", "- - completed")), Policy: anything, Updated: map[string]Update{"f": UpdateRecent}},
+			[]string{"wait a 1 f: the server does not show its new attributes yet", "= a attributes 7: its attributes changed"},
+		},
+		"a path or a version is missing": {
+			Input{Wanted: documents("a 1"), Present: listing(
+				StoreFile{ID: "f", Status: Completed, Attributes: map[string]any{AttributePath: "a", AttributeOwner: "me@"}},
+				StoreFile{ID: "g", Status: Completed, Attributes: map[string]any{AttributeOwner: "me@sha256:1"}},
+			), Uploads: []Upload{upload("f", "a", "1", "A")}},
+			[]string{"update attributes a 1 f: it was attached without its path", "= a attributes 7: it was attached without its path"},
+		},
 		"too many pruned": {
 			Input{Wanted: documents("a 1", "b 1"), Present: listing(file("f", "a 1 completed"), file("g", "b 1 completed"), file("h", "c 1 completed")), Policy: pruning},
 			[]string{"refuse MaxPrune: 1 of 3 documents would be removed, but the limit is 25%", "= a unchanged 7", "= b unchanged 7", "= c kept 0: it is not in the folder"},
