@@ -295,11 +295,13 @@ func (h *history) run() {
 func (h *history) settle() {
 	h.quiet = true
 	h.now += 100
+	h.tick()
 	h.policy = Policy{Prune: true, AllowEmpty: true, MaxPrune: Limit{Number: 100, Percent: true}, RetryFailed: true}
 	before := len(h.files)
 	for range 3 {
 		h.run()
 		h.now += 100
+		h.tick()
 	}
 	if h.mode == drops || h.mode == rewritesPath || h.mode == ignoresUpdates {
 		if len(h.files) > before+len(h.folder) {
