@@ -26,7 +26,12 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return "" // the output explains the exit code
+	}
+	return e.err.Error()
+}
 
 func (e *exitError) Unwrap() error { return e.err }
 
@@ -36,7 +41,9 @@ func Report(out io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintln(out, "error:", terminal.EscapeLines(err.Error()))
+	if text := err.Error(); text != "" {
+		_, _ = fmt.Fprintln(out, "error:", terminal.EscapeLines(text))
+	}
 	return exitCode(err)
 }
 
