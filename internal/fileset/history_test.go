@@ -219,7 +219,7 @@ func (h *history) play() (err error) {
 			panic(r)
 		}
 	}()
-	for range 2 + h.random.IntN(3) {
+	for range 1 + h.random.IntN(3) {
 		h.edit()
 		h.policy.Prune = h.random.IntN(4) > 0
 		h.policy.AllowEmpty = h.random.IntN(4) == 0

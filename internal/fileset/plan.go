@@ -259,10 +259,13 @@ func (p *planner) indexFile(f StoreFile) {
 // attached it, it is removed again, so that not even runs without a record add files again and again.
 func (p *planner) notKept(fileID string, record Upload, reason string) {
 	p.refuse(GuardAttributes, record.Path, fmt.Sprintf("%s: file %s", reason, fileID))
-	if record.Fresh {
-		p.cleanup = append(p.cleanup, Action{
-			Kind: DetachFile, Path: record.Path, Version: record.Version, FileID: fileID, Reason: "this run attached it",
-		})
+	p.undo(fileID, record.Path, record.Version, record.Fresh)
+}
+
+// undo removes a file if this run attached it and the plan is refused.
+func (p *planner) undo(fileID, path, version string, fresh bool) {
+	if fresh {
+		p.cleanup = append(p.cleanup, Action{Kind: DetachFile, Path: path, Version: version, FileID: fileID, Reason: "this run attached it"})
 	}
 }
 
@@ -386,6 +389,7 @@ func (p *planner) completed(d Document, e *entry) {
 		p.act(Wait, e, "the server does not show its new attributes yet")
 	case UpdateSettled:
 		p.refuse(GuardAttributes, d.Path, "the server does not keep its attributes: file "+e.ID)
+		p.undo(e.ID, e.path, e.version, e.fresh && !e.identified)
 	default:
 		p.act(UpdateAttributes, e, reason)
 	}

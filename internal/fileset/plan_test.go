@@ -195,6 +195,14 @@ func TestNew(t *testing.T) {
 			Input{Wanted: documents("c 1", "d 1"), Present: listing(file("h", "c 1 completed n=2")), Updated: map[string]Update{"h": UpdateSettled}},
 			[]string{"refuse AttributesNotKept c: the server does not keep its attributes: file h", "= c attributes 7: its attributes changed", "= d added 7"},
 		},
+		"attributes of files of this run not kept": {
+			Input{Wanted: documents("a 1", "b 1", "c 1"), Present: listing(file("f", "- - completed"), file("g", "b 1 completed n=2"), file("h", "- - completed")), Uploads: []Upload{upload("f", "a", "1", "AF"), upload("g", "b", "1", "AF"), upload("h", "c", "1", "A")}, Updated: map[string]Update{"f": UpdateSettled, "g": UpdateSettled, "h": UpdateSettled}},
+			[]string{
+				"refuse AttributesNotKept a: the server does not keep its attributes: file f", "refuse AttributesNotKept b: the server does not keep its attributes: file g",
+				"refuse AttributesNotKept c: the server does not keep its attributes: file h", "detach a 1 f: this run attached it",
+				"= a attributes 7: it was attached without its path", "= b attributes 7: its attributes changed", "= c attributes 7: it was attached without its path",
+			},
+		},
 		"owner dropped": {
 			Input{Wanted: documents("a 1"), Present: listing(bare), Uploads: []Upload{upload("f", "a", "1", "A")}},
 			[]string{"refuse AttributesNotKept a: the server does not keep the attribute vsfb, or another client removed it: file f", "= a added 7"},

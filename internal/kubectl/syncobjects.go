@@ -182,7 +182,7 @@ func stalledReason(b *v1alpha1.VectorStoreFileBatch) string {
 func (a *objectAttacher) Running(ctx context.Context, _ []string) (sync.Running, error) {
 	list, err := a.client.list(ctx, metav1.ListOptions{LabelSelector: labelSync + "=" + a.label()})
 	if err != nil {
-		return sync.Running{}, err
+		return sync.Running{}, fmt.Errorf("%w; --without-operator needs no cluster", err)
 	}
 	running := sync.Running{Batches: map[string]bool{}}
 	for _, b := range list.Items {

@@ -65,6 +65,8 @@ type world struct {
 	killAt   int
 	after    bool
 	requests int
+	// answer answers a request in place of the emulator; nil for none, and false if the emulator answers.
+	answer func(http.ResponseWriter, *http.Request) bool
 	// served are the paths that a search must find at any moment.
 	served map[string]bool
 	missed []string
@@ -87,6 +89,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	kill := process != nil && w.requests == w.killAt
 	w.mu.Unlock()
 	w.probe()
+	if w.answer != nil && w.answer(rw, r) {
+		return
+	}
 	if !kill {
 		w.emulator.ServeHTTP(rw, r)
 		w.probe()
@@ -206,7 +211,7 @@ func (w *world) runKilled(at int, after bool, args ...string) (killed bool, outp
 	return !command.ProcessState.Exited(), text.String()
 }
 
-// serve sets the documents that must be found from now on.
+// require sets the documents that must be found from now on.
 func (w *world) require(paths map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
