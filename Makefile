@@ -93,6 +93,10 @@ image: bin/image ## Build the container image, an archive and an SBOM. Uses PLAT
 image-emulator: bin/image ## Build the image of the OpenAI emulator, for config/emulator.
 	$(call IMAGE,vector-store-operator-emulator,./cmd/emulator) -platforms '$(PLATFORMS)'
 
+.PHONY: image-plugin
+image-plugin: bin/image ## Build the container image of kubectl vsfb, for Jobs and CI. Uses the variables of image.
+	$(call IMAGE,kubectl-vsfb,./cmd/kubectl-vsfb) -platforms '$(PLATFORMS)' -about 'kubectl vsfb, the plugin for the file batches of OpenAI vector stores'
+
 .PHONY: sbom
 sbom: image ## Build the image and list its SBOMs, in SPDX format.
 	@ls bin/images/vector-store-operator-linux-*.spdx.json

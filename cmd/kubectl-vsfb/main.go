@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // for the image, which has no certificate authorities
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl"
