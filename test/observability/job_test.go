@@ -145,7 +145,7 @@ func TestPrometheus_Scrape(t *testing.T) {
 		name + `files_total{result="cancelled"}`:                                                                   "1",
 		name + `create_outcome_unknown_total{attached="true"}`:                                                     "1",
 		name + `create_outcome_unknown_total{attached="false"}`:                                                    "0",
-		name + `finalizers_abandoned_total{reason="Deleting"}`:                                                     "1",
+		name + `finalizers_abandoned_total{reason="DeletionIncomplete"}`:                                           "1",
 		name + `cancel_duration_seconds_count`:                                                                     "1",
 		name + `openai_requests_total{operation="create",code="200"}`:                                              "5",
 		name + `openai_requests_total{operation="create",code="500"}`:                                              "1",
@@ -156,8 +156,8 @@ func TestPrometheus_Scrape(t *testing.T) {
 		`sum(` + name + `kubernetes_writes_total{resource="leases"}) > bool 0`:                                     "1",
 		name + `pending_cancel_seconds`:                                                                            "0",
 		name + `poll_age_seconds`:                                                                                  "0",
-		`ALERTS{alertname="VectorStoreFileBatchRecreated",alertstate="firing"}`:                                  "1",
-		`ALERTS{alertname="VectorStoreFileBatchCredentialsInvalid",alertstate="pending"}`:                                   "1",
+		`ALERTS{alertname="VectorStoreFileBatchRecreated",alertstate="firing"}`:                                    "1",
+		`ALERTS{alertname="VectorStoreFileBatchCredentialsInvalid",alertstate="pending"}`:                          "1",
 	})
 	w.wantAuthorization(t)
 	w.wantKnownMetrics(t)
