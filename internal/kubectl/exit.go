@@ -11,7 +11,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
 )
 
-// The exit codes of the commands. docs/kubectl.md lists them.
+// The exit codes of the commands. docs/guides/kubectl.md lists them.
 const (
 	exitFailed = 1
 	// exitPartial is that of create if files were left out.
