@@ -68,10 +68,13 @@ var questions = []question{
 	{id: "created_at_skew", text: "Does created_at differ from this machine's clock by more than a minute?", write: true},
 	{id: "counts_incomplete", text: "Do the counts of a completed batch differ from its files?", write: true},
 	{id: "attributes_ignored", text: "Are the attributes of a batch lost?", write: true},
+	{id: "attributes_lowered", text: "Are texts in attributes returned in lower case?", write: true},
 	{id: "float_numbers", text: "Are integers in attributes returned with a decimal point?", write: true},
 	{id: "chunking_ignored", text: "Is the chunking_strategy of a batch lost?", write: true},
 	{id: "auto_read_back", text: "Is automatic chunking returned as auto, and not as static?", write: true},
 	{id: "no_attribute_update", text: "Is an update of the attributes of a file refused?", write: true},
+	{id: "updates_dropped", text: "Is an update of the attributes of a file accepted, and lost?", write: true},
+	{id: "search_own_ids", text: "Is the file_id of a search result another ID than that of the file?", write: true},
 	{id: "reject_late_cancel", text: "Is the cancel of a completed batch refused?", write: true},
 
 	{id: "filter_ignored", text: "Does the list of a batch's files ignore filter?", write: true},

@@ -5,6 +5,7 @@ package check
 
 import (
 	"context"
+	"strings"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -141,7 +142,7 @@ func (p *probe) reattach(ctx context.Context) error {
 		return err
 	}
 	text := textAt(file, "attributes", "text")
-	p.see("reattach_skipped", text == "value", map[string]string{"value": "the old attributes", "again": "the new attributes"}[text])
+	p.see("reattach_skipped", strings.EqualFold(text, "value"), map[string]string{"value": "the old attributes", "again": "the new attributes"}[strings.ToLower(text)])
 	if p.failing.id == "" {
 		return errRequired("no file failed")
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,10 @@ func writeSteps() []step {
 			"no_file_batches", "batch_id_prefix", "uuids", "batch_object", "origin_store_ids", "answers_store", "poll_after", "created_at_skew",
 			"counts_incomplete", "batch_visible_after", "attached_when_processed", "drifting_creation", "reject_late_cancel",
 		}, run: (*probe).mainBatch},
-		{name: "attributes and chunking", ids: []string{"attributes_ignored", "float_numbers", "chunking_ignored", "auto_read_back", "no_attribute_update"}, run: (*probe).settings},
+		{name: "attributes and chunking", ids: []string{
+			"attributes_ignored", "attributes_lowered", "float_numbers", "chunking_ignored", "auto_read_back", "no_attribute_update", "updates_dropped",
+		}, run: (*probe).settings},
+		{name: "search", ids: []string{"search_own_ids"}, run: (*probe).search},
 		{name: "files with their own settings", ids: []string{"files_ignored", "file_attributes_ignored", "file_chunking_ignored"}, run: (*probe).ownSettings},
 		{name: "unusual creates", ids: []string{
 			"max_batch_files", "empty_batches", "unknown_fields", "unknown_fields_overlap", "counts_duplicates", "strict_files", "missing_files_fail",
@@ -155,7 +159,7 @@ func nameText(kept, sent, base string) string {
 
 // attributes are those of the main batch.
 func attributes() map[string]any {
-	return map[string]any{"text": "value", "integer": 7, "fraction": 1.5, "flag": true}
+	return map[string]any{"text": "Value", "integer": 7, "fraction": 1.5, "flag": true}
 }
 
 func chunks(size, overlap int) map[string]any {
@@ -273,12 +277,12 @@ func (p *probe) settings(ctx context.Context) error {
 		return err
 	}
 	p.attributes("attributes_ignored", "float_numbers", file.Body)
+	text := textAt(file.Body, "attributes", "text")
+	p.see("attributes_lowered", text == "value", map[string]string{"Value": "as sent", "value": "in lower case"}[text])
 	p.chunking("chunking_ignored", file.Body, 200, 50)
-	updated, err := p.post(ctx, storePath(p.store, "files", p.plain.id), map[string]any{"attributes": map[string]any{"text": "updated"}})
-	if err != nil {
+	if err := p.updateAttributes(ctx); err != nil {
 		return err
 	}
-	p.seeResponse("no_attribute_update", !updated.ok(), updated)
 	b, automatic, err := p.attach(ctx, p.other, p.plain.id, nil)
 	if err == nil {
 		err = b.created.err()
@@ -291,10 +295,54 @@ func (p *probe) settings(ctx context.Context) error {
 	return nil
 }
 
+// updateAttributes replaces the attributes of a file.
+func (p *probe) updateAttributes(ctx context.Context) error {
+	updated, err := p.post(ctx, storePath(p.store, "files", p.plain.id), map[string]any{"attributes": map[string]any{"text": "updated"}})
+	if err != nil {
+		return err
+	}
+	p.seeResponse("no_attribute_update", !updated.ok(), updated)
+	if !updated.ok() {
+		p.unknown("updates_dropped", "the update is refused")
+		return nil
+	}
+	file, err := p.storeFile(ctx, p.store, p.plain.id)
+	if err != nil {
+		return err
+	}
+	kept := textAt(file.Body, "attributes", "text") == "updated"
+	p.see("updates_dropped", !kept, map[bool]string{true: "the new attributes", false: "other attributes"}[kept])
+	return nil
+}
+
+// search observes the results of a search for the files of the main batch.
+func (p *probe) search(ctx context.Context) error {
+	if !p.main.accepted() {
+		return errNoBatch
+	}
+	r, err := p.post(ctx, storePath(p.store, "search"), map[string]any{"query": "The first file of kubectl vsfb check."})
+	if err == nil {
+		err = r.err()
+	}
+	if err != nil {
+		return err
+	}
+	results, _ := at(r.Body, "data").([]any)
+	if len(results) == 0 {
+		return errRequired("the search found nothing")
+	}
+	own := !slices.ContainsFunc(results, func(result any) bool {
+		return slices.Contains([]string{p.plain.id, p.second.id}, textAt(result, "file_id"))
+	})
+	p.see("search_own_ids", own, map[bool]string{true: "another ID", false: "the ID of the file"}[own])
+	return nil
+}
+
 // attributes observes whether a file has the attributes of the main batch.
 func (p *probe) attributes(ignored, floats string, file any) {
 	text, flag := textAt(file, "attributes", "text"), at(file, "attributes", "flag")
-	p.see(ignored, text != "value" || flag != true, map[bool]string{true: "kept", false: "not kept"}[text == "value" && flag == true])
+	kept := strings.EqualFold(text, "value") && flag == true
+	p.see(ignored, !kept, map[bool]string{true: "kept", false: "not kept"}[kept])
 	if floats == "" {
 		return
 	}
