@@ -40,7 +40,7 @@ func TestDocs_FlagsOfThePlugin(t *testing.T) {
 func (w *workspace) flags(flag *regexp.Regexp) []string {
 	w.Helper()
 	var there []string
-	for _, command := range []string{"list", "status", "cancel", "wait", "suspend", "resume", "failures", "retry", "create", "adopt", "check"} {
+	for _, command := range []string{"list", "status", "cancel", "wait", "suspend", "resume", "failures", "retry", "create", "adopt", "check", "version"} {
 		help, complaint, err := w.Kubectl.Try(w.Context(), "", "vsfb", command, "--help")
 		if err != nil {
 			w.Fatal(err, complaint)
