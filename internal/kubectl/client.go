@@ -17,6 +17,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 )
@@ -90,6 +91,10 @@ func (p *plugin) namespace() (string, error) {
 	}
 	return namespace, nil
 }
+
+// explicitNamespace returns the namespace of the flags, or "": a manifest for Git has a namespace only if
+// the user chose one.
+func (p *plugin) explicitNamespace() string { return ptr.Deref(p.configFlags.Namespace, "") }
 
 // find returns the batches with the names or, without names, those that match the options.
 func (c batchClient) find(ctx context.Context, names []string, options metav1.ListOptions) (*v1alpha1.VectorStoreFileBatchList, error) {

@@ -214,8 +214,7 @@ func (c *create) newPlan(name string) (*plan, error) {
 		name: name, vectorStore: c.vectorStore, secret: c.secret, filesPerBatch: c.filesPerBatch,
 		attributes: attributes, pathAttribute: c.pathAttribute,
 	}
-	// A manifest for Git has a namespace only if the user chose one.
-	if p.namespace = ptr.Deref(c.configFlags.Namespace, ""); c.uploadOnly || c.output.dryRun == dryRunClient {
+	if p.namespace = c.explicitNamespace(); c.uploadOnly || c.output.dryRun == dryRunClient {
 		return p, nil
 	}
 	p.namespace, err = c.namespace()

@@ -110,3 +110,18 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+func TestNames_OfNewObjects(t *testing.T) {
+	for id, want := range map[string]string{
+		"vsfb_ibj_0aF": "vsfb-ibj-0af", "batch_0-1": "batch-0-1", "a=.b:c": "a-b-c", "==": "", "a..-b": "a-b", strings.Repeat("a", 300): strings.Repeat("a", 253),
+	} {
+		if got := nameFor(id); got != want {
+			t.Errorf("nameFor(%q) = %q, want %q", id, got, want)
+		}
+	}
+	for name, want := range map[string]string{"a": "a-retry-1", "a-retry-9": "a-retry-10", "a-retry-": "a-retry--retry-1", "retry-1": "retry-1-retry-1"} {
+		if got := retryName(name); got != want {
+			t.Errorf("retryName(%q) = %q, want %q", name, got, want)
+		}
+	}
+}

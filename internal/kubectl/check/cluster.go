@@ -66,6 +66,30 @@ func (c Cluster) Check(ctx context.Context) (Operator, error) {
 	return Operator{Rows: k.rows, Flags: k.flags}, nil
 }
 
+// Images returns the images of the operator's Pods, sorted and without duplicates.
+func (c Cluster) Images(ctx context.Context) ([]string, error) {
+	api, err := newReader(c.Config, c.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	k := &clusterCheck{Cluster: c, api: api}
+	list, err := get[corev1.PodList](ctx, k.api, k.path("/api/v1", "pods"), managerLabels)
+	if err != nil {
+		return nil, fmt.Errorf("listing Pods in %s: %w", k.where(), err)
+	}
+	return imagesOf(slices.DeleteFunc(list.Items, isFinished)), nil
+}
+
+// imagesOf returns the images of the managers, sorted and without duplicates.
+func imagesOf(pods []corev1.Pod) []string {
+	var images []string
+	for _, pod := range pods {
+		images = append(images, managerContainer(pod).Image)
+	}
+	slices.Sort(images)
+	return slices.Compact(images)
+}
+
 // clusterCheck is a run of a Cluster.
 type clusterCheck struct {
 	Cluster
@@ -270,12 +294,7 @@ func namespacesOf(pods []corev1.Pod) []string {
 // versions checks that all Pods run the same image, and compares its tag with the plugin.
 func (k *clusterCheck) versions(pods []corev1.Pod) {
 	const check = "manager_version"
-	var images []string
-	for _, pod := range pods {
-		images = append(images, managerContainer(pod).Image)
-	}
-	slices.Sort(images)
-	images = slices.Compact(images)
+	images := imagesOf(pods)
 	if len(images) > 1 {
 		k.add(check, Warning, fmt.Sprintf("The Pods run several images: %s. Wait for the rollout, or see why it does not proceed.", strings.Join(images, ", ")))
 		return

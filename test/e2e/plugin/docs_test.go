@@ -40,7 +40,7 @@ func TestDocs_FlagsOfThePlugin(t *testing.T) {
 func (w *workspace) flags(flag *regexp.Regexp) []string {
 	w.Helper()
 	var there []string
-	for _, command := range []string{"list", "status", "cancel", "wait", "suspend", "resume", "failures", "retry", "create", "check"} {
+	for _, command := range []string{"list", "status", "cancel", "wait", "suspend", "resume", "failures", "retry", "create", "adopt", "check", "version"} {
 		help, complaint, err := w.Kubectl.Try(w.Context(), "", "vsfb", command, "--help")
 		if err != nil {
 			w.Fatal(err, complaint)
@@ -77,6 +77,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"suspend", ""}, []string{"handbook", "scans"}},
 		{[]string{"resume", ""}, []string{"handbook", "scans"}},
 		{[]string{"create", "handbook", "--vector-store", ""}, []string{store}},
+		{[]string{"adopt", "vsfb_a", "--vector-store", ""}, []string{store}},
 		{[]string{"list", "-o", ""}, []string{"wide", "json", "yaml", "name"}},
 	} {
 		command := w.Kubectl.In("").Cmd(t.Context(), append([]string{"__complete", "vsfb", "--namespace", w.Namespace}, test.args...)...)
