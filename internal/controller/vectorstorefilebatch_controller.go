@@ -38,7 +38,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Options configure a Reconciler. All of them are required.
+// Options configure a Reconciler. All of them but MetricsByNamespace are required.
 type Options struct {
 	// Client reads objects from a cache that includes every write of this client.
 	Client client.Client
@@ -56,6 +56,8 @@ type Options struct {
 	// Concurrency is the number of objects reconciled in parallel. Most of a reconciliation is
 	// waiting for the API, so it can exceed the number of processors by far.
 	Concurrency int
+	// MetricsByNamespace exposes the number of objects by namespace, too.
+	MetricsByNamespace bool
 }
 
 // Reconciler reconciles VectorStoreFileBatches. New returns one.
@@ -80,7 +82,7 @@ func New(o Options) *Reconciler {
 		state:     newStateStore(),
 		inflight:  newInflightPolls(),
 		throttler: newThrottler(o.Limits.WithWorkers(o.Concurrency), o.Clock),
-		collector: newStateCollector(o.Clock),
+		collector: newStateCollector(o.Clock, o.MetricsByNamespace),
 		backlog:   newBacklog(),
 		decoded:   semaphore.NewWeighted(maxDecoded),
 	}

@@ -182,6 +182,7 @@ metrics:
   enabled: true
   secure: true
   certificateSecret: metrics-certificate
+  namespaceLabel: true
   readers: [{namespace: monitoring, name: prometheus}]
   service: {annotations: {example.com/scrape: "yes"}, labels: {scrape: "yes"}}
 networkPolicy:
