@@ -48,15 +48,16 @@ func newManager(restConfig *rest.Config, o *options) (ctrl.Manager, error) {
 		})
 	}
 	reconciler := controller.New(controller.Options{
-		Client:      mgr.GetClient(),
-		Reader:      mgr.GetAPIReader(),
-		Namespaces:  o.watchNamespaces,
-		Dial:        dial,
-		Events:      mgr.GetEventRecorder("vector-store-operator"),
-		Clock:       clock.RealClock{},
-		Lifecycle:   o.lifecycle,
-		Limits:      o.limits,
-		Concurrency: o.concurrency,
+		Client:             mgr.GetClient(),
+		Reader:             mgr.GetAPIReader(),
+		Namespaces:         o.watchNamespaces,
+		Dial:               dial,
+		Events:             mgr.GetEventRecorder("vector-store-operator"),
+		Clock:              clock.RealClock{},
+		Lifecycle:          o.lifecycle,
+		Limits:             o.limits,
+		MetricsByNamespace: o.metricsByNamespace,
+		Concurrency:        o.concurrency,
 	})
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ import (
 type options struct {
 	metricsAddress          string
 	metricsSecure           bool
+	metricsByNamespace      bool
 	metricsCertDir          string
 	probeAddress            string
 	pprofAddress            string
@@ -62,6 +63,7 @@ func defaultOptions() *options {
 func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "The `address` that the metrics endpoint binds to. 0 disables it.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "Serve metrics over HTTPS, only to clients authorized to GET /metrics.")
+	flags.BoolVar(&o.metricsByNamespace, "metrics-namespace-label", false, "Expose vector_store_operator_namespace_batches, the number of objects by their namespace and reason.")
 	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "The `directory` that contains tls.crt and tls.key for the metrics endpoint. Defaults to a generated self-signed certificate.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress, "The `address` that /healthz and /readyz bind to. 0 disables them.")
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", o.pprofAddress, "The loopback `address` that serves profiles at /debug/pprof/. 0 disables them.")

@@ -30,8 +30,10 @@ import (
 type stateCollector struct {
 	clock clock.PassiveClock
 
-	mu         sync.Mutex
-	batches    map[batchLabels]int
+	mu      sync.Mutex
+	batches map[batchLabels]int
+	// namespaces is nil unless objects are counted by namespace, too.
+	namespaces map[namespaceLabels]int
 	conditions map[conditionLabels]int
 	active     map[types.UID]*activeBatch
 	// leadingSince is zero until this process leads.
@@ -39,6 +41,8 @@ type stateCollector struct {
 }
 
 type batchLabels struct{ status, reason string }
+
+type namespaceLabels struct{ namespace, reason string }
 
 type conditionLabels struct {
 	conditionType string
@@ -62,13 +66,18 @@ type activeBatch struct {
 	gone bool
 }
 
-func newStateCollector(c clock.PassiveClock) *stateCollector {
-	return &stateCollector{
+// newStateCollector returns a collector, which counts objects by namespace, too, if byNamespace is true.
+func newStateCollector(c clock.PassiveClock, byNamespace bool) *stateCollector {
+	collector := &stateCollector{
 		clock:      c,
 		batches:    make(map[batchLabels]int),
 		conditions: make(map[conditionLabels]int),
 		active:     make(map[types.UID]*activeBatch),
 	}
+	if byNamespace {
+		collector.namespaces = make(map[namespaceLabels]int)
+	}
+	return collector
 }
 
 // register exposes the metrics while the manager leads.
@@ -140,6 +149,9 @@ func (c *stateCollector) count(b *v1alpha1.VectorStoreFileBatch, by int) {
 		return
 	}
 	increment(c.batches, batchLabels{statusLabel(b.Status.Status), reasonLabel(batch.Reason(b.Status))}, by)
+	if c.namespaces != nil {
+		increment(c.namespaces, namespaceLabels{b.Namespace, reasonLabel(batch.Reason(b.Status))}, by)
+	}
 	for _, condition := range b.Status.Conditions {
 		increment(c.conditions, conditionLabels{condition.Type, condition.Status, condition.Reason}, by)
 	}
@@ -215,6 +227,7 @@ func (c *stateCollector) whileLeading(at time.Time) time.Time {
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- telemetry.Batches
+	descs <- telemetry.NamespaceBatches
 	descs <- telemetry.ConditionCount
 	descs <- telemetry.OldestProgressAge
 	descs <- telemetry.PollAge
@@ -233,6 +246,9 @@ func (c *stateCollector) Collect(values chan<- prometheus.Metric) {
 	}
 	for labels, count := range c.batches {
 		gauge(telemetry.Batches, float64(count), labels.status, labels.reason)
+	}
+	for labels, count := range c.namespaces {
+		gauge(telemetry.NamespaceBatches, float64(count), labels.namespace, labels.reason)
 	}
 	for labels, count := range c.conditions {
 		gauge(telemetry.ConditionCount, float64(count), v1alpha1.GroupVersion.Group, v1alpha1.Kind, labels.conditionType, string(labels.status), labels.reason)

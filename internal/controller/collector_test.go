@@ -77,7 +77,7 @@ const (
 )
 
 func TestStateCollector_CountsEachObjectOnce(t *testing.T) {
-	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)), false)
 	c.ObserveUpdate(nil, newBatch("a", "", ""))
 	if count := testutil.CollectAndCount(c); count != 0 {
 		t.Errorf("a process that is not the leader exposes %d samples", count)
@@ -106,10 +106,36 @@ func TestStateCollector_CountsEachObjectOnce(t *testing.T) {
 	}
 }
 
+func TestStateCollector_CountsByNamespace(t *testing.T) {
+	const name = "vector_store_operator_namespace_batches"
+	in := func(namespace string, b *v1alpha1.VectorStoreFileBatch) *v1alpha1.VectorStoreFileBatch {
+		b.Namespace = namespace
+		return b
+	}
+	for byNamespace, want := range map[bool][]string{
+		false: nil,
+		true: {
+			name + `{object_namespace="team-a",reason="Completed"} 1`,
+			name + `{object_namespace="team-a",reason="none"} 1`,
+			name + `{object_namespace="team-b",reason="InProgress"} 1`,
+		},
+	} {
+		c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)), byNamespace)
+		c.lead()
+		c.ObserveUpdate(nil, in("team-a", newBatch("a", "", "")))
+		c.ObserveUpdate(nil, in("team-a", newBatch("b", inProgress, v1alpha1.ReasonInProgress)))
+		c.ObserveUpdate(nil, in("team-b", newBatch("c", inProgress, v1alpha1.ReasonInProgress)))
+		c.ObserveUpdate(nil, in("team-c", newBatch("d", inProgress, v1alpha1.ReasonInProgress)))
+		c.ObserveUpdate(in("team-a", newBatch("b", inProgress, v1alpha1.ReasonInProgress)), in("team-a", newBatch("b", "completed", v1alpha1.ReasonCompleted)))
+		c.ObserveUpdate(in("team-c", newBatch("d", inProgress, v1alpha1.ReasonInProgress)), nil)
+		wantMetrics(t, c, []string{name}, want...)
+	}
+}
+
 func TestStateCollector_GreatestAges(t *testing.T) {
 	start := time.Unix(1000, 0)
 	clock := clocktesting.NewFakePassiveClock(start)
-	c := newStateCollector(clock)
+	c := newStateCollector(clock, false)
 	at := func(seconds int) { clock.SetTime(start.Add(time.Duration(seconds) * time.Second)) }
 	ages := func(progress, poll, cancel string) {
 		t.Helper()
@@ -156,7 +182,7 @@ func TestStateCollector_NoFalseAges(t *testing.T) {
 	for _, action := range []lifecycle.Action{lifecycle.ReadStore, lifecycle.Detach} {
 		start := time.Unix(1000, 0)
 		clock := clocktesting.NewFakePassiveClock(start)
-		c := newStateCollector(clock)
+		c := newStateCollector(clock, false)
 		c.lead()
 		deleted := newBatch("a", inProgress, v1alpha1.ReasonDeleting)
 		deleted.DeletionTimestamp, deleted.Status.BatchID = ptr.To(metav1.Now()), "batch_1"
@@ -171,7 +197,7 @@ func TestStateCollector_NoFalseAges(t *testing.T) {
 	}
 	start := time.Unix(1000, 0)
 	clock := clocktesting.NewFakePassiveClock(start)
-	c := newStateCollector(clock)
+	c := newStateCollector(clock, false)
 	c.lead()
 	c.ObserveUpdate(nil, newBatch("a", inProgress, v1alpha1.ReasonInProgress))
 	c.observeHold("a", start.Add(time.Hour))
@@ -181,7 +207,7 @@ func TestStateCollector_NoFalseAges(t *testing.T) {
 
 // BenchmarkStateCollector_Collect measures a scrape with 50,000 batches in progress.
 func BenchmarkStateCollector_Collect(b *testing.B) {
-	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)), false)
 	c.lead()
 	for i := range 50_000 {
 		c.ObserveUpdate(nil, newBatch(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))
@@ -195,7 +221,7 @@ func BenchmarkStateCollector_Collect(b *testing.B) {
 
 // BenchmarkStateCollector_ObserveUpdate measures an event of the watch with 50,000 batches in progress.
 func BenchmarkStateCollector_ObserveUpdate(b *testing.B) {
-	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)))
+	c := newStateCollector(clocktesting.NewFakePassiveClock(time.Unix(1000, 0)), false)
 	object := newBatch("0", inProgress, v1alpha1.ReasonInProgress)
 	for i := range 50_000 {
 		c.ObserveUpdate(nil, newBatch(types.UID(strconv.Itoa(i)), inProgress, v1alpha1.ReasonInProgress))

@@ -38,7 +38,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Options configure a Reconciler. All of them but Namespaces are required.
+// Options configure a Reconciler. All of them but Namespaces and MetricsByNamespace are required.
 type Options struct {
 	// Client reads objects from a cache that includes every write of this client.
 	Client client.Client
@@ -58,6 +58,8 @@ type Options struct {
 	// Concurrency is the number of objects reconciled in parallel. Most of a reconciliation is
 	// waiting for the API, so it can exceed the number of processors by far.
 	Concurrency int
+	// MetricsByNamespace exposes the number of objects by namespace, too.
+	MetricsByNamespace bool
 }
 
 // Reconciler reconciles VectorStoreFileBatches. New returns one.
@@ -84,7 +86,7 @@ func New(o Options) *Reconciler {
 		state:     newStateStore(),
 		inflight:  newInflightPolls(),
 		throttler: newThrottler(o.Limits.WithWorkers(o.Concurrency), o.Clock),
-		collector: newStateCollector(o.Clock),
+		collector: newStateCollector(o.Clock, o.MetricsByNamespace),
 		backlog:   newBacklog(),
 		decoded:   semaphore.NewWeighted(maxDecoded),
 		toDetach:  newDetachLists(),

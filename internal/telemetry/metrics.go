@@ -75,6 +75,11 @@ var (
 	Batches = gauge(prefix+"batches",
 		"Number of VectorStoreFileBatches, by the status of the batch (none if it is not created yet, other for an unknown status) and the reason of the conditions (none before the first reconciliation).",
 		"status", "reason")
+	// NamespaceBatches is the number of objects by namespace. It is optional, because a cluster can have
+	// thousands of namespaces.
+	NamespaceBatches = gauge(prefix+"namespace_batches",
+		"Number of VectorStoreFileBatches, by the namespace of the objects and the reason of the conditions. Only with --metrics-namespace-label.",
+		"object_namespace", "reason")
 	// OldestProgressAge is the time since the last progress of the batch that has made none for the
 	// longest time.
 	OldestProgressAge = gauge(prefix+"oldest_progress_age_seconds",

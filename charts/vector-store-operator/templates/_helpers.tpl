@@ -142,6 +142,9 @@ from config/.
 {{- else if .Values.metrics.certificateSecret }}
 - --metrics-cert-dir=/etc/vector-store-operator/metrics
 {{- end }}
+{{- if and .Values.metrics.enabled .Values.metrics.namespaceLabel }}
+- --metrics-namespace-label
+{{- end }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}

@@ -157,11 +157,16 @@ metadata:
   name: vsfb
 spec:
   version: {{.Version}}
-  homepage: https://github.com/vector-store-operator/vector-store-operator
+  homepage: {{.Homepage}}
   shortDescription: Manage the file batches of OpenAI vector stores
   description: |
     Lists, watches, creates and cancels VectorStoreFileBatches, and shows which files failed and
     why. Requires the vector-store-operator in the cluster.
+  caveats: |
+    Needs the vector-store-operator in the cluster: {{.Homepage}}
+    "create", "failures" and "check" call the OpenAI API with the key of a Secret, which you must be
+    allowed to get, or with --from-env with that of the environment.
+    Krew does not install the shell completion: copy kubectl_complete-vsfb from the archive to the PATH.
   platforms:
 {{- range .Archives}}
   - selector:
@@ -178,9 +183,9 @@ spec:
 func (o options) krewManifest(archives []archive) ([]byte, error) {
 	var text bytes.Buffer
 	err := manifest.Execute(&text, struct {
-		Version, Downloads string
-		Archives           []archive
-	}{o.version, o.downloads, archives})
+		Version, Downloads, Homepage string
+		Archives                     []archive
+	}{o.version, o.downloads, "https://github.com/vector-store-operator/vector-store-operator", archives})
 	if err != nil {
 		return nil, fmt.Errorf("writing the Krew manifest: %w", err)
 	}

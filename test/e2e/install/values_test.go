@@ -170,7 +170,7 @@ func TestValues_Container(t *testing.T) {
 			"--concurrency=32", "--creates-per-minute=60", "--files-per-minute=1000", "--requests-per-second=12.5",
 			"--finalize-timeout=20m", "--poll-interval-max=2m", "--poll-interval-min=10s", "--allowed-endpoints=api.openai.com,*.openai.azure.com,llm.example:8443",
 			"--allowed-addresses=127.0.0.1,fe80::/10", "--extra-ca-dir=/etc/vector-store-operator/ca", "--allow-insecure-endpoints", "--request-timeout=60s", "--zap-log-level=debug",
-			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--pprof-bind-address=127.0.0.1:6060",
+			"--metrics-cert-dir=/etc/vector-store-operator/metrics", "--metrics-namespace-label", "--pprof-bind-address=127.0.0.1:6060",
 		},
 		"env": []any{
 			map[string]any{"name": "MEMORY_LIMIT", "valueFrom": map[string]any{"resourceFieldRef": map[string]any{"resource": "limits.memory"}}},
