@@ -71,7 +71,10 @@ func (s *Server) searchStore(x *exchange) (any, *apiError) {
 	page := searchPage{Object: "vector_store.search_results.page", SearchQuery: queries, Data: []searchResult{}}
 	words := wordsOf(strings.Join(queries, " "))
 	for _, a := range s.visibleFiles(v) {
-		if score := a.score(words); score > 0 && matches(a.attributes) {
+		if !matches(a.attributes) {
+			continue
+		}
+		if score := a.score(words); score > 0 {
 			page.Data = append(page.Data, s.searchResult(a, score))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -156,29 +157,34 @@ func (s *syncFolder) validate() (fileset.Limit, error) {
 	if err := fileset.ValidateOwner(s.owner); err != nil {
 		return maxPrune, fmt.Errorf("--owner: %w", err)
 	}
-	switch {
-	case !validID.MatchString(s.vectorStore):
-		return maxPrune, fmt.Errorf("--vector-store %q is not valid: an ID has 1 to %d letters, digits, _, =, -, . and :", s.vectorStore, v1alpha1.MaxIDLength)
-	case s.concurrency < 1 || s.concurrency > 64:
-		return maxPrune, errors.New("--concurrency must be between 1 and 64")
-	case s.attempts < 1:
-		return maxPrune, errors.New("--attempts must be at least 1")
-	case s.settleTime < 0:
-		return maxPrune, errors.New("--settle-time must not be negative")
-	case s.timeout <= 0:
-		return maxPrune, errors.New("--timeout must be positive")
-	case s.ttl < 0:
-		return maxPrune, errors.New("--ttl must not be negative")
-	case s.filesPerBatch < 1 || s.filesPerBatch > maxFiles:
-		return maxPrune, fmt.Errorf("--files-per-batch must be between 1 and %d", maxFiles)
-	case s.chunkSize != 0 && (s.chunkSize < 100 || s.chunkSize > 4096):
-		return maxPrune, errors.New("--chunk-size must be between 100 and 4096")
-	case s.chunkOverlap < 0 || 2*s.chunkOverlap > s.chunkSize:
-		return maxPrune, errors.New("--chunk-overlap must be at most half of --chunk-size")
-	case s.output != "" && s.output != "json" && s.output != "yaml":
+	if s.output != "" && s.output != "json" && s.output != "yaml" {
 		return maxPrune, fmt.Errorf("--output must be json or yaml, got %q", s.output)
 	}
-	return maxPrune, nil
+	if !validID.MatchString(s.vectorStore) {
+		return maxPrune, fmt.Errorf("--vector-store %q is not an ID of 1 to %d letters, digits and the characters _=-.:", s.vectorStore, v1alpha1.MaxIDLength)
+	}
+	return maxPrune, s.validateNumbers()
+}
+
+func (s *syncFolder) validateNumbers() error {
+	for _, rule := range []struct {
+		broken bool
+		rule   string
+	}{
+		{s.concurrency < 1 || s.concurrency > 64, "--concurrency must be between 1 and 64"},
+		{s.attempts < 1, "--attempts must be at least 1"},
+		{s.settleTime < 0, "--settle-time must not be negative"},
+		{s.timeout <= 0, "--timeout must be positive"},
+		{s.ttl < 0 || s.ttl.Seconds() > math.MaxInt32, "--ttl must be between 0 and 68 years"},
+		{s.filesPerBatch < 1 || s.filesPerBatch > maxFiles, fmt.Sprintf("--files-per-batch must be between 1 and %d", maxFiles)},
+		{s.chunkSize != 0 && (s.chunkSize < 100 || s.chunkSize > 4096), "--chunk-size must be between 100 and 4096"},
+		{s.chunkOverlap < 0 || 2*s.chunkOverlap > s.chunkSize, "--chunk-overlap must be at most half of --chunk-size"},
+	} {
+		if rule.broken {
+			return errors.New(rule.rule)
+		}
+	}
+	return nil
 }
 
 // chunking describes the chunking strategy, as for fileset.Version.

@@ -16,7 +16,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
-	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/sync"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -57,7 +56,7 @@ func (a *objectAttacher) Attach(ctx context.Context, wave sync.Wave) (string, er
 			return "", err
 		}
 		// The files of a finished batch are not in the vector store any more, or it was cancelled.
-		if !batch.Finished(existing) && existing.DeletionTimestamp.IsZero() {
+		if !isFinished(existing) && existing.DeletionTimestamp.IsZero() {
 			return b.Name, nil
 		}
 		b.Name = fmt.Sprintf("%s-%d", name, attempt)
@@ -154,7 +153,7 @@ func (a *objectAttacher) Poll(ctx context.Context, name string) (sync.BatchState
 		return sync.BatchState{}, err
 	}
 	// Without counts, the operator has not seen the batch's files: those are not lost.
-	state := sync.BatchState{Finished: batch.Finished(b), Counts: upstream.FileCounts{Total: -1}}
+	state := sync.BatchState{Finished: isFinished(b), Counts: upstream.FileCounts{Total: -1}}
 	if counts := b.Status.FileCounts; counts != nil {
 		state.Counts = upstream.FileCounts{
 			InProgress: int64(counts.InProgress), Completed: int64(counts.Completed), Failed: int64(counts.Failed),
@@ -186,7 +185,7 @@ func (a *objectAttacher) Running(ctx context.Context, _ []string) (sync.Running,
 	}
 	running := sync.Running{Batches: map[string]bool{}}
 	for _, b := range list.Items {
-		if batch.Finished(&b) {
+		if isFinished(&b) {
 			continue
 		}
 		if stalled := stalledReason(&b); stalled != "" {

@@ -65,7 +65,7 @@ func (p *phases) draw() {
 	}
 	width, _ := terminal.Size(p.screen)
 	p.table.barWidth = barWidth(width)
-	bar := p.table.bar(v1alpha1.FileCounts{Completed: int32(min(p.done, p.files)), Total: int32(p.files)}) //nolint:gosec // numbers of files
+	bar := p.table.bar(v1alpha1.FileCounts{Completed: int32(min(p.done, p.files)), Total: int32(p.files)})
 	p.status.Draw(bar + " " + p.text())
 }
 
@@ -150,9 +150,9 @@ func (p *phases) close() {
 	p.status = nil
 }
 
-// pausePhases removes the status line while print prints on standard output, which can be the same
+// pausePhases removes the status line while show prints on standard output, which can be the same
 // terminal.
-func (s *syncFolder) pausePhases(print func()) {
+func (s *syncFolder) pausePhases(show func()) {
 	s.phases.mu.Lock()
 	defer s.phases.mu.Unlock()
 	if s.phases.status != nil {
@@ -160,5 +160,5 @@ func (s *syncFolder) pausePhases(print func()) {
 		s.phases.phase = ""
 		s.phases.status.Draw("")
 	}
-	print()
+	show()
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
-	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
@@ -36,7 +35,7 @@ func (r *Runner) observe(ctx context.Context) (fileset.Input, error) {
 func (r *Runner) list(ctx context.Context) (fileset.Listing, error) {
 	for deadline := time.Now().Add(r.SettleTime); ; {
 		var store upstream.VectorStore
-		err := upload.Retry(ctx, r.Attempts, func(ctx context.Context) (err error) {
+		err := r.retry(ctx, func(ctx context.Context) (err error) {
 			store, err = r.API.VectorStore(ctx, r.VectorStore)
 			return err
 		})
@@ -66,7 +65,7 @@ func (r *Runner) list(ctx context.Context) (fileset.Listing, error) {
 
 // listOnce reads all pages, and returns the number of files on them.
 func (r *Runner) listOnce(ctx context.Context) (listing fileset.Listing, count int, err error) {
-	err = upload.Retry(ctx, r.Attempts, func(ctx context.Context) error {
+	err = r.retry(ctx, func(ctx context.Context) error {
 		listing.Files, count = nil, 0
 		return r.API.StoreFiles(ctx, r.VectorStore, func(page []upstream.StoreFile) {
 			for _, f := range page {

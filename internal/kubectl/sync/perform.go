@@ -51,6 +51,19 @@ func (r *Runner) perform(ctx context.Context, plan fileset.Plan) (worked bool, e
 	return len(plan.Actions) > len(byKind[fileset.Wait]), nil
 }
 
+// retry repeats an idempotent call as upload.Retry does, and shows why.
+func (r *Runner) retry(ctx context.Context, call func(context.Context) error) error {
+	attempt := 0
+	return upload.Retry(ctx, r.Attempts, func(ctx context.Context) error {
+		err := call(ctx)
+		attempt++
+		if err != nil && ctx.Err() == nil && attempt < r.Attempts && (upstream.IsTransient(err) || upstream.IsRateLimited(err)) {
+			r.Progress.Logf("Retrying: %v", err)
+		}
+		return err
+	})
+}
+
 // each calls call for each action, several at a time.
 func (r *Runner) each(ctx context.Context, phase string, actions []fileset.Action, call func(context.Context, fileset.Action) error) error {
 	r.Progress.Start(phase, len(actions), 0)
@@ -76,7 +89,7 @@ func (r *Runner) updateAttributes(ctx context.Context, actions []fileset.Action)
 	var mu stdsync.Mutex
 	return r.each(ctx, "Updating attributes", actions, func(ctx context.Context, a fileset.Action) error {
 		attributes := r.documents[a.Path].AllAttributes(r.Owner)
-		err := upload.Retry(ctx, r.Attempts, func(ctx context.Context) error {
+		err := r.retry(ctx, func(ctx context.Context) error {
 			_, err := r.API.UpdateAttributes(ctx, r.VectorStore, a.FileID, attributes)
 			return err
 		})
@@ -126,7 +139,7 @@ func (r *Runner) detach(ctx context.Context, actions []fileset.Action) error {
 	}
 	var mu stdsync.Mutex
 	return r.each(ctx, "Detaching", actions, func(ctx context.Context, a fileset.Action) error {
-		err := upload.Retry(ctx, r.Attempts, func(ctx context.Context) error { return r.API.Detach(ctx, r.VectorStore, a.FileID) })
+		err := r.retry(ctx, func(ctx context.Context) error { return r.API.Detach(ctx, r.VectorStore, a.FileID) })
 		if err != nil && !isGone(err) {
 			return fmt.Errorf("detaching %s (%s): %w", a.Path, a.FileID, err)
 		}
@@ -143,7 +156,7 @@ func (r *Runner) deleteFiles(ctx context.Context, actions []fileset.Action) erro
 	var ids []string
 	var gone []recorded
 	err := r.each(ctx, "Deleting files", actions, func(ctx context.Context, a fileset.Action) error {
-		err := upload.Retry(ctx, r.Attempts, func(ctx context.Context) error { return r.API.DeleteUpload(ctx, a.FileID) })
+		err := r.retry(ctx, func(ctx context.Context) error { return r.API.DeleteUpload(ctx, a.FileID) })
 		if err != nil && !isGone(err) {
 			return fmt.Errorf("deleting the uploaded file of %s (%s): %w", a.Path, a.FileID, err)
 		}
@@ -246,7 +259,7 @@ func (r *Runner) forgetMissing(ctx context.Context, actions []fileset.Action) er
 	var ids []string
 	var gone []recorded
 	err := r.each(ctx, "Checking earlier uploads", known, func(ctx context.Context, a fileset.Action) error {
-		err := upload.Retry(ctx, r.Attempts, func(ctx context.Context) error {
+		err := r.retry(ctx, func(ctx context.Context) error {
 			_, err := r.API.UploadedFile(ctx, a.FileID)
 			return err
 		})
@@ -255,6 +268,7 @@ func (r *Runner) forgetMissing(ctx context.Context, actions []fileset.Action) er
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		r.missing[a.FileID] = true
 		ids, gone = append(ids, a.FileID), append(gone, recorded{FileID: a.FileID, Gone: true})
 		return nil
 	})
@@ -280,7 +294,7 @@ func (r *Runner) uploadWave(ctx context.Context, actions []fileset.Action) ([]Wa
 	var pending []fileset.Action
 	var bytes int64
 	for _, a := range actions {
-		if _, exists := r.record.files[a.FileID]; a.Kind == fileset.AttachFile && exists {
+		if a.Kind == fileset.AttachFile && !r.missing[a.FileID] {
 			files = append(files, r.waveFile(a.FileID, a))
 			continue
 		}

@@ -153,6 +153,7 @@ type Runner struct {
 	detached map[string]time.Time // files that it detached, by ID
 	updated  map[string]time.Time // files whose attributes it updated, by ID
 	active   map[string]time.Time // until when a listing may not have files, by ID
+	missing  map[string]bool      // uploads that no longer exist, by ID
 	rejected map[string]string    // why documents cannot be uploaded or attached, by path
 	verified bool                 // the server keeps attributes
 	bytes    int64                // uploaded
@@ -172,7 +173,7 @@ type Outcome struct {
 func (o Options) Run(ctx context.Context) (Outcome, error) {
 	r := &Runner{
 		Options: o, documents: map[string]Document{}, fresh: map[string]bool{}, detached: map[string]time.Time{},
-		updated: map[string]time.Time{}, active: map[string]time.Time{}, rejected: map[string]string{},
+		updated: map[string]time.Time{}, active: map[string]time.Time{}, rejected: map[string]string{}, missing: map[string]bool{},
 	}
 	for _, d := range o.Documents {
 		r.documents[d.Path] = d

@@ -115,9 +115,9 @@ func killEverywhere(t *testing.T, options emulator.Options, after bool, shard, s
 func (w *world) killOnce(before, next revision, at int, after bool) bool {
 	w.Helper()
 	stay := map[string]bool{}
-	for path := range next.documents {
-		if _, existed := before.documents[path]; existed {
-			stay[path] = true
+	for path, content := range next.documents {
+		if old, existed := before.documents[path]; existed {
+			stay[path] = content != old
 		}
 	}
 	w.require(stay)
