@@ -161,7 +161,7 @@ func (s *syncFolder) validate() (fileset.Limit, error) {
 		return maxPrune, fmt.Errorf("--output must be json or yaml, got %q", s.output)
 	}
 	if !validID.MatchString(s.vectorStore) {
-		return maxPrune, fmt.Errorf("--vector-store %q is not an ID of 1 to %d letters, digits and the characters _=-.:", s.vectorStore, v1alpha1.MaxIDLength)
+		return maxPrune, fmt.Errorf("--vector-store %q is not an ID: letters, digits and the characters _=-.: are valid, at most %d", s.vectorStore, v1alpha1.MaxIDLength)
 	}
 	return maxPrune, s.validateNumbers()
 }

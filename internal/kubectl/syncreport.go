@@ -178,7 +178,7 @@ var changeMarks = map[fileset.State]struct {
 	style terminal.Style
 }{
 	fileset.Added: {"+", terminal.Green}, fileset.Updated: {"~", terminal.Yellow}, fileset.AttributesChanged: {"@", terminal.Yellow},
-	fileset.Removed: {"-", terminal.Red}, fileset.Kept: {"?", terminal.Dim}, fileset.FailedState: {"!", terminal.Red},
+	fileset.Unchanged: {"=", terminal.Dim}, fileset.Removed: {"-", terminal.Red}, fileset.Kept: {"?", terminal.Dim}, fileset.FailedState: {"!", terminal.Red},
 }
 
 // printPlan prints the plan as a text, if the output is one.

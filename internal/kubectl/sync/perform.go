@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	stdsync "sync"
 	"time"
@@ -22,10 +23,6 @@ import (
 
 // perform performs the actions of a plan. It returns false if there was nothing but to wait.
 func (r *Runner) perform(ctx context.Context, plan fileset.Plan) (worked bool, err error) {
-	byKind := map[fileset.Kind][]fileset.Action{}
-	for _, action := range plan.Actions {
-		byKind[action.Kind] = append(byKind[action.Kind], action)
-	}
 	// What is replaced is removed first: it is what a run that is killed now has finished.
 	for _, step := range []struct {
 		kind    fileset.Kind
@@ -33,22 +30,22 @@ func (r *Runner) perform(ctx context.Context, plan fileset.Plan) (worked bool, e
 	}{
 		{fileset.UpdateAttributes, r.updateAttributes}, {fileset.DetachFile, r.detach}, {fileset.DeleteFile, r.deleteFiles},
 	} {
-		if actions := byKind[step.kind]; len(actions) > 0 {
+		if actions := only(plan, step.kind); len(actions) > 0 {
+			worked = true
 			if err := step.perform(ctx, actions); err != nil {
 				return true, err
 			}
 		}
 	}
-	var add []fileset.Action
-	for _, action := range plan.Actions {
-		if action.Kind == fileset.UploadFile || action.Kind == fileset.AttachFile {
-			add = append(add, action)
-		}
-	}
-	if len(add) > 0 {
+	if add := only(plan, fileset.UploadFile, fileset.AttachFile); len(add) > 0 {
 		return true, r.add(ctx, add)
 	}
-	return len(plan.Actions) > len(byKind[fileset.Wait]), nil
+	return worked, nil
+}
+
+// only returns the actions of some kinds.
+func only(plan fileset.Plan, kinds ...fileset.Kind) []fileset.Action {
+	return slices.DeleteFunc(slices.Clone(plan.Actions), func(a fileset.Action) bool { return !slices.Contains(kinds, a.Kind) })
 }
 
 // retry repeats an idempotent call as upload.Retry does, and shows why.
@@ -170,12 +167,7 @@ func (r *Runner) deleteFiles(ctx context.Context, actions []fileset.Action) erro
 
 // cleanUp removes what this run attached, after the plan was refused.
 func (r *Runner) cleanUp(ctx context.Context, plan fileset.Plan) error {
-	var actions []fileset.Action
-	for _, action := range plan.Actions {
-		if action.Kind == fileset.DetachFile {
-			actions = append(actions, action)
-		}
-	}
+	actions := only(plan, fileset.DetachFile)
 	if len(actions) == 0 {
 		return nil
 	}

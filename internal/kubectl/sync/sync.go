@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
@@ -285,7 +284,7 @@ func (r *Runner) loop(ctx context.Context, outcome *Outcome) error {
 
 // reportWaiting shows how many files a plan waits for.
 func (r *Runner) reportWaiting(plan fileset.Plan) {
-	waiting := len(slices.DeleteFunc(slices.Clone(plan.Actions), func(a fileset.Action) bool { return a.Kind != fileset.Wait }))
+	waiting := len(only(plan, fileset.Wait))
 	r.Progress.Start("Waiting for the vector store", waiting, 0)
 }
 

@@ -63,49 +63,61 @@ func TestSync_WithOperator(t *testing.T) {
 	if len(before) != 5 || before["part-0/page-0004.md"] == "" {
 		t.Errorf("the vector store has %v", before)
 	}
-	objects := w.objects()
-	if len(objects) != 3 {
-		t.Fatalf("there are %d objects, want 3", len(objects))
-	}
-	for _, b := range objects {
-		if !strings.HasPrefix(b.Name, "sync-prod-handbook-") || b.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan ||
-			b.Spec.TTLSecondsAfterFinished == nil || b.Annotations["vector-store-operator.dev/sync-owner"] != "prod/Handbook" {
-			t.Errorf("%s: %+v", b.Name, b)
-		}
-		for _, f := range b.Spec.Files {
-			if string(f.Attributes["team"].Raw) != `"docs"` || f.ChunkingStrategy.Static.MaxChunkSizeTokens != 400 {
-				t.Errorf("%s: %+v", b.Name, f)
-			}
-		}
-	}
+	w.wantSyncObjects()
 	args := w.syncArgs("--attribute", "team=docs", "--chunk-size=400", "--chunk-overlap=100", "--prune", "--max-prune=50%")
 	if again := w.vsfb(args...); !strings.Contains(again, "In step: 5 unchanged; 0 B uploaded") || len(w.objects()) != 3 {
 		t.Errorf("the second run printed\n%s", again)
 	}
-	// A change, an added document and a removed one.
-	for name, content := range map[string]string{"page-0000.md": "Changed.", "new.md": "New."} {
-		if err := os.WriteFile(filepath.Join(w.folder, "docs", "part-0", name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Remove(filepath.Join(w.folder, "docs", "part-0", "page-0002.md")); err != nil {
-		t.Fatal(err)
-	}
-	output = w.vsfb(args...)
-	for _, line := range []string{"~ part-0/page-0000.md  updated, 8 B\n", "+ part-0/new.md  added, 4 B\n", "- part-0/page-0002.md  removed: ", "In step: 1 added, 1 updated, 1 removed, 3 unchanged; 12 B uploaded"} {
-		if !strings.Contains(output, line) {
-			t.Errorf("without %q it printed\n%s", line, output)
-		}
-	}
-	after := w.listed()
-	if len(after) != 5 || after["part-0/page-0000.md"] == before["part-0/page-0000.md"] || after["part-0/page-0002.md"] != "" {
-		t.Errorf("the vector store has %v", after)
-	}
+	w.changeDocuments(before, args)
 	if found := w.vsfb("search", "--vector-store", store, "Changed"); !strings.HasPrefix(found, "part-0/page-0000.md  1.000\n  Changed.") {
 		t.Errorf("a search found\n%s", found)
 	}
 	if found := w.vsfb("search", "--vector-store", store, "page", "--filter", "path=part-0/page-0004.md", "--filter", "team=docs"); strings.Count(found, "part-0/") != 1 {
 		t.Errorf("a search with a filter found\n%s", found)
+	}
+}
+
+// wantSyncObjects requires the objects of a first run.
+func (w *workspace) wantSyncObjects() {
+	w.Helper()
+	objects := w.objects()
+	if len(objects) != 3 {
+		w.Fatalf("there are %d objects, want 3", len(objects))
+	}
+	for _, b := range objects {
+		if !strings.HasPrefix(b.Name, "sync-prod-handbook-") || b.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan ||
+			b.Spec.TTLSecondsAfterFinished == nil || b.Annotations["vector-store-operator.dev/sync-owner"] != "prod/Handbook" {
+			w.Errorf("%s: %+v", b.Name, b)
+		}
+		for _, f := range b.Spec.Files {
+			if string(f.Attributes["team"].Raw) != `"docs"` || f.ChunkingStrategy.Static.MaxChunkSizeTokens != 400 {
+				w.Errorf("%s: %+v", b.Name, f)
+			}
+		}
+	}
+}
+
+// changeDocuments changes, adds and removes a document, and runs sync.
+func (w *workspace) changeDocuments(before map[string]string, args []string) {
+	w.Helper()
+	// A change, an added document and a removed one.
+	for name, content := range map[string]string{"page-0000.md": "Changed.", "new.md": "New."} {
+		if err := os.WriteFile(filepath.Join(w.folder, "docs", "part-0", name), []byte(content), 0o600); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(w.folder, "docs", "part-0", "page-0002.md")); err != nil {
+		w.Fatal(err)
+	}
+	output := w.vsfb(args...)
+	for _, line := range []string{"~ part-0/page-0000.md  updated, 8 B\n", "+ part-0/new.md  added, 4 B\n", "- part-0/page-0002.md  removed: ", "In step: 1 added, 1 updated, 1 removed, 3 unchanged; 12 B uploaded"} {
+		if !strings.Contains(output, line) {
+			w.Errorf("without %q it printed\n%s", line, output)
+		}
+	}
+	after := w.listed()
+	if len(after) != 5 || after["part-0/page-0000.md"] == before["part-0/page-0000.md"] || after["part-0/page-0002.md"] != "" {
+		w.Errorf("the vector store has %v", after)
 	}
 }
 

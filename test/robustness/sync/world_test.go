@@ -88,18 +88,18 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	process := w.process
 	kill := process != nil && w.requests == w.killAt
 	w.mu.Unlock()
-	w.probe()
+	w.probe(context.WithoutCancel(r.Context()))
 	if w.answer != nil && w.answer(rw, r) {
 		return
 	}
 	if !kill {
 		w.emulator.ServeHTTP(rw, r)
-		w.probe()
+		w.probe(context.WithoutCancel(r.Context()))
 		return
 	}
 	if w.after {
 		w.emulator.ServeHTTP(httptest.NewRecorder(), r)
-		w.probe()
+		w.probe(context.WithoutCancel(r.Context()))
 	}
 	_ = process.Kill() // it may have exited
 	panic(http.ErrAbortHandler)
@@ -107,7 +107,11 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 
 // call calls the emulator without the network.
 func (w *world) call(method, path, body string, into any) {
-	request := httptest.NewRequestWithContext(w.Context(), method, "/v1"+path, strings.NewReader(body))
+	w.callWith(w.Context(), method, path, body, into)
+}
+
+func (w *world) callWith(ctx context.Context, method, path, body string, into any) {
+	request := httptest.NewRequestWithContext(ctx, method, "/v1"+path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+key)
 	response := httptest.NewRecorder()
 	w.emulator.ServeHTTP(response, request)
@@ -121,7 +125,7 @@ func (w *world) call(method, path, body string, into any) {
 }
 
 // probe searches each document that must be there.
-func (w *world) probe() {
+func (w *world) probe(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	others := 0
@@ -134,7 +138,7 @@ func (w *world) probe() {
 		var page struct {
 			Data []json.RawMessage `json:"data"`
 		}
-		w.call(http.MethodPost, "/vector_stores/"+store+"/search",
+		w.callWith(ctx, http.MethodPost, "/vector_stores/"+store+"/search",
 			fmt.Sprintf(`{"query":"document","filters":{"type":"eq","key":"path","value":%q}}`, path), &page)
 		if len(page.Data) == 0 && !slices.Contains(w.missed, path) {
 			w.missed = append(w.missed, path)
