@@ -128,9 +128,10 @@ type entry struct {
 // planner collects a plan.
 type planner struct {
 	Input
-	uploads map[string]Upload // by ID
-	active  map[string]bool   // files of active batches, by ID
-	listed  map[string]bool   // all files of the listing, by ID
+	uploads map[string]Upload   // by ID
+	byPath  map[string][]Upload // those that the listing does not have
+	active  map[string]bool     // files of active batches, by ID
+	listed  map[string]bool     // all files of the listing, by ID
 	entries map[string][]*entry
 	// strays have the owner, but no path, and no record exists of what they are.
 	strays []*entry
@@ -152,7 +153,7 @@ type planner struct {
 // noticed. Nothing is done twice.
 func New(in Input) Plan {
 	p := &planner{
-		Input: in, uploads: map[string]Upload{}, active: map[string]bool{}, listed: map[string]bool{},
+		Input: in, uploads: map[string]Upload{}, byPath: map[string][]Upload{}, active: map[string]bool{}, listed: map[string]bool{},
 		entries: map[string][]*entry{}, wanted: map[string]bool{}, satisfied: map[string]bool{},
 	}
 	if !in.Present.Complete {
@@ -226,6 +227,11 @@ func (p *planner) index() {
 		if !p.listed[f.ID] {
 			p.listed[f.ID] = true
 			p.indexFile(f)
+		}
+	}
+	for _, u := range p.uploads {
+		if !p.listed[u.FileID] {
+			p.byPath[u.Path] = append(p.byPath[u.Path], u)
 		}
 	}
 }
@@ -358,8 +364,8 @@ func (p *planner) uploadReason(d Document) string {
 // prefers files of active batches, and then the first by ID.
 func (p *planner) unlisted(d Document) *Upload {
 	var found *Upload
-	for _, u := range p.uploads {
-		if u.Path != d.Path || u.Version != d.Version || u.Leaving || p.listed[u.FileID] {
+	for _, u := range p.byPath[d.Path] {
+		if u.Version != d.Version || u.Leaving {
 			continue
 		}
 		better := found == nil || p.active[u.FileID] && !p.active[found.FileID] ||

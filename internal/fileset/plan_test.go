@@ -445,3 +445,19 @@ func TestAllAttributes(t *testing.T) {
 		t.Error("AllAttributes changed the document")
 	}
 }
+
+func BenchmarkNew(b *testing.B) {
+	in := Input{Owner: "me", Present: Listing{Complete: true}, Policy: pruning}
+	for i := range 10_000 {
+		path := fmt.Sprintf("page-%05d.md", i)
+		in.Wanted = append(in.Wanted, Document{Path: path, Version: "1"})
+		if i%2 == 0 {
+			in.Present.Files = append(in.Present.Files, file(fmt.Sprint("file-", i), path+" 1 completed"))
+			continue
+		}
+		in.Uploads = append(in.Uploads, upload(fmt.Sprint("file-", i), path, "1", ""))
+	}
+	for b.Loop() {
+		New(in)
+	}
+}
