@@ -15,7 +15,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -34,8 +33,7 @@ type File struct {
 
 // Open opens the file. It fails if the file is no longer a regular file inside the folder.
 func (f File) Open() (*os.File, error) {
-	// Without O_NONBLOCK, opening a pipe waits for its writer.
-	opened, err := f.root.OpenFile(f.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	opened, err := f.root.OpenFile(f.Path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, err
 	}

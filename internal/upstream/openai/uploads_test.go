@@ -26,7 +26,7 @@ func uploadRequest() upstream.UploadRequest {
 }
 
 func TestUpload_Expiry(t *testing.T) {
-	for expiry, want := range map[time.Duration]string{0: " ", time.Hour: "created_at 3600", 90*time.Minute + time.Millisecond: "created_at 5400"} {
+	for want, expiry := range map[string]time.Duration{" ": 0, "created_at 3600": time.Hour, "created_at 5400": 90*time.Minute + time.Millisecond} {
 		var got string
 		client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			got = r.FormValue("expires_after[anchor]") + " " + r.FormValue("expires_after[seconds]")
