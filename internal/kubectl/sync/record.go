@@ -86,7 +86,7 @@ func (r *record) apply(f recorded) {
 	}
 }
 
-// rewrite replaces the file by one without obsolete lines.
+// rewrite replaces the file by one without obsolete lines, and opens it.
 func (r *record) rewrite() error {
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
 		return fmt.Errorf("creating the directory of the record: %w", err)
@@ -100,11 +100,15 @@ func (r *record) rewrite() error {
 	for _, id := range slices.Sorted(maps.Keys(r.files)) {
 		lines = append(lines, r.files[id])
 	}
-	if err := r.write(lines); err != nil {
+	// Windows does not rename a file that is open.
+	if err := errors.Join(r.write(lines), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
 	if err := os.Rename(file.Name(), r.path); err != nil {
-		return fmt.Errorf("replacing the record: %w", err)
+		return errors.Join(fmt.Errorf("replacing the record: %w", err), os.Remove(file.Name()))
+	}
+	if r.file, err = os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+		return fmt.Errorf("opening the record: %w", err)
 	}
 	return nil
 }
