@@ -110,7 +110,7 @@ func TestSyncExamples_GitHubActions(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := t.TempDir()
-	if err := os.WriteFile(filepath.Join(tools, "gh"), []byte("#!/bin/sh\ncp comment.md posted.md\n"), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(tools, "gh"), []byte("#!/bin/sh\ncp comment.md posted.md\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ran := 0
