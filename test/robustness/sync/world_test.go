@@ -170,7 +170,7 @@ func (w *world) write(documents map[string]string) {
 func (w *world) command(args ...string) *exec.Cmd {
 	args = slices.Concat([]string{
 		"sync", w.folder, "--vector-store=" + store, "--owner=" + owner, "--from-env", "--without-operator",
-		"--endpoint=" + w.server.URL + "/v1", "--prune", "--max-prune=100%", "--allow-empty", "--settle-time=300ms", "--timeout=1m",
+		"--endpoint=" + w.server.URL + "/v1", "--prune", "--max-prune=100%", "--allow-empty", "--settle-time=300ms", "--timeout=5m",
 	}, w.flags, args)
 	command := exec.CommandContext(w.Context(), plugin, args...)
 	command.Env = []string{"HOME=" + w.home, "OPENAI_API_KEY=" + key, "OPENAI_BASE_URL=" + w.server.URL + "/v1", "GOMAXPROCS=2"}
