@@ -318,6 +318,10 @@ func (in *VectorStoreFileBatchStatus) DeepCopyInto(out *VectorStoreFileBatchStat
 		*out = make([]FailedFile, len(*in))
 		copy(*out, *in)
 	}
+	if in.CancelStartTime != nil {
+		in, out := &in.CancelStartTime, &out.CancelStartTime
+		*out = (*in).DeepCopy()
+	}
 	if in.CancelRequestTime != nil {
 		in, out := &in.CancelRequestTime, &out.CancelRequestTime
 		*out = (*in).DeepCopy()
