@@ -32,12 +32,15 @@ type create struct {
 	attributes    []string
 	pathAttribute string
 
+	spec          specFlags
 	selection     selectionFlags
 	filesPerBatch int
 	expiresAfter  time.Duration
 	endpoint      string
 	checkStore    bool
 	uploadOnly    bool
+	wait          bool
+	timeout       time.Duration
 
 	concurrency int
 	attempts    int
@@ -64,6 +67,9 @@ const createExample = `  # Upload a folder and create a batch from its files
 
   # Leave out drafts, and set the path of each file as an attribute
   kubectl vsfb create handbook --vector-store vs_abc123 docs/ --exclude 'draft-*' --path-attribute=path
+
+  # Set fields of the spec, and wait for the result
+  kubectl vsfb create handbook --vector-store vs_abc123 docs/ --deletion-policy=DetachFiles --deadline=2h --wait
 
   # Use your own API key, and no cluster
   OPENAI_API_KEY=... kubectl vsfb create handbook --vector-store vs_abc123 docs/ --from-env --upload-only`
@@ -117,6 +123,7 @@ func (p *plugin) newCreate() *cobra.Command {
 func (c *create) addFlags(command *cobra.Command) {
 	c.output.addFlags(command, `If "client", only print the objects, without uploading anything: in place of its ID, an object has the path of a file. If "server", also have the API server validate the objects.`)
 	c.credentials.addFlags(command.Flags())
+	c.spec.addFlags(command)
 	c.selection.addFlags(command.Flags())
 	flags := command.Flags()
 	flags.StringVar(&c.vectorStore, "vector-store", "", "ID of the vector store, such as vs_abc123.")
@@ -128,6 +135,8 @@ func (c *create) addFlags(command *cobra.Command) {
 	flags.StringVar(&c.endpoint, "endpoint", "", "Host, or base URL, that files may be sent to. Required for another host than api.openai.com if the input is not a terminal.")
 	flags.BoolVar(&c.checkStore, "check-vector-store", true, "Get the vector store before the first upload.")
 	flags.BoolVar(&c.uploadOnly, "upload-only", false, "Upload the files and print the objects, without creating them.")
+	flags.BoolVar(&c.wait, "wait", false, "Wait until the batches are finished, with the exit codes of the command wait.")
+	flags.DurationVar(&c.timeout, "timeout", 0, "Maximum time to wait with --wait, such as 1h. 0 means no limit.")
 	flags.IntVar(&c.concurrency, "concurrency", 8, "Number of parallel uploads.")
 	flags.IntVar(&c.attempts, "attempts", 8, "Advanced: maximum number of attempts for each file if the API is unavailable or limits the rate.")
 	flags.DurationVar(&c.settleTime, "settle-time", 10*time.Second, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
@@ -194,10 +203,22 @@ func (c *create) validate() error {
 		return fmt.Errorf("--files-per-batch must be between 1 and %d", maxFiles)
 	case c.expiresAfter != 0 && (c.expiresAfter < minExpiry || c.expiresAfter > maxExpiry):
 		return fmt.Errorf("--expires-after must be between %s and %s", minExpiry, maxExpiry)
-	case c.uploadOnly && c.output.dryRun != dryRunNone:
-		return errors.New("--upload-only and --dry-run are mutually exclusive")
 	case !validID.MatchString(c.vectorStore):
 		return fmt.Errorf("--vector-store %q is not valid as spec.vectorStoreID, which has 1 to %d letters, digits and other characters of IDs", c.vectorStore, v1alpha1.MaxIDLength)
+	}
+	return errors.Join(c.validateOutput(), c.spec.validate())
+}
+
+func (c *create) validateOutput() error {
+	switch {
+	case c.uploadOnly && c.output.dryRun != dryRunNone:
+		return errors.New("--upload-only and --dry-run are mutually exclusive")
+	case c.wait && (c.uploadOnly || c.output.dryRun != dryRunNone):
+		return errors.New("--wait requires that objects are created: leave out --upload-only and --dry-run")
+	case c.timeout < 0:
+		return errors.New("--timeout must not be negative")
+	case c.timeout > 0 && !c.wait:
+		return errors.New("--timeout requires --wait")
 	}
 	if c.uploadOnly && ptr.Deref(c.output.OutputFormat, "") == "" {
 		c.output.OutputFormat = ptr.To("yaml")
@@ -212,7 +233,7 @@ func (c *create) newPlan(name string) (*plan, error) {
 	}
 	p := &plan{
 		name: name, vectorStore: c.vectorStore, secret: c.secret, filesPerBatch: c.filesPerBatch,
-		attributes: attributes, pathAttribute: c.pathAttribute,
+		attributes: attributes, pathAttribute: c.pathAttribute, chunking: c.spec.chunking(), configure: c.spec.apply,
 	}
 	if p.namespace = c.explicitNamespace(); c.uploadOnly || c.output.dryRun == dryRunClient {
 		return p, nil
@@ -320,19 +341,27 @@ func (c *create) upload(ctx context.Context, files []upload.File) (ids []string,
 	return ids, refused, nil
 }
 
-// createObjects creates the objects, except in a client-side dry run, and prints them.
+// createObjects creates the objects, except in a client-side dry run, and prints them. With --wait, it waits
+// until they are finished.
 func (c *create) createObjects(ctx context.Context, client batchClient, objects []*v1alpha1.VectorStoreFileBatch) error {
-	for _, b := range objects {
+	for i, b := range objects {
 		operation := "created"
 		if c.output.dryRun != dryRunClient && !c.uploadOnly {
 			var err error
 			if b, operation, err = client.createOrCompare(ctx, b, nil); err != nil {
 				return err
 			}
+			objects[i] = b
 		}
 		if err := c.output.printObject(c.Streams.Out, b, operation); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !c.wait {
+		return nil
+	}
+	if err := c.waitUntilFinished(ctx, client, objects, c.timeout); err != nil {
+		return err
+	}
+	return unsuccessful(objects)
 }

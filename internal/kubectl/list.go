@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
@@ -29,6 +29,7 @@ type list struct {
 	allNamespaces bool
 	labels        string
 	fields        string
+	reasons       []string
 	watch         bool
 	noHeaders     bool
 	names         []string
@@ -45,6 +46,9 @@ const listExample = `  # List the batches in the current namespace and their pro
 
   # Watch the batches with a label until Ctrl-C
   kubectl vsfb list -l team=docs --watch
+
+  # List the batches that wait for a Secret, or whose key is rejected
+  kubectl vsfb list -A --reason CredentialsNotFound,CredentialsRejected
 
   # Print the names of the batches in progress
   kubectl vsfb list --field-selector status.status=in_progress -o name`
@@ -71,6 +75,7 @@ terminal shows the batches as they change, until Ctrl-C; other outputs get a lin
 	flags.BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "List the batches in all namespaces.")
 	flags.StringVarP(&l.labels, "selector", "l", "", "List the batches that match this label selector, such as team=docs.")
 	flags.StringVar(&l.fields, "field-selector", "", "List the batches that match this field selector, such as status.status=in_progress or spec.vectorStoreID=vs_abc123.")
+	flags.StringSliceVar(&l.reasons, "reason", nil, "List the batches whose condition Ready has one of these reasons, such as FilesFailed.")
 	flags.BoolVarP(&l.watch, "watch", "w", false, "After listing the batches, watch for changes.")
 	flags.BoolVar(&l.noHeaders, "no-headers", false, "Do not print the column headers.")
 	flags.Lookup("output").Usage = strings.Replace(flags.Lookup("output").Usage, "One of: (", "One of: (wide, ", 1)
@@ -82,8 +87,11 @@ func (l *list) run(ctx context.Context) error {
 	if l.allNamespaces && len(l.names) > 0 {
 		return errors.New("NAME cannot be used with --all-namespaces: set the namespace with -n")
 	}
-	if len(l.names) > 0 && (l.labels != "" || l.fields != "") {
-		return errors.New("NAME cannot be used with -l or --field-selector")
+	if len(l.names) > 0 && (l.labels != "" || l.fields != "" || len(l.reasons) > 0) {
+		return errors.New("NAME cannot be used with -l, --field-selector or --reason")
+	}
+	if l.watch && len(l.reasons) > 0 {
+		return errors.New("--reason cannot be used with --watch: the reason of a batch changes")
 	}
 	printer, err := l.printer()
 	if err != nil {
@@ -100,11 +108,12 @@ func (l *list) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	found.Items = slices.DeleteFunc(found.Items, func(b v1alpha1.VectorStoreFileBatch) bool { return !l.selects(&b) })
 	switch {
 	case l.watch:
 		return l.watchBatches(ctx, client, found, printer)
 	case printer != nil:
-		return printer.PrintObj(l.printable(found), l.Streams.Out)
+		return l.print(found, printer)
 	case len(found.Items) == 0:
 		_, err := fmt.Fprintln(l.Streams.ErrOut, noBatches(client.namespace))
 		return err
@@ -112,12 +121,24 @@ func (l *list) run(ctx context.Context) error {
 	return l.printTable(found.Items)
 }
 
-// printable returns the object to print. Like kubectl, it returns a single named batch without a list.
-func (l *list) printable(found *v1alpha1.VectorStoreFileBatchList) runtime.Object {
-	if len(l.names) == 1 {
-		return &found.Items[0]
+// selects reports whether a batch has one of the reasons.
+func (l *list) selects(b *v1alpha1.VectorStoreFileBatch) bool {
+	ready := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionReady)
+	return len(l.reasons) == 0 || ready != nil && slices.Contains(l.reasons, ready.Reason)
+}
+
+// print prints batches with a printer. Like kubectl, it prints a single named batch without a list, and names
+// one by one.
+func (l *list) print(found *v1alpha1.VectorStoreFileBatchList, printer printers.ResourcePrinter) error {
+	if *l.printFlags.OutputFormat != "name" && len(l.names) != 1 {
+		return printer.PrintObj(found, l.Streams.Out)
 	}
-	return found
+	for i := range found.Items {
+		if err := printer.PrintObj(&found.Items[i], l.Streams.Out); err != nil {
+			return fmt.Errorf("printing %s: %w", found.Items[i].Name, err)
+		}
+	}
+	return nil
 }
 
 // printer returns the printer of the output format, or nil for a table.

@@ -30,6 +30,9 @@ type plan struct {
 	filesPerBatch                        int
 	attributes                           v1alpha1.Attributes
 	pathAttribute                        string
+	chunking                             *v1alpha1.ChunkingStrategy
+	// configure sets the other fields of an object; it may be nil.
+	configure func(*v1alpha1.VectorStoreFileBatch)
 
 	files []upload.File
 	// cuts are the indexes of the first file of each object.
@@ -162,7 +165,7 @@ func (p *plan) add(b *v1alpha1.VectorStoreFileBatch, i int, id string) {
 	}
 	attributes := v1alpha1.Attributes{p.pathAttribute: stringValue(p.files[i].Key)}
 	maps.Copy(attributes, p.attributes)
-	b.Spec.Files = append(b.Spec.Files, v1alpha1.File{FileID: id, Attributes: attributes})
+	b.Spec.Files = append(b.Spec.Files, v1alpha1.File{FileID: id, Attributes: attributes, ChunkingStrategy: p.chunking})
 }
 
 // object returns an object without files.
@@ -171,7 +174,10 @@ func (p *plan) object(name string) *v1alpha1.VectorStoreFileBatch {
 	b.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.Kind))
 	b.Spec.VectorStoreID = p.vectorStore
 	if p.pathAttribute == "" {
-		b.Spec.Attributes = p.attributes
+		b.Spec.Attributes, b.Spec.ChunkingStrategy = p.attributes, p.chunking
+	}
+	if p.configure != nil {
+		p.configure(b)
 	}
 	if p.secret != v1alpha1.DefaultCredentialsSecret {
 		b.Spec.CredentialsRef = &v1alpha1.CredentialsReference{Name: p.secret}

@@ -215,6 +215,49 @@ func TestCreate_ManifestForGit(t *testing.T) {
 	w.await("handbook", v1alpha1.ReasonCompleted)
 }
 
+func TestCreate_FieldsOfTheSpec(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, emulator.Options{})
+	w.write(3)
+	flags := []string{"--label=team=docs", "--max-failed-files=1", "--deadline=2h", "--deletion-policy=DetachFiles", "--chunk-size=200", "--chunk-overlap=50"}
+	_, complaint := w.wantExit(0, append(w.creating("handbook", "docs", "--wait", "--timeout=5m"), flags...)...)
+	if want := "handbook finished: Completed (3/3 completed"; !strings.Contains(complaint, want) {
+		t.Errorf("it prints %s, want %q in it", complaint, want)
+	}
+	b := w.Get(t, "handbook")
+	got := []any{b.Labels, *b.Spec.MaxFailedFiles, *b.Spec.ActiveDeadlineSeconds, b.Spec.DeletionPolicy, b.Spec.ChunkingStrategy.Static.MaxChunkSizeTokens}
+	if diff := cmp.Diff([]any{map[string]string{"team": "docs"}, int32(1), int64(7200), v1alpha1.DeletionPolicyDetachFiles, int32(200)}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if text := w.vsfb(append(w.creating("handbook", "docs", "--wait"), flags...)...); !strings.Contains(text, "unchanged") {
+		t.Errorf("a second run prints %s", text)
+	}
+	for _, args := range [][]string{{"--wait", "--upload-only"}, {"--wait", "--dry-run=client"}, {"--timeout=1s"}} {
+		if complaint := w.refused(append(w.creating("other", "docs"), args...)...); !strings.Contains(complaint, "--wait") {
+			t.Errorf("%q: %s", args, complaint)
+		}
+	}
+}
+
+func TestList_Reasons(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, emulator.Options{})
+	w.apply("git", manifest("fine", fileIDs("file-", 1)))
+	w.apply("git", manifest("failing", fileIDs("file-fail-", 1)))
+	w.apply("git", manifest("stalled", fileIDs("file-", 1), "  credentialsRef: {name: missing}"))
+	w.await("fine", v1alpha1.ReasonCompleted)
+	w.await("failing", v1alpha1.ReasonFilesFailed)
+	w.await("stalled", v1alpha1.ReasonCredentialsNotFound)
+	kind := "vectorstorefilebatch.vector-store-operator.dev/"
+	for reasons, want := range map[string]string{
+		"FilesFailed,CredentialsNotFound": kind + "failing\n" + kind + "stalled\n", "Completed": kind + "fine\n", "Cancelled": "",
+	} {
+		if got := w.vsfb("list", "-o", "name", "--reason", reasons); got != want {
+			t.Errorf("--reason %s lists %q, want %q", reasons, got, want)
+		}
+	}
+}
+
 func TestCreate_ClientDryRunHasNoEffect(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
