@@ -84,14 +84,8 @@ terminal shows the batches as they change, until Ctrl-C; other outputs get a lin
 }
 
 func (l *list) run(ctx context.Context) error {
-	if l.allNamespaces && len(l.names) > 0 {
-		return errors.New("NAME cannot be used with --all-namespaces: set the namespace with -n")
-	}
-	if len(l.names) > 0 && (l.labels != "" || l.fields != "" || len(l.reasons) > 0) {
-		return errors.New("NAME cannot be used with -l, --field-selector or --reason")
-	}
-	if l.watch && len(l.reasons) > 0 {
-		return errors.New("--reason cannot be used with --watch: the reason of a batch changes")
+	if err := l.validate(); err != nil {
+		return err
 	}
 	printer, err := l.printer()
 	if err != nil {
@@ -119,6 +113,18 @@ func (l *list) run(ctx context.Context) error {
 		return err
 	}
 	return l.printTable(found.Items)
+}
+
+func (l *list) validate() error {
+	switch {
+	case l.allNamespaces && len(l.names) > 0:
+		return errors.New("NAME cannot be used with --all-namespaces: set the namespace with -n")
+	case len(l.names) > 0 && (l.labels != "" || l.fields != "" || len(l.reasons) > 0):
+		return errors.New("NAME cannot be used with -l, --field-selector or --reason")
+	case l.watch && len(l.reasons) > 0:
+		return errors.New("--reason cannot be used with --watch: the reason of a batch changes")
+	}
+	return nil
 }
 
 // selects reports whether a batch has one of the reasons.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,16 +54,26 @@ func (s *specFlags) addFlags(command *cobra.Command) {
 const minChunkSize, maxChunkSize = 100, 4096
 
 func (s *specFlags) validate() error {
-	policy := v1alpha1.DeletionPolicy(s.deletionPolicy)
 	switch {
 	case s.maxFailedFiles < 0 || s.maxFailedFiles > maxFiles:
 		return fmt.Errorf("--max-failed-files must be between 0 and %d", maxFiles)
-	case s.deadline < 0 || s.deadline%time.Second != 0 || s.deadline/time.Second > math.MaxInt32:
+	case !wholeSeconds(s.deadline):
 		return errors.New("--deadline must be a number of whole seconds, and at most 68 years")
-	case s.ttl < 0 || s.ttl%time.Second != 0 || s.ttl/time.Second > math.MaxInt32:
+	case !wholeSeconds(s.ttl):
 		return errors.New("--ttl must be a number of whole seconds, and at most 68 years")
-	case policy != "" && policy != v1alpha1.DeletionPolicyCancel && policy != v1alpha1.DeletionPolicyOrphan && policy != v1alpha1.DeletionPolicyDetachFiles:
+	case s.deletionPolicy != "" && !slices.Contains(deletionPolicies, s.deletionPolicy):
 		return fmt.Errorf("--deletion-policy must be one of %s", strings.Join(deletionPolicies, ", "))
+	}
+	return errors.Join(s.validateChunks(), s.validateMetadata())
+}
+
+// wholeSeconds reports whether a duration can be a field of the spec.
+func wholeSeconds(d time.Duration) bool {
+	return d >= 0 && d%time.Second == 0 && d/time.Second <= math.MaxInt32
+}
+
+func (s *specFlags) validateChunks() error {
+	switch {
 	case s.flags.Changed("chunk-size") && (s.chunkSize < minChunkSize || s.chunkSize > maxChunkSize):
 		return fmt.Errorf("--chunk-size must be between %d and %d", minChunkSize, maxChunkSize)
 	case s.flags.Changed("chunk-overlap") && !s.flags.Changed("chunk-size"):
@@ -70,6 +81,10 @@ func (s *specFlags) validate() error {
 	case s.chunkOverlap < 0 || s.chunkOverlap > s.chunkSize/2:
 		return errors.New("--chunk-overlap must be between 0 and half of --chunk-size")
 	}
+	return nil
+}
+
+func (s *specFlags) validateMetadata() error {
 	labels, err := pairs("label", s.labels)
 	if err != nil {
 		return err
