@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -323,19 +322,9 @@ func (t table) checks(title string, checked []check.Row) string {
 	styles := map[check.Status]terminal.Style{check.OK: terminal.Green, check.Warning: terminal.Yellow, check.Failed: terminal.Red, check.Skipped: terminal.Dim}
 	rows := [][]string{{title, "STATUS", "MESSAGE"}}
 	for _, row := range checked {
-		rows = append(rows, []string{row.Check, t.paint(styles[row.Status], string(row.Status)), printable(row.Message)})
+		rows = append(rows, []string{row.Check, t.paint(styles[row.Status], string(row.Status)), terminal.Escape(row.Message)})
 	}
 	return strings.Join(align(rows), "\n")
-}
-
-// printable replaces control characters, which could change the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 // behaviors formats what was observed of a server.
@@ -347,9 +336,9 @@ func (t table) behaviors(f check.Findings, details bool) string {
 	}
 	rows := [][]string{header}
 	for _, b := range slices.Concat(f.Behaviors, f.Timing) {
-		cells := []string{b.ID, t.paint(styles[b.Status], string(b.Status)), cmp.Or(b.Answer, "-"), b.Question}
+		cells := []string{b.ID, t.paint(styles[b.Status], string(b.Status)), terminal.Escape(cmp.Or(b.Answer, "-")), b.Question}
 		if details {
-			cells = append(cells, cmp.Or(f.Details[b.ID], "-"))
+			cells = append(cells, terminal.Escape(cmp.Or(f.Details[b.ID], "-")))
 		}
 		rows = append(rows, cells)
 	}
