@@ -53,7 +53,7 @@ func TestManager_Help(t *testing.T) {
 	want := []string{
 		"allow-insecure-endpoints", "allowed-addresses", "allowed-endpoints", "concurrency", "creates-per-minute", "extra-ca-dir",
 		"files-per-minute", "finalize-timeout", "health-probe-bind-address", "leader-elect", "leader-election-id", "leader-election-namespace",
-		"metrics-bind-address", "metrics-cert-dir", "metrics-secure", "not-found-grace", "poll-interval-max",
+		"metrics-bind-address", "metrics-cert-dir", "metrics-namespace-label", "metrics-secure", "not-found-grace", "poll-interval-max",
 		"poll-interval-min", "pprof-bind-address", "rate-limit-window", "request-timeout", "requests-per-second", "watch-label-selector",
 		"watch-namespaces",
 	}
