@@ -86,7 +86,9 @@ var (
 var scenarios = slices.Concat(
 	lives,
 	inProfile(emulator.ProfileAzure, "complete", "cancel", "files-failed"),
-	inProfile(emulator.ProfileOGX, "complete", "cancel", "adopt", "files-failed", "detach", "adopt-detach", "lost-create", "deadline"),
+	// Not deadline: OGX attaches a file when it is processed, so a batch of stuck files whose create was lost
+	// cannot be found, and the object ends without it.
+	inProfile(emulator.ProfileOGX, "complete", "cancel", "adopt", "files-failed", "detach", "adopt-detach", "lost-create"),
 	inProfile(emulator.ProfileGateway, "complete", "cancel", "files-failed", "lost-create", "detach"),
 )
 
