@@ -100,7 +100,7 @@ func TestOGX_PluginUploadsDocuments(t *testing.T) {
 	kubectl := framework.Kubectl{Namespace: f.Namespace, Dir: folder, Env: []string{
 		"PATH=" + env.Dir + separator + assets + separator + os.Getenv("PATH"), "HOME=" + home, "KUBECONFIG=" + env.Kubeconfig,
 	}}
-	kubectl.Must(t, "vsfb", "create", "handbook", ".", "--vector-store="+f.store, "--secret="+direct, "--attribute=team=people")
+	kubectl.Must(t, "vsfb", "create", "handbook", ".", "--vector-store="+f.store, "--secret="+direct, "--endpoint="+f.server.BaseURL(), "--attribute=team=people")
 	b := f.WaitForReason(t, "handbook", v1alpha1.ReasonCompleted)
 	wantCondition(t, b, v1alpha1.ConditionSucceeded, metav1.ConditionTrue)
 	for i, name := range []string{payroll.name, travel.name, security.name} {
