@@ -36,6 +36,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/flowcontrol"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // cluster is an API server, a watch that lags behind it and can be interrupted, and an OpenAI API.
@@ -335,7 +336,7 @@ func (c *cluster) settle() {
 // and after their reconciliations, with every order of events. When all of them are gone, the process
 // remembers none.
 func TestState_BoundedOverRandomHistories(t *testing.T) {
-	seed := rand.Uint64()
+	seed := framework.CommitSeed()
 	t.Logf("seed %d", seed)
 	for history := range uint64(100) {
 		t.Run(fmt.Sprint(seed+history), func(t *testing.T) {

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 var (
@@ -40,7 +42,7 @@ func TestHistories(t *testing.T) {
 	case testing.Short(): // the same ones each time, as mutation tests require
 		first, histories = max(first, 1), 4_000
 	case first == 0:
-		first = rand.Uint64()
+		first = framework.CommitSeed()
 	}
 	t.Logf("%d histories from -history-seed=%d", histories, first)
 	var next, failed atomic.Uint64

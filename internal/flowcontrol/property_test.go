@@ -5,12 +5,13 @@ package flowcontrol
 
 import (
 	"flag"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 var (
@@ -26,7 +27,7 @@ func TestProperties(t *testing.T) {
 	if testing.Short() {
 		n = 2000
 	}
-	first := rand.Uint64()
+	first := framework.CommitSeed()
 	if *seed != 0 {
 		n, first = 1, *seed
 	}

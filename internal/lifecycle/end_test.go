@@ -14,6 +14,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 // TestEnd_CancelNotAccepted requires that spec.cancel finishes the object a minute after the operator
@@ -359,7 +360,7 @@ type edit struct {
 // TestEnd_WhateverTheServerDoes requires, for random servers that fail for good, random edits and
 // restarts, that each object with a deadline or a cancel is finished within two minutes.
 func TestEnd_WhateverTheServerDoes(t *testing.T) {
-	histories, first := 20_000, rand.Uint64()
+	histories, first := 20_000, framework.CommitSeed()
 	if testing.Short() {
 		histories, first = 4_000, 1
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
 var (
@@ -41,7 +42,7 @@ func TestSimulation(t *testing.T) {
 	case testing.Short(): // the same ones each time, as mutation tests require
 		seed, histories = max(seed, 1), 2_000
 	case seed == 0:
-		seed = rand.Uint64()
+		seed = framework.CommitSeed()
 	}
 	t.Logf("%d histories from -history-seed=%d", histories, seed)
 	results := runHistories(t, seed, histories)
