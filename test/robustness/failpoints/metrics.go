@@ -51,7 +51,8 @@ func counterSum(metrics, name string) (sum float64, err error) {
 }
 
 // checkCounted requires that the running managers have counted each create that they sent after
-// they checked whether an earlier one took effect. Managers that were killed lost their counts.
+// they checked whether an earlier one took effect, except for refused ones. Managers that were killed lost
+// their counts.
 func checkCounted(e evidence, _ outcome) error {
 	want, verified := 0, false
 	for _, one := range e.lastLife {
@@ -59,7 +60,7 @@ func checkCounted(e evidence, _ outcome) error {
 		case "openai.list-store-files":
 			verified = true
 		case "openai.create-batch":
-			if verified {
+			if refused := one.Status >= 400 && one.Status < 500; verified && !refused {
 				want++
 			}
 			verified = false
