@@ -60,7 +60,7 @@ func checkCounted(e evidence, _ outcome) error {
 		case "openai.list-store-files":
 			verified = true
 		case "openai.create-batch":
-			if refused := one.Status >= 400 && one.Status < 500; verified && !refused {
+			if refused := strings.HasPrefix(one.Fault, "429") || one.Status >= 400 && one.Status < 500; verified && !refused {
 				want++
 			}
 			verified = false
