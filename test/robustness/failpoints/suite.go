@@ -164,7 +164,7 @@ func (s *suite) plan(of *scenario, failpoints []string) []testCase {
 		}
 		for _, f := range faults {
 			p := testCase{of, failpoint, f}
-			if f.appliesTo(failpoint) && (s.only == nil || s.only.MatchString(p.name())) {
+			if f.appliesTo(failpoint) && !of.excludes(failpoint, f) && (s.only == nil || s.only.MatchString(p.name())) {
 				plan = append(plan, p)
 			}
 		}
