@@ -168,9 +168,11 @@ func messageOf(conditionType string, status metav1.ConditionStatus, c condition)
 }
 
 // setSuspended sets the condition Suspended of an object that is or was suspended. The deadline depends on
-// its transition time.
+// its transition time. The status that finishes an object shows that it was resumed, and no status after it
+// changes that.
 func (s scope) setSuspended(status *v1alpha1.VectorStoreFileBatchStatus) {
-	if status.CompletionTime != nil || !s.b.DeletionTimestamp.IsZero() {
+	finishing := status.CompletionTime != nil && !batch.Finished(s.b) && !batch.Suspended(s.b)
+	if status.CompletionTime != nil && !finishing || !s.b.DeletionTimestamp.IsZero() {
 		return
 	}
 	suspended := metav1.Condition{

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -89,6 +91,18 @@ func TestSuspend_ResumePollsAtOnce(t *testing.T) {
 				t.Errorf("performed %q: %s", r.actionNames(), r.reason())
 			}
 		})
+	}
+}
+
+// TestSuspend_FinishedAfterResume: a batch can finish while its object is suspended, so that the first status
+// after the object is resumed is the last one.
+func TestSuspend_FinishedAfterResume(t *testing.T) {
+	r := run(tracked(suspended, edited), lifecycle.State{}, epoch)
+	resumed := withChange(r.object, func(b *object) { b.Spec.Suspend = nil }, edited)
+	r = run(resumed, r.state, epoch.Add(time.Minute), result{batch: answer(upstream.Completed)})
+	got := meta.FindStatusCondition(r.object.Status.Conditions, v1alpha1.ConditionSuspended)
+	if r.reason() != v1alpha1.ReasonCompleted || got == nil || got.Status != "False" || got.Reason != v1alpha1.ReasonResumed {
+		t.Errorf("%s, and the condition Suspended is %+v", r.reason(), got)
 	}
 }
 
