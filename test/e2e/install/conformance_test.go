@@ -27,7 +27,15 @@ func (r *releases) testConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	schemas := r.schemas(t)
+	// An API server publishes the schema of a CRD some time after it serves the CRD's objects.
+	framework.Eventually(t, "the schemas of the Prometheus Operator", func() bool {
+		published := string(r.openAPI(t)["apis/monitoring.coreos.com/v1"])
+		return strings.Contains(published, `"ServiceMonitor"`) && strings.Contains(published, `"PrometheusRule"`)
+	})
+	schemas := t.TempDir()
+	for _, document := range r.openAPI(t) {
+		writeSchemas(t, schemas, document)
+	}
 	manifests := map[string]string{
 		"by default":      "",
 		"with everything": everything,
@@ -68,8 +76,8 @@ func (r *releases) kubeconform(t *testing.T, schemas, manifest string) (string, 
 	return string(output), err
 }
 
-// schemas writes a JSON schema for every kind that the API server serves, and returns their folder.
-func (r *releases) schemas(t *testing.T) string {
+// openAPI returns the schemas that the API server publishes, by the path of their group and version.
+func (r *releases) openAPI(t *testing.T) map[string][]byte {
 	t.Helper()
 	found, err := discovery.NewDiscoveryClientForConfig(r.Config)
 	if err != nil {
@@ -79,19 +87,17 @@ func (r *releases) schemas(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := t.TempDir()
+	documents := map[string][]byte{}
 	for path, groupVersion := range paths {
-		document, err := groupVersion.Schema("application/json")
-		if err != nil {
+		if documents[path], err = groupVersion.Schema("application/json"); err != nil {
 			t.Fatalf("reading the schema of %s: %v", path, err)
 		}
-		writeSchemas(t, folder, document)
 	}
-	return folder
+	return documents
 }
 
-// writeSchemas writes the schemas of one group and version. Each file has all types, which refer to each
-// other.
+// writeSchemas writes a JSON schema for every kind of one group and version. Each file has all types,
+// which refer to each other.
 func writeSchemas(t *testing.T, folder string, document []byte) {
 	t.Helper()
 	var openAPI struct {
