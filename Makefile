@@ -144,7 +144,7 @@ test-kubernetes: build bin/helm bin/kubeconform ## Run the API, controller and e
 	$(ASSETS_WITH_CONTROLLERS) && go test -timeout=20m ./api/... ./internal/controller ./test/e2e/...
 
 .PHONY: test-mutation
-test-mutation: bin/gremlins ## Test the tests: they must notice a changed operator. ARGS are folders; takes an hour on 2 cores.
+test-mutation: bin/gremlins ## Test the tests: they must notice a changed operator. ARGS are folders or files; takes hours on 2 cores.
 	go run ./hack/mutation $(ARGS)
 
 .PHONY: test-faults

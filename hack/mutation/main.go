@@ -8,7 +8,7 @@
 // A mutant is killed if a test fails or does not end. All operators count, also those that no test
 // executes; see the script shim/go. Mutants that do not build do not count.
 //
-//	go run ./hack/mutation [-workers 2] [FOLDER...]
+//	go run ./hack/mutation [-workers 2] [FOLDER | FOLDER/FILE.go]...
 package main
 
 import (
@@ -19,7 +19,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -72,11 +74,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	var failed []error
-	for _, folder := range o.folders {
-		folder = filepath.ToSlash(filepath.Clean(folder))
-		report, err := unleash(ctx, gremlins, source, folder, o.workers)
+	for _, name := range o.folders {
+		name = filepath.ToSlash(filepath.Clean(name))
+		report, err := unleash(ctx, gremlins, source, name, o.workers)
 		if err != nil {
-			return fmt.Errorf("%s: %w", folder, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		failed = append(failed, judge(report, listed, o.minimum))
 	}
@@ -115,8 +117,8 @@ var mutantTypes = []string{
 	"invert-assignments", "invert-bitwise", "invert-bwassign", "invert-logical", "invert-loopctrl", "remove-self-assignments",
 }
 
-// unleash runs gremlins on a folder of the source.
-func unleash(ctx context.Context, gremlins, source, folder string, workers int) (report, error) {
+// unleash runs gremlins on a folder of the source, or on one file.
+func unleash(ctx context.Context, gremlins, source, name string, workers int) (report, error) {
 	shim, err := filepath.Abs("hack/mutation/shim")
 	if err != nil {
 		return report{}, err
@@ -131,6 +133,15 @@ func unleash(ctx context.Context, gremlins, source, folder string, workers int) 
 	for _, mutantType := range mutantTypes {
 		args = append(args, "--"+mutantType)
 	}
+	folder := name
+	if path.Ext(name) == ".go" {
+		folder = path.Dir(name)
+		others, err := otherFiles(filepath.Join(source, folder), path.Base(name))
+		if err != nil {
+			return report{}, err
+		}
+		args = append(args, others...)
+	}
 	command := exec.CommandContext(ctx, gremlins, append(args, "./"+folder)...)
 	command.Dir, command.Stdout, command.Stderr = source, os.Stderr, os.Stderr
 	// With -short, tests of random histories run few of them, from a fixed seed.
@@ -140,17 +151,37 @@ func unleash(ctx context.Context, gremlins, source, folder string, workers int) 
 	if err := command.Run(); err != nil {
 		return report{}, fmt.Errorf("gremlins: %w", err)
 	}
-	return readReport(output, source, folder)
+	r, err := readReport(output, source, folder)
+	r.name = name
+	return r, err
+}
+
+// otherFiles returns the flags that exclude the other files of a folder.
+func otherFiles(folder, file string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	for _, other := range files {
+		if other = filepath.Base(other); other != file {
+			flags = append(flags, "--exclude-files", "(^|/)"+regexp.QuoteMeta(other)+"$")
+		}
+	}
+	if len(flags) == len(files)*2 {
+		return nil, fmt.Errorf("there is no file %s", file)
+	}
+	return flags, nil
 }
 
 // judge prints the result of a folder, and returns an error for what is wrong with it.
 func judge(r report, listed []survivor, minimum float64) error {
 	killed := len(r.mutants) - len(r.survivors())
 	percentage := 100 * float64(killed) / float64(max(len(r.mutants), 1))
-	fmt.Printf("%s: %d of %d mutants killed (%.1f%%)\n", r.folder, killed, len(r.mutants), percentage)
+	fmt.Printf("%s: %d of %d mutants killed (%.1f%%)\n", r.name, killed, len(r.mutants), percentage)
 	var problems []error
 	if percentage < minimum {
-		problems = append(problems, fmt.Errorf("%s: the tests kill %.1f%% of the mutants, want %.0f%%", r.folder, percentage, minimum))
+		problems = append(problems, fmt.Errorf("%s: the tests kill %.1f%% of the mutants, want %.0f%%", r.name, percentage, minimum))
 	}
 	rest := slices.Clone(listed)
 	for _, mutant := range r.survivors() {
@@ -162,7 +193,7 @@ func judge(r report, listed []survivor, minimum float64) error {
 		problems = append(problems, fmt.Errorf("%s:%d: no test notices %s at %q", mutant.file, mutant.line, mutant.kind, mutant.at))
 	}
 	for _, s := range rest {
-		if strings.HasPrefix(s.File, r.folder+"/") {
+		if s.File == r.name || strings.HasPrefix(s.File, r.name+"/") {
 			problems = append(problems, fmt.Errorf("%s: the tests kill %s at %q: remove it from the list", s.File, s.Mutation, s.At))
 		}
 	}

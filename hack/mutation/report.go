@@ -54,9 +54,9 @@ type mutant struct {
 	survived       bool
 }
 
-// report is the result of a folder.
+// report is the result of a folder or a file.
 type report struct {
-	folder  string
+	name    string
 	mutants []mutant
 }
 
@@ -84,7 +84,7 @@ func readReport(name, source, folder string) (report, error) {
 	if err := json.Unmarshal(content, &output); err != nil {
 		return report{}, err
 	}
-	r := report{folder: folder}
+	r := report{name: folder}
 	for _, file := range output.Files {
 		text, err := os.ReadFile(filepath.Join(source, folder, file.FileName))
 		if err != nil {

@@ -61,7 +61,7 @@ func TestJudge(t *testing.T) {
 		"less than 95 percent":  {append([]mutant{lived, lived}, killed[1:]...), []survivor{listed, listed}, false},
 		"nothing else survives": {[]mutant{lived}, []survivor{listed}, false},
 	} {
-		if err := judge(report{folder: "internal/a", mutants: test.mutants}, test.listed, 95); (err == nil) != test.valid {
+		if err := judge(report{name: "internal/a", mutants: test.mutants}, test.listed, 95); (err == nil) != test.valid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

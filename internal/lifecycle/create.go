@@ -83,6 +83,8 @@ func (s scope) createFailed() Decision {
 	switch {
 	case err.Kind != upstream.UnknownOutcome:
 		return s.failed(Create, err)
+	case err.OtherObject && batch.LostCreates(s.b) > 0 && batch.CancelWanted(s.b):
+		return s.cancelLost(batch.LostCreates(s.b) + 1)
 	case err.OtherObject && batch.LostCreates(s.b) > 0:
 		c := condition{v1alpha1.ReasonRejected, "The API created a batch that cannot be tracked, again. No more are created: " + err.Error() + ". " + createAgain}
 		return s.requeue(c, s.withFailure(Create), maxStalledBackoff, 0)
@@ -139,7 +141,11 @@ func (s scope) createVerified(files int) Decision {
 		message := fmt.Sprintf("The responses to %d create requests in a row were lost, though the requests took effect. No more batches are created. Check the API and any proxy before it. ", lost)
 		return s.createsStopped(condition{v1alpha1.ReasonCreateOutcomeUnknown, message + createAgain}, lost)
 	}
-	if s.cancelRequired() && !effective {
+	unknown := max(lost, batch.LostCreates(s.b))
+	if batch.CancelWanted(s.b) && !s.observed.Attached && unknown > 0 {
+		return s.cancelLost(unknown)
+	}
+	if s.cancelRequired() && unknown == 0 {
 		if !s.observed.performed(ClearCreatePending) {
 			return s.act(ClearCreatePending)
 		}
@@ -187,12 +193,15 @@ func (s scope) untrackable() bool {
 
 // createsStopped decides for an object for which no more batches are created. A cancel finishes it.
 func (s scope) createsStopped(c condition, lost int) Decision {
-	if !batch.CancelWanted(s.b) {
-		return s.as(stalled).requeue(c, s.observed.State, maxStalledBackoff, 0)
+	if batch.CancelWanted(s.b) {
+		return s.cancelLost(lost)
 	}
-	s.b = s.b.DeepCopy()
-	s.b.Status.Status = string(upstream.Cancelled)
-	return s.finish(condition{v1alpha1.ReasonCancelled, fmt.Sprintf("Cancelled as requested, but %d batches whose IDs are lost may be running in vector store %s", lost, s.b.Spec.VectorStoreID)})
+	return s.as(stalled).requeue(c, s.observed.State, maxStalledBackoff, 0)
+}
+
+// cancelLost finishes an object that is to be cancelled, and of whose batches no ID is known.
+func (s scope) cancelLost(lost int) Decision {
+	return s.finish(condition{v1alpha1.ReasonCancelFailed, fmt.Sprintf("The IDs of the batches that were created (%d) are lost, so these cannot be cancelled, and may still be running in vector store %s", lost, s.b.Spec.VectorStoreID)})
 }
 
 // verifyCreate returns the decision to check whether files were attached since the create began. The

@@ -198,7 +198,7 @@ func TestCreate_StopsAfterLostCreates(t *testing.T) {
 			t.Errorf("%s: %s", name, r.message())
 		}
 		cancelled := run(withChange(r.object, cancelWanted, edited), r.state, r.next, attached)
-		if cancelled.reason() != v1alpha1.ReasonCancelled || !strings.Contains(cancelled.message(), "IDs are lost") {
+		if cancelled.reason() != v1alpha1.ReasonCancelFailed || !strings.Contains(cancelled.message(), "created (3) are lost") {
 			t.Errorf("%s: performed %q after a cancel: %s: %s", name, cancelled.actionNames(), cancelled.reason(), cancelled.message())
 		}
 	}
@@ -217,6 +217,19 @@ func TestCreate_LostCreatesInARow(t *testing.T) {
 	refusedAgain := r.again(result{attached: true}, fails(upstream.Rejected))
 	if _, pending := batch.CreatePending(refusedAgain.object, epoch); !pending || batch.ID(refusedAgain.object) != "" {
 		t.Error("the create that took effect is forgotten after a refused one")
+	}
+}
+
+// TestCreate_CancelAfterLostCreates requires that a cancel is not reported as done while batches whose IDs
+// are lost may be running, though the last create had no effect.
+func TestCreate_CancelAfterLostCreates(t *testing.T) {
+	lost := fails(upstream.UnknownOutcome)
+	r := run(newObject(), lifecycle.State{}, epoch, lost).again(result{attached: true}, lost)
+	for name, state := range map[string]lifecycle.State{"same process": r.state, "after a restart": {}} {
+		cancelled := run(withChange(r.object, cancelWanted, edited), state, r.next, result{})
+		if cancelled.reason() != v1alpha1.ReasonCancelFailed || !strings.Contains(cancelled.message(), "created (1) are lost") {
+			t.Errorf("%s: performed %q: %s: %s", name, cancelled.actionNames(), cancelled.reason(), cancelled.message())
+		}
 	}
 }
 

@@ -362,7 +362,7 @@ type edit struct {
 func TestEnd_WhateverTheServerDoes(t *testing.T) {
 	histories, first := 20_000, framework.CommitSeed()
 	if testing.Short() {
-		histories, first = 4_000, 1
+		histories, first = 1_000, 1
 	}
 	if *historyFlag != 0 {
 		histories, first = 1, *historyFlag

@@ -746,14 +746,13 @@ func (s *simulation) checkCounts(r *apiBatch, status v1alpha1.VectorStoreFileBat
 func (s *simulation) checkReportedWithoutBatch(status v1alpha1.VectorStoreFileBatchStatus) error {
 	reason := reasonOf(status)
 	message := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message
-	lost := strings.Contains(message, "whose IDs are lost")
-	nothing := reason == v1alpha1.ReasonCancelled && !lost || strings.Contains(message, "No batch was created")
+	nothing := reason == v1alpha1.ReasonCancelled || strings.Contains(message, "No batch was created")
 	switch {
 	case reason != v1alpha1.ReasonCancelled && reason != v1alpha1.ReasonDeadlineExceeded && reason != v1alpha1.ReasonCancelFailed:
 		return fmt.Errorf("%s without a batch", reason)
 	case nothing && s.attached:
 		return errors.New("the status reports that nothing was created, though files are attached")
-	case !nothing && !lost && !strings.Contains(message, "may still be running"):
+	case !nothing && !strings.Contains(message, "may still be running"):
 		return fmt.Errorf("the status does not report that a batch may be running: %s", message)
 	}
 	return nil

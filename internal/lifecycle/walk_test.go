@@ -417,7 +417,7 @@ func TestWalk_Objects(t *testing.T) {
 // TestWalk_Results explores all results of each action, for the objects on which the results depend.
 func TestWalk_Results(t *testing.T) {
 	if testing.Short() {
-		walk(t, narrowed(), 1_000, 0, 2)
+		walk(t, narrowed(), 300, 0, 2)
 		return
 	}
 	walk(t, narrowed(), 10_000, 0, 0, 1, 2, 150)

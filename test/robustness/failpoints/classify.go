@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/test/framework/proxy"
 )
 
@@ -39,6 +40,12 @@ func unchanged(body, response []byte) bool {
 		return false
 	}
 	return patch.ResourceVersion != "" && patch.ResourceVersion == object.ResourceVersion
+}
+
+// stalls reports whether an object in a response is stalled.
+func stalls(response []byte) bool {
+	var b v1alpha1.VectorStoreFileBatch
+	return json.Unmarshal(response, &b) == nil && stalled(&b)
 }
 
 // responseBatchID returns the ID in a response of the OpenAI API.

@@ -126,14 +126,14 @@ func (f fault) appliesTo(failpoint string) bool {
 	return len(f.only) == 0
 }
 
-// faultNamed returns the fault with a name that applies to a failpoint.
-func faultNamed(name, failpoint string) fault {
+// loses returns the injection of a fault that loses the response at a failpoint.
+func loses(failpoint string) injection {
 	for _, f := range faults {
-		if f.name == name && f.appliesTo(failpoint) {
-			return f
+		if f.name == "cut-after" && f.appliesTo(failpoint) {
+			return injection{failpoint, f}
 		}
 	}
-	panic("no fault " + name + " applies to " + failpoint)
+	panic("no fault cut-after applies to " + failpoint)
 }
 
 // kill kills the managers and starts new ones.

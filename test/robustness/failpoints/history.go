@@ -26,6 +26,8 @@ type entry struct {
 	// Effect means that the server accepted it, Delivered that the manager received the server's
 	// own response in time.
 	Effect, Delivered bool
+	// Stalled means that it was a write that stalled the object.
+	Stalled bool
 	// Unchanged means that it was a write that changed nothing.
 	Unchanged bool
 	// BatchID is the batch that a create created, or whose ID a write records.

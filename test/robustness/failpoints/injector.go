@@ -144,6 +144,7 @@ func (x *exchange) forward(ctx context.Context) error {
 	x.injector.history.update(func() {
 		x.entry.Status, x.entry.Effect = resp.StatusCode, resp.StatusCode < http.StatusBadRequest
 		x.entry.Unchanged = x.entry.Op == "kube.update-status" && unchanged(x.body, x.response.body)
+		x.entry.Stalled = x.entry.Op == "kube.update-status" && x.entry.Effect && stalls(x.response.body)
 		if x.entry.Op == "openai.create-batch" {
 			x.entry.BatchID = responseBatchID(x.response.body)
 		}

@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -35,9 +36,9 @@ const (
 	secretName = "credentials"
 
 	requestTimeout = 2 * time.Second
-	// runTimeout bounds a run. The longest wait in one follows a lost create: requestTimeout, the clock
-	// skew of 10 s and the grace period, and a request that hangs.
-	runTimeout = 2 * time.Minute
+	// runTimeout bounds a run. The longest one has three lost creates. After each, the manager waits for
+	// requestTimeout, the clock skew of 10 s and the grace period. Another request hangs.
+	runTimeout = 3 * time.Minute
 	// mutationTimeout is the bound for a mutated manager, which need not settle.
 	mutationTimeout = 40 * time.Second
 	// quietPeriod is how long nothing may change before a run is finished.
@@ -177,7 +178,7 @@ func (r *run) startManagers(apiServer *proxy.Server) error {
 	if err := framework.WriteProxyKubeconfig(kubeconfig, apiServer.URL); err != nil {
 		return err
 	}
-	r.managers.args = framework.ManagerFlags(kubeconfig, "--watch-namespaces="+r.namespace, "--request-timeout="+requestTimeout.String())
+	r.managers.args = append(framework.ManagerFlags(kubeconfig, "--watch-namespaces="+r.namespace, "--request-timeout="+requestTimeout.String()), r.scenario.flags...)
 	return r.managers.begin()
 }
 
@@ -304,7 +305,7 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		final := b == nil
 		if r.scenario.reason != "" {
-			final = b != nil && finished(b)
+			final = b != nil && (finished(b) || stalled(b) && framework.ReadyReason(b) == r.scenario.reason)
 		}
 		return final && r.managers.working() && r.history.quietFor() >= quietPeriod, nil
 	})
@@ -315,6 +316,11 @@ func (r *run) waitWorking(ctx context.Context) error {
 	return framework.PollEvery(ctx, pollInterval, "the managers to start", func() (bool, error) {
 		return r.managers.working(), r.managers.failure()
 	})
+}
+
+// stalled reports whether an object waits for a user.
+func stalled(b *v1alpha1.VectorStoreFileBatch) bool {
+	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
 // finished reports whether an object is finished, and has the finalizer only if it needs it: the operator

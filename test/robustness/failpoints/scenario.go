@@ -38,12 +38,20 @@ type scenario struct {
 	withoutSecret bool
 	// objectFirst creates the object before a manager runs.
 	objectFirst bool
+	// flags are added to those of the managers.
+	flags []string
 	// env is added to the environment of the managers.
 	env []string
 	// managers is the number of concurrent managers; zero means one.
 	managers int
 	// points are the failpoints to use; empty means all.
 	failpoints []string
+	// untracked means that no created batch can be recorded, because the response names another vector store.
+	untracked bool
+	// batches is the number of batches that are created in a run without a fault; zero means any number.
+	batches int
+	// mayStall means that the object is stalled for a while.
+	mayStall bool
 	// stopped are runs, as failpoint/fault, in which the operator stops creating batches and waits for a user.
 	stopped []string
 	// faults are injected into every run, including the reference.
@@ -119,8 +127,23 @@ func inProfile(profile string, names ...string) []scenario {
 	return variants
 }
 
-// lives are the scenarios of the default profile.
+// lives are the scenarios of the default profile. The slowest come first.
 var lives = []scenario{
+	{
+		name: "lost-creates", description: "the responses to three creates are lost", reason: v1alpha1.ReasonCreateOutcomeUnknown, statusWrites: 8,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		faults:     []injection{loses("openai.create-batch.1"), loses("openai.create-batch.2"), loses("openai.create-batch.3")},
+		batches:    3,
+		failpoints: []string{"kube.update-status.1", "openai.list-store-files.3"},
+	},
+	{
+		name: "another-store", description: "the response to each create names another vector store", reason: v1alpha1.ReasonRejected, statusWrites: 5,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		configure:  func(s *emulator.Settings) { s.OriginStoreIDs = true },
+		untracked:  true,
+		batches:    2,
+		failpoints: []string{"kube.update-status.1", "kube.set-create-pending.2", "openai.list-store-files.1"},
+	},
 	{
 		name: "complete", description: "create and complete", reason: v1alpha1.ReasonCompleted, statusWrites: 2,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeStuck},
@@ -250,11 +273,18 @@ var lives = []scenario{
 		failpoints: []string{"kube.update-status.1", "openai.create-batch.1", "openai.retrieve-batch.1"},
 	},
 	{
+		name: "refused-first", description: "the server does not know the vector store yet", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
+		spec:       v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
+		flags:      []string{"--not-found-grace=30s"}, // however slow the machine is
+		lasting:    []emulator.Fault{{Operation: emulator.Create, FileID: threeGood[0], Status: http.StatusNotFound, Times: 1}},
+		failpoints: []string{"kube.update-status.1", "openai.create-batch.1", "openai.create-batch.2"},
+	},
+	{
 		name: "ttl", description: "ttlSecondsAfterFinished elapses", statusWrites: 2,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood, TTLSecondsAfterFinished: ptr.To(int32(1))},
 	},
 	{
-		name: "late-secret", description: "the Secret is created late", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
+		name: "late-secret", mayStall: true, description: "the Secret is created late", reason: v1alpha1.ReasonCompleted, statusWrites: 3,
 		spec: v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood}, withoutSecret: true,
 		actions: func(ctx context.Context, r *run) error {
 			err := r.until(ctx, "the object to miss its Secret", func(b *v1alpha1.VectorStoreFileBatch) bool {
@@ -274,7 +304,7 @@ var lives = []scenario{
 	{
 		name: "lost-create", description: "recover from a create whose response is lost", reason: v1alpha1.ReasonCompleted, statusWrites: 4,
 		spec:   v1alpha1.VectorStoreFileBatchSpec{FileIDs: threeGood},
-		faults: []injection{{"openai.create-batch.1", faultNamed("cut-after", "openai.create-batch.1")}},
+		faults: []injection{loses("openai.create-batch.1")},
 		// TestCreate_Untracked: a batch that cannot be tracked, after a response that was lost.
 		stopped: []string{"openai.create-batch.2/foreign-body"},
 		// The number of status writes while the manager waits depends on the jitter.

@@ -76,7 +76,7 @@ type suite struct {
 func (s *suite) run(ctx context.Context) (report, error) {
 	chosen := s.chosenScenarios()
 	references := make([]reference, len(chosen))
-	s.forEach(len(chosen), func(i int) { references[i] = s.reference(ctx, chosen[i]) })
+	forEach(len(chosen), (s.parallel+1)/2, func(i int) { references[i] = s.reference(ctx, chosen[i]) })
 	out := report{seed: s.seed, references: len(chosen)}
 	outcomes := map[string]outcome{}
 	var plan []testCase
@@ -91,7 +91,7 @@ func (s *suite) run(ctx context.Context) (report, error) {
 		return out, fmt.Errorf("no run matches %s", s.only)
 	}
 	results := make([]result, len(plan))
-	s.forEach(len(plan), func(i int) {
+	forEach(len(plan), s.parallel, func(i int) {
 		p := plan[i]
 		if ctx.Err() == nil {
 			results[i] = s.execute(ctx, p, outcomes[p.scenario.name])
@@ -183,9 +183,9 @@ func (s *suite) choose(plan []testCase) []testCase {
 }
 
 // forEach calls do n times, with bounded concurrency.
-func (s *suite) forEach(n int, do func(i int)) {
+func forEach(n, parallel int, do func(i int)) {
 	var group sync.WaitGroup
-	slots := make(chan struct{}, s.parallel)
+	slots := make(chan struct{}, parallel)
 	for i := range n {
 		slots <- struct{}{}
 		group.Go(func() {
@@ -196,11 +196,16 @@ func (s *suite) forEach(n int, do func(i int)) {
 	group.Wait()
 }
 
-// reference executes a scenario twice without a fault, and validates both runs. It keeps only the
+// reference executes a scenario twice at the same time without a fault, and validates both runs. It keeps only the
 // failpoints of both: one that occurs in a single run depends on timing.
 func (s *suite) reference(ctx context.Context, of *scenario) reference {
-	again, r, err := s.fixture.perform(ctx, of, of.name+"/again", nil)
-	e, r2, err2 := s.fixture.perform(ctx, of, of.name+"/reference", nil)
+	var again, e evidence
+	var r, r2 *run
+	var err, err2 error
+	var both sync.WaitGroup
+	both.Go(func() { again, r, err = s.fixture.perform(ctx, of, of.name+"/again", nil) })
+	both.Go(func() { e, r2, err2 = s.fixture.perform(ctx, of, of.name+"/reference", nil) })
+	both.Wait()
 	ref := reference{outcome: e.outcome}
 	for _, one := range e.entries {
 		if slices.ContainsFunc(again.entries, func(other entry) bool { return other.Failpoint == one.Failpoint }) {

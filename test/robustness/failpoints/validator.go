@@ -135,6 +135,7 @@ var validators = []validator{
 	{"outcome", "the object ends as in the reference run, or is deleted as there", checkOutcome},
 	{"creates", "one batch is created; a second one only if a response was lost, with an Event about it", checkCreations},
 	{"counted", "a batch that is created again is counted by the process that creates it", checkCounted},
+	{"stalled", "without a fault, an object is stalled only if that is how the scenario ends", checkStalled},
 	{"files", "every batch attaches every file once, and the files that no other object attaches are detached if the policy requires it", checkFiles},
 	{"cancels", "every batch that should be cancelled is cancelled once; a cancel is repeated only if a fault hid its response", checkCancels},
 	{"succeeded", "an object has succeeded only if the vector store holds its files", checkSucceeded},
@@ -175,7 +176,7 @@ func (e evidence) lost() map[string]bool {
 		})
 		killed := slices.ContainsFunc(e.killedAt, func(at int) bool { return at > i && (kept < 0 || at <= kept) })
 		overtaken := kept < 0 && e.scenario.managers > 1 && e.apiServerUnavailable()
-		if !created.Delivered || killed || overtaken {
+		if !created.Delivered || killed || overtaken || e.scenario.untracked {
 			lost[created.BatchID] = kept < 0
 		}
 	}
@@ -220,6 +221,9 @@ func checkCreations(e evidence, _ outcome) error {
 		allowed++
 	}
 	created := len(e.batches) - e.adopted
+	if want := e.scenario.batches; want > 0 && e.faults == 0 && created != want {
+		return fmt.Errorf("%d batches were created, want %d", created, want)
+	}
 	if created > allowed {
 		return fmt.Errorf("%d batches were created, %d are allowed", created, allowed)
 	}
@@ -231,6 +235,20 @@ func checkCreations(e evidence, _ outcome) error {
 	}
 	if e.object != nil && e.object.Status.BatchID != "" && lost[e.object.Status.BatchID] {
 		return fmt.Errorf("the object refers to batch %s, whose ID was lost", e.object.Status.BatchID)
+	}
+	return nil
+}
+
+// checkStalled requires that what can pass, such as a refusal just after a change, does not stall an object:
+// GitOps tools would report a failure.
+func checkStalled(e evidence, reference outcome) error {
+	if e.faults > 0 || e.scenario.mayStall || slices.Contains(reference.Conditions, v1alpha1.ConditionStalled+"=True") {
+		return nil
+	}
+	for _, w := range e.entries {
+		if w.Stalled {
+			return fmt.Errorf("%s stalled the object", w.Failpoint)
+		}
 	}
 	return nil
 }
