@@ -98,9 +98,11 @@ func (f *fixture) begin(ctx context.Context, s *scenario, name string, faults []
 	if err != nil {
 		return r, fmt.Errorf("parsing the emulator's URL: %w", err)
 	}
+	// Each connection is used once, because a server may close one without announcing it.
+	once := &http.Transport{DisableKeepAlives: true}
 	r.managers = &managers{program: f.Program("manager"), env: s.env, number: max(1, s.managers), history: r.history, folder: r.folder}
 	if r.proxied, err = r.serve(newInjector(injector{
-		history: r.history, classify: classifyCall, target: target, transport: &http.Transport{},
+		history: r.history, classify: classifyCall, target: target, transport: once,
 		managers: r.managers, beforeForward: r.beforeForward, store: r.openai.Settings().BasePath + "/vector_stores/" + r.store,
 	})); err != nil {
 		return r, err
@@ -305,7 +307,7 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		final := b == nil
 		if r.scenario.reason != "" {
-			final = b != nil && (finished(b) || stalled(b) && framework.ReadyReason(b) == r.scenario.reason)
+			final = b != nil && (finished(b) || stalled(b) && !batch.Finished(b) && framework.ReadyReason(b) == r.scenario.reason)
 		}
 		return final && r.managers.working() && r.history.quietFor() >= quietPeriod, nil
 	})
@@ -318,13 +320,14 @@ func (r *run) waitWorking(ctx context.Context) error {
 	})
 }
 
-// stalled reports whether an object waits for a user.
+// stalled reports whether an object is stalled.
 func stalled(b *v1alpha1.VectorStoreFileBatch) bool {
 	return meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionStalled)
 }
 
-// finished reports whether an object is finished, and has the finalizer only if it needs it: the operator
-// removes it after it has written the status.
+// finished reports whether an object is finished, lists its failed files, and has the finalizer only if it
+// needs it: the operator removes it after it has written the status, and asks again for a list that failed.
 func finished(b *v1alpha1.VectorStoreFileBatch) bool {
-	return batch.Finished(b) && b.DeletionTimestamp.IsZero() && batch.HasFinalizer(b) == batch.NeedsFinalizer(b)
+	listed := b.Status.FileCounts == nil || b.Status.FileCounts.Failed == 0 || len(b.Status.FailedFiles) > 0
+	return batch.Finished(b) && listed && b.DeletionTimestamp.IsZero() && batch.HasFinalizer(b) == batch.NeedsFinalizer(b)
 }

@@ -150,8 +150,8 @@ func checkOutcome(e evidence, reference outcome) error {
 	if e.scenario.batchOptional && len(e.batches) == 0 {
 		reference.FileCounts, reference.Annotations = nil, nil
 	}
-	if e.scenario.reason == v1alpha1.ReasonDeadlineExceeded && e.outcome.Status == "" && len(e.lost()) > 0 {
-		// A batch whose ID is lost is not created again after the deadline.
+	if e.scenario.reason == v1alpha1.ReasonDeadlineExceeded && e.outcome.Status == "" && len(e.lost()) == len(e.batches) {
+		// After the deadline, no batch is created, also if there is none or its ID is lost.
 		reference.Status, reference.FileCounts, reference.Annotations = "", nil, e.outcome.Annotations
 	}
 	if diff := cmp.Diff(reference, e.outcome); diff != "" {
