@@ -148,7 +148,7 @@ test-mutation: bin/gremlins ## Test the tests: they must notice a changed operat
 	go run ./hack/mutation $(ARGS)
 
 .PHONY: test-faults
-test-faults: ## Inject faults into the built manager at every failpoint of every scenario. ARGS are its flags.
+test-faults: ## Inject faults into the built manager at every failpoint of every scenario, for an hour. ARGS are its flags.
 	$(ASSETS) && go run ./test/robustness/failpoints $(ARGS)
 
 .PHONY: test-memory
