@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
@@ -70,6 +72,30 @@ func TestRelease_NamesTheBuiltImage(t *testing.T) {
 				t.Errorf("artifacthub.io/images is %q", images)
 			}
 		})
+	}
+}
+
+// TestMake_TestNodeKeepsTheImage: `make test-node` builds its images, for one platform, into another folder than `make image`.
+func TestMake_TestNodeKeepsTheImage(t *testing.T) {
+	t.Parallel()
+	folders := map[string][]string{}
+	for _, target := range []string{"image", "image-emulator", "test-node"} {
+		command := exec.CommandContext(t.Context(), "make", "--dry-run", "--no-print-directory", target)
+		command.Dir = framework.Root()
+		output, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("make --dry-run %s: %v: %s", target, err, output)
+		}
+		for _, match := range regexp.MustCompile(`bin/image -tag .* -o '([^']+)'`).FindAllStringSubmatch(string(output), -1) {
+			folders[target] = append(folders[target], match[1])
+		}
+	}
+	want := map[string][]string{
+		"image": {"bin/images"}, "image-emulator": {"bin/images"},
+		"test-node": {"bin/images/node", "bin/images/node", "bin/images/node"},
+	}
+	if diff := cmp.Diff(want, folders); diff != "" {
+		t.Errorf("folders of the images (-want +got):\n%s", diff)
 	}
 }
 

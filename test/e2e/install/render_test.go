@@ -57,6 +57,24 @@ func TestInstaller_EqualsKustomize(t *testing.T) {
 	}
 }
 
+// TestInstaller_NamespacesOfObjects requires a namespace for the objects that have one, and none for the others: kustomize
+// writes one on kinds that it does not know as cluster-wide.
+func TestInstaller_NamespacesOfObjects(t *testing.T) {
+	t.Parallel()
+	clusterWide := []string{
+		"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+	}
+	for key, object := range parse(t, kustomize(t, "config/default")) {
+		want := systemNamespace
+		if slices.Contains(clusterWide, object.GetKind()) {
+			want = ""
+		}
+		if object.GetNamespace() != want {
+			t.Errorf("%s: its namespace must be %q", key, want)
+		}
+	}
+}
+
 // kustomize renders a tree with the kustomize of kubectl.
 func kustomize(t *testing.T, tree string) string {
 	t.Helper()
