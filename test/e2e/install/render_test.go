@@ -190,7 +190,7 @@ proxy: {http: "http://proxy.example:3128", https: "http://proxy.example:3128", n
 crds: {enabled: true, keep: false, annotations: {example.com/note: crd}}
 admissionPolicy: {enabled: true}
 rbac: {create: true, aggregateClusterRoles: true}
-serviceAccount: {create: true, name: files, annotations: {example.com/role: files}, labels: {tier: back}}
+serviceAccount: {create: true, name: files, annotations: {example.com/role: files}, labels: {tier: back}, automount: false}
 metrics:
   enabled: true
   secure: true
@@ -206,14 +206,16 @@ networkPolicy:
 podDisruptionBudget: {enabled: true, minAvailable: 50%}
 podLabels: {tier: back}
 podAnnotations: {example.com/note: "yes"}
-podSecurityContext: {runAsUser: 1000, fsGroup: 2000, seccompProfile: {type: Localhost, localhostProfile: a.json}}
+podSecurityContext:
+  {runAsNonRoot: true, runAsUser: 1000, fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch, seccompProfile: {type: Localhost, localhostProfile: a.json}}
+containerSecurityContext: {runAsUser: 2000, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}, seLinuxOptions: {level: "s0:c1,c2"}}
 resources: {requests: {cpu: 1, memory: 128Mi}, limits: {memory: 1Gi}}
 priorityClassName: system-cluster-critical
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: dedicated, operator: Exists, effect: NoSchedule}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: arch, operator: Exists}]}]}}}
 topologySpreadConstraints: [{maxSkew: 2, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]
-tests: {image: "registry.example:5000/kubectl:v1.37.2", timeout: 30s}
+tests: {image: "registry.example:5000/kubectl:v1.37.2", timeout: 30s, runAsUser: 1000}
 `
 
 // kindsOf returns the kinds and names of objects, without namespaces.
