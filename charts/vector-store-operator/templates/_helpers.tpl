@@ -52,11 +52,13 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* The argument, a mapping or null, without the keys whose value is null. */}}
+{{/* The argument, a mapping or null, without the keys whose value is null, at any depth. */}}
 {{- define "vector-store-operator.withoutNulls" -}}
 {{- $kept := dict -}}
 {{- range $key, $value := . -}}
-{{- if not (kindIs "invalid" $value) -}}
+{{- if kindIs "map" $value -}}
+{{- $_ := set $kept $key (include "vector-store-operator.withoutNulls" $value | fromYaml) -}}
+{{- else if not (kindIs "invalid" $value) -}}
 {{- $_ := set $kept $key $value -}}
 {{- end -}}
 {{- end -}}
@@ -65,7 +67,7 @@ annotations:
 
 {{/* The pull secrets, which can be names or objects with a name. */}}
 {{- define "vector-store-operator.imagePullSecrets" -}}
-{{- range concat (dig "imagePullSecrets" list (default dict .Values.global)) (default list .Values.imagePullSecrets) | uniq }}
+{{- range concat (default list (dig "imagePullSecrets" list (default dict .Values.global))) (default list .Values.imagePullSecrets) | uniq }}
 - name: {{ ternary . (dig "name" "" (ternary dict . (kindIs "string" .))) (kindIs "string" .) }}
 {{- end }}
 {{- end -}}

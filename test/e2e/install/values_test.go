@@ -28,6 +28,7 @@ func TestValues_Rejected(t *testing.T) {
 		"fewer than none":              {"replicaCount: -1", "/replicaCount"},
 		"replicas without a leader":    {"{replicaCount: 2, leaderElection: {enabled: false}}", "/replicaCount"},
 		"a string for a switch":        {`leaderElection: {enabled: "true"}`, "/leaderElection/enabled"},
+		"an image with port and tag":   {"image: {repository: 'registry.example:5000/vector-store-operator:v1'}", "/image/repository"},
 		"an image with its tag":        {"image: {repository: vector-store-operator:v1}", "/image/repository"},
 		"a registry with a path":       {"image: {registry: registry.example/ai}", "/image/registry"},
 		"a digest that is none":        {"image: {digest: sha256:abc}", "/image/digest"},
@@ -252,7 +253,8 @@ func TestValues_Null(t *testing.T) {
 	const fields = "podSecurityContext: {runAsNonRoot: null, runAsUser: null, runAsGroup: null, fsGroup: null, fsGroupChangePolicy: null, supplementalGroups: null, " +
 		"supplementalGroupsPolicy: null, seLinuxOptions: null, appArmorProfile: null, seccompProfile: null}\n" +
 		"containerSecurityContext: {allowPrivilegeEscalation: null, privileged: null, readOnlyRootFilesystem: null, runAsNonRoot: null, runAsUser: null, " +
-		"runAsGroup: null, capabilities: null, seLinuxOptions: null, appArmorProfile: null, seccompProfile: null}\n"
+		"runAsGroup: null, capabilities: null, seLinuxOptions: null, appArmorProfile: null, seccompProfile: null}\n" +
+		"resources: {limits: {cpu: null}, requests: {ephemeral-storage: null}}\nglobal: {imageRegistry: null, imagePullSecrets: null}\n"
 	if diff := cmp.Diff(h.template(t, ""), h.template(t, fields)); diff != "" {
 		t.Errorf("-by default +with null:\n%s", diff)
 	}
@@ -378,6 +380,24 @@ func collect(t *testing.T, path string, schema map[string]any, values map[string
 	}
 	for name, property := range properties {
 		collect(t, strings.TrimPrefix(path+"."+name, "."), property.(map[string]any), values, into)
+	}
+}
+
+func TestValues_Image(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	digest := "sha256:" + strings.Repeat("0123456789abcdef", 4)
+	for values, want := range map[string]string{
+		"": "ghcr.io/vector-store-operator/vector-store-operator:dev",
+		"global: {imageRegistry: 'mirror.example:5000'}":                                                   "mirror.example:5000/vector-store-operator/vector-store-operator:dev",
+		"{global: null, image: {tag: v1}}":                                                                 "ghcr.io/vector-store-operator/vector-store-operator:v1",
+		"image: {registry: '', repository: 'registry.example:5000/ai/vector-store-operator'}":              "registry.example:5000/ai/vector-store-operator:dev",
+		"image: {registry: null, repository: ai/vector-store-operator, tag: v1, digest: '" + digest + "'}": "ai/vector-store-operator@" + digest,
+	} {
+		containers := at(t, parse(t, h.template(t, values)).find(t, "Deployment", systemNamespace, release+"-manager"), "spec", "template", "spec", "containers").([]any)
+		if image := containers[0].(map[string]any)["image"]; image != want {
+			t.Errorf("%s: the image is %s, want %s", values, image, want)
+		}
 	}
 }
 
