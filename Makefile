@@ -74,10 +74,10 @@ demo: build ## Run the operator with a real API server and the OpenAI emulator. 
 	$(ASSETS) && exec bin/demo $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: picture
-picture: build ## Draw the picture of the README from a run of the demo.
+picture: build ## Draw the picture of the README from commands in the cluster of the demo.
 	go build -o bin/ ./hack/demo ./hack/picture
 	mkdir -p docs/images
-	$(ASSETS) && NO_COLOR=1 bin/demo | bin/picture >docs/images/demo.svg
+	$(ASSETS) && bin/picture >docs/images/demo.svg
 
 ##@ Build and deploy
 

@@ -1,40 +1,48 @@
 // Copyright The vector-store-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture renders the output of the demo as an animated SVG of a terminal, in which each line
-// appears at the time at which the demo printed it. It renders two sections of the demo:
+// Command picture draws the picture of the README: an animated SVG of terminals in which the plugin and kubectl show the
+// progress of batches. It records real commands in the cluster of the demo, which it starts:
 //
-//	bin/demo | bin/picture >docs/images/demo.svg
+//	bin/picture >docs/images/demo.svg
 package main
 
 import (
 	"bufio"
-	"encoding/xml"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
+
+	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// sections are the headings of the sections that the picture shows.
-var sections = []string{"A batch that completes", "A batch that is cancelled"}
-
-// line is a line of the terminal and the time at which it was printed.
-type line struct {
-	text string
-	at   time.Duration
-}
+const (
+	// timeout bounds the demo, and the recording.
+	timeout = 5 * time.Minute
+	// frame is the time between two pictures of the screens.
+	frame = 200 * time.Millisecond
+	// archived is how many files of the archive are processed before it is cancelled.
+	archived = 12
+)
 
 func main() {
-	lines, err := record(os.Stdin, os.Stderr)
-	if err == nil && len(lines) == 0 {
-		err = errors.New("the input contains none of the sections; pipe the output of the demo into this command")
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	svg, err := record(ctx)
+	cancel()
+	stop()
 	if err == nil {
-		_, err = io.WriteString(os.Stdout, draw(lines))
+		_, err = io.WriteString(os.Stdout, svg)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "picture:", err)
@@ -42,94 +50,94 @@ func main() {
 	}
 }
 
-// record reads the sections, and copies the input to progress.
-func record(input io.Reader, progress io.Writer) ([]line, error) {
-	var lines []line
-	var section string
-	var skipped, left time.Duration // duration of the sections that are not shown, and the end of the last shown one
+// record starts the demo, records the commands, and returns the SVG.
+func record(ctx context.Context) (svg string, err error) {
+	demo := exec.CommandContext(ctx, framework.Path("bin", "demo"), "--keep")
+	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
+	demo.Stderr = os.Stderr
+	output, err := demo.StdoutPipe()
+	if err != nil {
+		return "", fmt.Errorf("starting the demo: %w", err)
+	}
+	if err := demo.Start(); err != nil {
+		return "", fmt.Errorf("starting the demo: %w", err)
+	}
+	defer func() {
+		_ = demo.Process.Signal(os.Interrupt)
+		_ = demo.Wait() // it exits with the code of an interrupted program
+	}()
+	env, err := environment(io.TeeReader(output, os.Stderr))
+	if err != nil {
+		return "", err
+	}
+	go func() { _, _ = io.Copy(os.Stderr, output) }() // until the demo exits
+	return play(ctx, env)
+}
+
+// environment reads the output of the demo up to the environment of its cluster, and returns that.
+func environment(output io.Reader) ([]string, error) {
+	pattern := regexp.MustCompile(`^export KUBECONFIG=(\S+) PATH=(\S+):\$PATH$`)
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if match := pattern.FindStringSubmatch(lines.Text()); match != nil {
+			path := strings.Join([]string{match[2], framework.Path("bin"), os.Getenv("PATH")}, string(os.PathListSeparator))
+			// exec looks for commands in the PATH of this process.
+			return append(os.Environ(), "KUBECONFIG="+match[1], "PATH="+path), os.Setenv("PATH", path)
+		}
+	}
+	return nil, errors.Join(errors.New("the demo printed no environment"), lines.Err())
+}
+
+// play runs the commands in terminals, and draws these.
+func play(ctx context.Context, env []string) (string, error) {
+	kubectl := func(args ...string) (string, error) {
+		command := exec.CommandContext(ctx, "kubectl", args...)
+		command.Env = env
+		output, err := command.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, output)
+		}
+		return string(output), nil
+	}
+	if _, err := kubectl("delete", "vsfb", "--all"); err != nil {
+		return "", err
+	}
 	started := time.Now()
-	scanner := bufio.NewScanner(io.TeeReader(input, progress))
-	for scanner.Scan() {
-		text, at := scanner.Text(), time.Since(started)
-		if title, isHeading := strings.CutPrefix(text, "== "); isHeading {
-			if shown(section) {
-				left = at
-			}
-			section = strings.TrimSuffix(title, " ==")
-			if shown(section) {
-				skipped += at - left
-			}
-			continue
+	shell, list, get := newTerminal(74, 6, started, env), newTerminal(74, 5, started, env), newTerminal(72, 24, started, env)
+	watched, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { captureAll(watched, shell, list, get) })
+	if err := shell.run(ctx, "kubectl", "apply", "-f", "handbook.yaml", "-f", "archive.yaml"); err != nil {
+		return "", err
+	}
+	running.Go(func() { _ = list.run(watched, "kubectl", "vsfb", "list", "--watch") })
+	running.Go(func() { _ = get.run(watched, "kubectl", "get", "vsfb", "--watch") })
+	err := framework.Poll(ctx, "files of the archive", func() (bool, error) {
+		output, err := kubectl("get", "vsfb", "archive", "-o", "jsonpath={.status.fileCounts.completed}")
+		completed, _ := strconv.Atoi(output) // there is no status at first
+		return completed >= archived, err
+	})
+	if err == nil {
+		err = shell.run(ctx, "kubectl", "vsfb", "cancel", "archive")
+	}
+	if err == nil {
+		_, err = kubectl("wait", "--for=condition=Finished", "--timeout=60s", "vsfb/archive", "vsfb/handbook")
+	}
+	err = errors.Join(err, framework.Pause(ctx, time.Second)) // the last lines
+	stop()
+	running.Wait()
+	if err != nil {
+		return "", err
+	}
+	return draw([]*terminal{shell, list, get}), nil
+}
+
+// captureAll records the screens until ctx ends.
+func captureAll(ctx context.Context, terminals ...*terminal) {
+	for framework.Pause(ctx, frame) == nil {
+		for _, t := range terminals {
+			t.capture()
 		}
-		if !shown(section) || !inTerminal(text, lines) {
-			continue
-		}
-		lines = append(lines, line{text, at - skipped})
 	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("reading the output of the demo: %w", err)
-	}
-	return lines, nil
-}
-
-func shown(section string) bool { return slices.Contains(sections, section) }
-
-// inTerminal reports whether a line is part of the terminal session, unlike the sentences and checks
-// of the demo.
-func inTerminal(text string, before []line) bool {
-	isCommand := strings.HasPrefix(text, "$ ")
-	isCheck := strings.HasPrefix(text, "  ok  ") || strings.TrimSpace(text) == ""
-	isSentence := strings.HasSuffix(text, ".")
-	return isCommand || len(before) > 0 && !isCheck && !isSentence
-}
-
-const (
-	lineHeight = 19
-	margin     = 20
-	bar        = 34
-	width      = 760
-)
-
-const style = `text{font:13.5px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#d6dde6;white-space:pre}
-.command{fill:#7dd3fc;font-weight:600}.completed{fill:#86efac}.cancelled{fill:#fcd34d}
-@keyframes later{from{opacity:0}to{opacity:0}}
-@media(prefers-reduced-motion:reduce){text{animation:none!important}}`
-
-// draw returns the SVG. An animation hides each line until its time; without animations all lines are
-// visible from the start.
-func draw(lines []line) string {
-	height := bar + len(lines)*lineHeight + margin
-	var svg strings.Builder
-	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", width, height, width, height)
-	fmt.Fprintf(&svg, "<title>%s</title>\n<style>%s</style>\n", escape("The demo in a terminal"), style)
-	fmt.Fprintf(&svg, `<rect width="%d" height="%d" rx="8" fill="#111827"/>`+"\n", width, height)
-	for i, color := range []string{"#f87171", "#fbbf24", "#34d399"} {
-		fmt.Fprintf(&svg, `<circle cx="%d" cy="17" r="5.5" fill="%s"/>`+"\n", margin+i*19, color)
-	}
-	for i, l := range lines {
-		fmt.Fprintf(&svg, `<text x="%d" y="%d" class="%s" xml:space="preserve" style="animation:later %.1fs">%s</text>`+"\n",
-			margin, bar+(i+1)*lineHeight, class(l.text), l.at.Seconds(), escape(l.text))
-	}
-	svg.WriteString("</svg>\n")
-	return svg.String()
-}
-
-func class(text string) string {
-	switch {
-	case strings.HasPrefix(text, "$ "):
-		return "command"
-	case strings.Contains(text, "   completed "):
-		return "completed"
-	case strings.Contains(text, "   cancelled "):
-		return "cancelled"
-	default:
-		return "output"
-	}
-}
-
-func escape(text string) string {
-	var out strings.Builder
-	// Writing to a Builder cannot fail.
-	_ = xml.EscapeText(&out, []byte(text))
-	return out.String()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
@@ -48,6 +49,15 @@ func Recorded(b *v1alpha1.VectorStoreFileBatch) bool {
 // Ref returns the reference of the object's batch in API calls.
 func Ref(b *v1alpha1.VectorStoreFileBatch) upstream.BatchRef {
 	return upstream.BatchRef{VectorStoreID: b.Spec.VectorStoreID, BatchID: ID(b)}
+}
+
+// Secret returns the name of the Secret with the object's credentials.
+func Secret(b *v1alpha1.VectorStoreFileBatch) types.NamespacedName {
+	name := v1alpha1.DefaultCredentialsSecret
+	if ref := b.Spec.CredentialsRef; ref != nil && ref.Name != "" {
+		name = ref.Name
+	}
+	return types.NamespacedName{Namespace: b.Namespace, Name: name}
 }
 
 // Adopted reports whether the object represents a batch that it did not create.

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/expiring"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -163,7 +164,7 @@ func NewClientPool(reader client.Reader, dial func(upstream.Connection) (DialedC
 // Session returns the session for an object. The error is an *upstream.Error of kind NoCredentials or
 // Unauthorized if the Secret is the cause, and another error if the API server is.
 func (p *ClientPool) Session(ctx context.Context, b *v1alpha1.VectorStoreFileBatch) (*Session, error) {
-	name := secretName(b)
+	name := batch.Secret(b)
 	s := p.secrets.Load(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,21 +232,12 @@ func (p *ClientPool) sessionFor(s *credentials, b *v1alpha1.VectorStoreFileBatch
 // Invalidate makes the next Session read the Secret again: the API rejected its key, so it may have
 // been replaced. It does nothing if it is the content of the Secret that cannot be used.
 func (p *ClientPool) Invalidate(b *v1alpha1.VectorStoreFileBatch) {
-	s := p.secrets.Load(secretName(b))
+	s := p.secrets.Load(batch.Secret(b))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.readAt = time.Time{}
 	}
-}
-
-// secretName returns the name of the Secret that an object references.
-func secretName(b *v1alpha1.VectorStoreFileBatch) types.NamespacedName {
-	name := v1alpha1.DefaultCredentialsSecret
-	if ref := b.Spec.CredentialsRef; ref != nil && ref.Name != "" {
-		name = ref.Name
-	}
-	return types.NamespacedName{Namespace: b.Namespace, Name: name}
 }
 
 // valueLimits are the maximum sizes of the values in a Secret.
@@ -276,7 +268,7 @@ func connectionFrom(name types.NamespacedName, secret corev1.Secret, err error) 
 	}
 	for _, limit := range valueLimits {
 		if size := len(bytes.TrimSpace(secret.Data[limit.key])); size > limit.bytes {
-			return nil, &upstream.Error{Kind: upstream.Unauthorized, Message: fmt.Sprintf("%s in Secret %s has %d bytes. At most %d are allowed", limit.key, name, size, limit.bytes)}
+			return nil, &upstream.Error{Kind: upstream.Unauthorized, Message: fmt.Sprintf("%s has %d bytes. At most %d are allowed", limit.key, size, limit.bytes)}
 		}
 	}
 	return &upstream.Connection{

@@ -143,7 +143,7 @@ func readOther(ctx context.Context, reader client.Reader, id objectID) (*v1alpha
 // without a key for the store could keep files in it.
 func (r *Reconciler) attachesBeside(ctx context.Context, b, other *v1alpha1.VectorStoreFileBatch) (bool, error) {
 	own := other.Namespace == b.Namespace
-	if own && secretName(other) == secretName(b) {
+	if own && batch.Secret(other) == batch.Secret(b) {
 		return true, nil
 	}
 	if !own && !batch.Attaches(other) {

@@ -4,6 +4,8 @@
 package lifecycle
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -19,6 +21,9 @@ const (
 	// A missing Secret is expected to appear, and reading it makes no API call.
 	maxSecretBackoff = time.Minute
 )
+
+// forbidden is the status code of a key that is valid, and may not do what was requested.
+const forbidden = 403
 
 // insufficientQuota is the API's error code for an exhausted quota, which only a user can change.
 const insufficientQuota = "insufficient_quota"
@@ -38,7 +43,7 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 			c.message = "Quota exhausted. Add credits or raise the limit: " + err.Error()
 		}
 	case upstream.Unauthorized:
-		c = condition{v1alpha1.ReasonCredentialsRejected, err.Error()}
+		c = condition{v1alpha1.ReasonCredentialsRejected, s.credentialsRejected(err)}
 		first, longest = stalledBackoff, maxStalledBackoff
 	case upstream.NotAllowed:
 		c = condition{v1alpha1.ReasonEndpointNotAllowed, err.Error()}
@@ -57,6 +62,19 @@ func (s scope) failed(action Action, err *upstream.Error) Decision {
 		return s.as(running).requeue(c, state, s.PollMin, notBefore(err))
 	}
 	return s.requeue(c, state, backoff(first, longest, state.Failures), notBefore(err))
+}
+
+// credentialsRejected returns the message for credentials that cannot be used.
+func (s scope) credentialsRejected(err *upstream.Error) string {
+	secret, server := batch.Secret(s.b), cmp.Or(err.Host, "the API")
+	switch err.StatusCode {
+	case 0:
+		return fmt.Sprintf("Secret %s is invalid. Correct it: %s", secret, err)
+	case forbidden:
+		return fmt.Sprintf("Key in Secret %s was refused by %s. Check its permissions and its project: %s", secret, server, err)
+	default:
+		return fmt.Sprintf("Key in Secret %s was rejected by %s. Replace %s: %s", secret, server, v1alpha1.SecretKeyAPIKey, err)
+	}
 }
 
 // steady returns the condition after a failed call. The message of the first failures stays, and is renewed

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -220,5 +221,39 @@ func TestConditions_MatchOtherRows(t *testing.T) {
 func TestConditions_BeforeFirstReconcile(t *testing.T) {
 	if got := kstatusOf(t, newObject()); got != status.InProgressStatus {
 		t.Errorf("kstatus is %s before the first reconciliation, want %s", got, status.InProgressStatus)
+	}
+}
+
+func TestCredentialsRejected_NamesTheSecretAndTheRemedy(t *testing.T) {
+	named := func(b *object) { b.Spec.CredentialsRef = &v1alpha1.CredentialsReference{Name: "team"} }
+	for name, test := range map[string]struct {
+		b    *object
+		err  upstream.Error
+		want string
+	}{
+		"401": {
+			newObject(), upstream.Error{Host: "api.openai.com", StatusCode: 401, Message: "Incorrect API key provided.", RequestID: "req_1"},
+			"Key in Secret docs/openai was rejected by api.openai.com. Replace OPENAI_API_KEY: Incorrect API key provided. (HTTP 401, request req_1)",
+		},
+		"403, a Secret of another name": {
+			newObject(named), upstream.Error{Host: "llm.example:8443", StatusCode: 403, Message: "Missing scopes."},
+			"Key in Secret docs/team was refused by llm.example:8443. Check its permissions and its project: Missing scopes. (HTTP 403)",
+		},
+		"an invalid value": {
+			created(named), upstream.Error{Message: "OPENAI_BASE_URL is not a valid URL"},
+			"Secret docs/team is invalid. Correct it: OPENAI_BASE_URL is not a valid URL",
+		},
+		"an unknown host": {
+			created(), upstream.Error{StatusCode: 401, Message: "no"},
+			"Key in Secret docs/openai was rejected by the API. Replace OPENAI_API_KEY: no (HTTP 401)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.err.Kind = upstream.Unauthorized
+			r := run(test.b, lifecycle.State{}, epoch, result{err: &test.err})
+			if r.reason() != v1alpha1.ReasonCredentialsRejected || r.message() != test.want {
+				t.Errorf("%s: %s, want %s", r.reason(), r.message(), test.want)
+			}
+		})
 	}
 }

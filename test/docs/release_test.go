@@ -4,6 +4,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,21 +75,32 @@ func shell(t *testing.T, folder, command string) (string, error) {
 	return string(output), err
 }
 
-// TestWorkflows_PinActions requires that the workflows name their actions by commit: a tag can move.
+// TestWorkflows_PinActions requires that the workflows, also those of the docs and the examples, name their actions by
+// commit: a tag can move.
 func TestWorkflows_PinActions(t *testing.T) {
-	for _, path := range framework.Glob(t, ".github/workflows/*.yaml") {
-		content := read(t, path)
+	workflows := map[string]string{}
+	for _, path := range framework.Glob(t, ".github/workflows/*.yaml", "examples/*/github-actions.yaml") {
+		workflows[path] = read(t, path)
+	}
+	for _, page := range pages(t) {
+		for i, block := range blocks(t, page, "yaml") {
+			if strings.HasPrefix(block, "# .github/workflows/") {
+				workflows[fmt.Sprintf("%s %d", page, i+1)] = block
+			}
+		}
+	}
+	for path, content := range workflows {
 		uses := regexp.MustCompile(`(?m)uses:\s*(.*)$`).FindAllStringSubmatch(content, -1)
 		if len(uses) == 0 {
 			t.Errorf("%s uses no action", path)
 		}
 		for _, use := range uses {
 			if !regexp.MustCompile(`^[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`).MatchString(use[1]) {
-				t.Errorf("%s: %q is not a commit with its version", filepath.Base(path), use[1])
+				t.Errorf("%s: %q is not a commit with its version", path, use[1])
 			}
 		}
-		if !strings.Contains(content, "\npermissions: {}\n") {
-			t.Errorf("%s grants permissions to every job", filepath.Base(path))
+		if !strings.HasPrefix(path, "examples/") && !strings.Contains(content, "\npermissions: {}\n") {
+			t.Errorf("%s grants permissions to every job", path)
 		}
 	}
 }

@@ -46,15 +46,28 @@ The annotations of an object, as a mapping or nothing. The argument is (list . A
 common ones.
 */}}
 {{- define "vector-store-operator.annotations" -}}
-{{- with merge (dict) (index . 1) (index . 0).Values.commonAnnotations }}
+{{- with merge (dict) (default dict (index . 1)) (default dict (index . 0).Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* The argument, a mapping or null, without the keys whose value is null, at any depth. */}}
+{{- define "vector-store-operator.withoutNulls" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- $_ := set $kept $key (include "vector-store-operator.withoutNulls" $value | fromYaml) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{- $_ := set $kept $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $kept -}}
+{{- end -}}
+
 {{/* The pull secrets, which can be names or objects with a name. */}}
 {{- define "vector-store-operator.imagePullSecrets" -}}
-{{- range concat (dig "imagePullSecrets" list (default dict .Values.global)) .Values.imagePullSecrets | uniq }}
+{{- range concat (default list (dig "imagePullSecrets" list (default dict .Values.global))) (default list .Values.imagePullSecrets) | uniq }}
 - name: {{ ternary . (dig "name" "" (ternary dict . (kindIs "string" .))) (kindIs "string" .) }}
 {{- end }}
 {{- end -}}
@@ -169,7 +182,7 @@ from config/.
 {{- if or .http .https }}
 # The kubelet expands the address of the API server, which is never called through the proxy.
 - name: NO_PROXY
-  value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" ".svc" ".cluster.local") .noProxy | join "," | quote }}
+  value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" ".svc" ".cluster.local") (default list .noProxy) | join "," | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.tracing.endpoint }}

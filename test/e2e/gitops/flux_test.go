@@ -4,16 +4,23 @@
 package gitops_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
+	"github.com/fluxcd/cli-utils/pkg/kstatus/polling/engine"
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/runtime/cel"
 	"github.com/fluxcd/pkg/ssa"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -21,28 +28,42 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// expressions returns the healthCheckExprs of config/flux, compiled as Flux does.
-func expressions(t *testing.T) *cel.StatusEvaluator {
+// waiting returns the Kustomization of config/flux that waits for its documents.
+func waiting(t *testing.T) (spec struct {
+	Wait                   bool
+	Timeout, RetryInterval metav1.Duration
+	HealthCheckExprs       []kustomize.CustomHealthCheck
+},
+) {
 	t.Helper()
 	for _, document := range strings.Split(framework.ReadFile(t, "config", "flux", "documents.yaml"), "\n---\n") {
-		var kustomization struct {
-			Spec struct {
-				HealthCheckExprs []kustomize.CustomHealthCheck `json:"healthCheckExprs"`
-			} `json:"spec"`
-		}
+		var kustomization struct{ Spec json.RawMessage }
 		if err := yaml.Unmarshal([]byte(document), &kustomization); err != nil {
 			t.Fatal(err)
 		}
-		if checks := kustomization.Spec.HealthCheckExprs; len(checks) > 0 {
-			evaluator, err := cel.NewStatusEvaluator(&checks[0].HealthCheckExpressions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return evaluator
+		if err := json.Unmarshal(kustomization.Spec, &spec); err != nil {
+			t.Fatal(err)
+		}
+		if spec.Wait {
+			return spec
 		}
 	}
-	t.Fatal("config/flux/documents.yaml has no healthCheckExprs")
-	return nil
+	t.Fatal("no Kustomization of config/flux/documents.yaml waits")
+	return spec
+}
+
+// expressions returns the healthCheckExprs of config/flux, compiled as Flux does.
+func expressions(t *testing.T) *cel.StatusEvaluator {
+	t.Helper()
+	checks := waiting(t).HealthCheckExprs
+	if len(checks) != 1 {
+		t.Fatalf("config/flux/documents.yaml has %d healthCheckExprs, want 1", len(checks))
+	}
+	evaluator, err := cel.NewStatusEvaluator(&checks[0].HealthCheckExpressions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return evaluator
 }
 
 // wantFlux returns the result that the healthCheckExprs must have for a state: that of kstatus, except
@@ -58,12 +79,21 @@ func wantFlux(state state) status.Status {
 	}
 }
 
-// flux applies an object with the library of Flux's kustomize-controller: server-side, and removing
-// the fields that kubectl set.
-func (f *fixture) flux(object *v1alpha1.VectorStoreFileBatch) {
+// controller is the field manager of Flux.
+const controller = "kustomize-controller"
+
+// resourceManager returns the library of Flux's kustomize-controller, with the health check of config/flux.
+func (f *fixture) resourceManager() *ssa.ResourceManager {
 	f.t.Helper()
-	const name = "kustomize-controller"
-	manager := ssa.NewResourceManager(f.Client, nil, ssa.Owner{Field: name, Group: "kustomize.toolkit.fluxcd.io"})
+	reader, err := cel.NewStatusReader(waiting(f.t).HealthCheckExprs)
+	f.must(err)
+	mapper := f.Client.RESTMapper()
+	poller := polling.NewStatusPoller(f.Client, mapper, polling.Options{CustomStatusReaders: []engine.StatusReader{reader(mapper)}})
+	return ssa.NewResourceManager(f.Client, poller, ssa.Owner{Field: controller, Group: "kustomize.toolkit.fluxcd.io"})
+}
+
+// applyOptions are those of kustomize-controller: it removes the fields that kubectl set.
+func applyOptions() ssa.ApplyOptions {
 	options := ssa.DefaultApplyOptions()
 	options.Cleanup = ssa.ApplyCleanupOptions{
 		Annotations: []string{corev1.LastAppliedConfigAnnotation},
@@ -71,87 +101,118 @@ func (f *fixture) flux(object *v1alpha1.VectorStoreFileBatch) {
 			{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
 			{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
 			{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
-			{Name: name, OperationType: metav1.ManagedFieldsOperationUpdate},
+			{Name: controller, OperationType: metav1.ManagedFieldsOperationUpdate},
 		},
 	}
-	text, err := yaml.Marshal(map[string]any{
+	return options
+}
+
+// manifest returns the manifest of an object, with only the fields of its spec that are set.
+func (f *fixture) manifest(object *v1alpha1.VectorStoreFileBatch) *unstructured.Unstructured {
+	f.t.Helper()
+	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&object.Spec)
+	f.must(err)
+	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "VectorStoreFileBatch",
 		"metadata": map[string]any{"namespace": object.Namespace, "name": object.Name},
-		"spec":     map[string]any{"vectorStoreID": object.Spec.VectorStoreID, "fileIDs": object.Spec.FileIDs},
-	})
-	f.must(err)
-	var manifest unstructured.Unstructured
-	f.must(yaml.Unmarshal(text, &manifest.Object))
-	_, err = manager.Apply(f.t.Context(), &manifest, options)
+		"spec":     spec,
+	}}
+}
+
+// flux applies an object as Flux does.
+func (f *fixture) flux(object *v1alpha1.VectorStoreFileBatch) {
+	f.t.Helper()
+	_, err := f.resourceManager().Apply(f.t.Context(), f.manifest(object), applyOptions())
 	f.must(err)
 }
 
-// cancelAlone is a manifest with no field but the one that cancels.
-const cancelAlone = `{"apiVersion":"vector-store-operator.dev/v1alpha1","kind":"VectorStoreFileBatch","metadata":{"name":"documents"},"spec":{"cancel":true}}`
-
-// byHand lists ways to cancel, each with whether Flux keeps spec.cancel.
+// byHand lists ways to set a field of the spec to true, each with whether Flux keeps it.
 var byHand = map[string]struct {
-	cancel  func(f *fixture)
+	set     func(f *fixture, field string)
 	remains bool
 }{
 	"kubectl patch": {
-		func(f *fixture) {
-			f.Kubectl.Must(f.t, "patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
-		}, false,
+		func(f *fixture, field string) { f.patchByHand(field) }, false,
 	},
 	"kubectl patch with a field manager": {
-		func(f *fixture) {
-			f.Kubectl.Must(f.t, "patch", "vsfb", "documents", "--type=merge", "--field-manager=oncall", "-p", `{"spec":{"cancel":true}}`)
-		}, true,
+		func(f *fixture, field string) { f.patchByHand(field, "--field-manager=oncall") }, true,
 	},
-	"kubectl apply of cancel alone with a field manager": {
-		func(f *fixture) {
-			f.Kubectl.Apply(f.t, cancelAlone, "--field-manager=oncall")
-		}, true,
+	"kubectl apply of the field alone": {
+		func(f *fixture, field string) { f.Kubectl.Apply(f.t, alone(field)) }, false,
+	},
+	"kubectl apply of the field alone with a field manager": {
+		func(f *fixture, field string) { f.Kubectl.Apply(f.t, alone(field), "--field-manager=oncall") }, true,
 	},
 }
 
-// TestFlux_CancelByHandBeforeItTakesEffect cancels an object of Flux by hand while the API fails, so
-// that the batch is not cancelled yet when Flux applies the manifest again.
-func TestFlux_CancelByHandBeforeItTakesEffect(t *testing.T) {
-	for name, test := range byHand {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			f.StartManager(t, "flux", framework.Setup{})
-			object := f.Batch("documents", stuck)
-			f.flux(object)
-			f.WaitForReason(t, "documents", "InProgress")
-			f.Emulator.AddFault(emulator.Fault{Operation: emulator.Cancel, Status: 503})
-			test.cancel(f)
-			f.flux(object)
-			cancel := f.Get(t, "documents").Spec.Cancel
-			if remains := cancel != nil && *cancel; remains != test.remains {
-				t.Errorf("after Flux applied the manifest again, spec.cancel is set: %t, want %t", remains, test.remains)
-			}
-		})
+func (f *fixture) patchByHand(field string, flags ...string) {
+	f.t.Helper()
+	f.Kubectl.Must(f.t, append([]string{"patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"` + field + `":true}}`}, flags...)...)
+}
+
+// alone returns a manifest with no field but one.
+func alone(field string) string {
+	return `{"apiVersion":"vector-store-operator.dev/v1alpha1","kind":"VectorStoreFileBatch","metadata":{"name":"documents"},"spec":{"` + field + `":true}}`
+}
+
+// TestFlux_FieldsSetByHand sets a field that the manifest does not have, and lets Flux apply the manifest again. The API
+// fails, so that a cancel has not taken effect by then.
+func TestFlux_FieldsSetByHand(t *testing.T) {
+	for _, field := range []string{"cancel", "suspend"} {
+		for name, test := range byHand {
+			t.Run(field+"/"+name, func(t *testing.T) {
+				f := newFixture(t)
+				f.StartManager(t, "flux", framework.Setup{})
+				object := f.Batch("documents", stuck)
+				f.flux(object)
+				f.WaitForReason(t, "documents", "InProgress")
+				f.Emulator.AddFault(emulator.Fault{Operation: emulator.Cancel, Status: 503})
+				test.set(f, field)
+				f.flux(object)
+				value, _, err := unstructured.NestedBool(f.raw("documents").Object, "spec", field)
+				if err != nil || value != test.remains {
+					t.Errorf("after Flux applied the manifest again, spec.%s is %t, want %t (%v)", field, value, test.remains, err)
+				}
+			})
+		}
 	}
 }
 
-// TestApply_KeepsACancelByHand applies a manifest without spec.cancel again, as kubectl does, and as
-// Argo CD does with kubectl's code.
-func TestApply_KeepsACancelByHand(t *testing.T) {
-	for name, flags := range map[string][]string{
-		"client-side": nil,
-		"server-side": {"--server-side", "--force-conflicts", "--field-manager=argocd-controller"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			text, err := yaml.Marshal(f.Batch("documents", stuck))
-			f.must(err)
-			manifest := framework.WriteFile(t, t.TempDir(), "documents.yaml", string(text))
-			apply := append([]string{"apply", "-f", manifest}, flags...)
-			f.Kubectl.Must(t, apply...)
-			f.Kubectl.Must(f.t, "patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
-			f.Kubectl.Must(t, apply...)
-			if cancel := f.Get(t, "documents").Spec.Cancel; cancel == nil || !*cancel {
-				t.Error("spec.cancel is not set")
-			}
-		})
+// TestFlux_Waits waits for a batch as kustomize-controller does: in turns that time out, until the batch is finished.
+// Its errors name no reason of the object.
+func TestFlux_Waits(t *testing.T) {
+	f := newFixture(t)
+	f.StartManager(t, "flux", framework.Setup{})
+	manager := f.resourceManager()
+	wait := func(spec v1alpha1.VectorStoreFileBatchSpec, name string, timeout time.Duration) error {
+		change, err := manager.Apply(t.Context(), f.manifest(f.Batch(name, spec)), applyOptions())
+		f.must(err)
+		options := ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: timeout, FailFast: true}
+		return manager.WaitForSet(object.ObjMetadataSet{change.ObjMetadata}, options)
+	}
+	contains := func(err error, want string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Flux returns %v, want %q", err, want)
+		}
+	}
+	contains(wait(stuck, "documents", time.Second), "timeout waiting for: [VectorStoreFileBatch/"+f.Namespace+"/documents status: 'InProgress']")
+	f.setStatus(f.WaitForReason(t, "documents", "InProgress"), "completed")
+	f.must(wait(stuck, "documents", framework.Timeout))
+
+	failing := spec{FileIDs: []string{"file-fail-invalid-one"}}
+	err := wait(failing, "failing", framework.Timeout)
+	contains(err, "failed early due to stalled resources: [VectorStoreFileBatch/"+f.Namespace+"/failing status: 'Failed']")
+	cells := strings.Join(strings.Fields(f.Kubectl.Must(t, "get", "vsfb", "failing")), " ")
+	if !strings.Contains(cells, "completed FilesFailed") || strings.Contains(fmt.Sprint(err), "FilesFailed") {
+		t.Errorf("Flux returns %v, and kubectl prints %s", err, cells)
+	}
+}
+
+// TestFlux_ExampleReleasesItsWorker: a Kustomization that waits occupies a worker of kustomize-controller until its timeout.
+func TestFlux_ExampleReleasesItsWorker(t *testing.T) {
+	if spec := waiting(t); spec.Timeout.Duration > 5*time.Minute || spec.RetryInterval.Duration == 0 || spec.RetryInterval.Duration > time.Minute {
+		t.Errorf("config/flux/documents.yaml waits %s and retries after %s, want at most 5m and 1m", spec.Timeout.Duration, spec.RetryInterval.Duration)
 	}
 }
 
@@ -163,7 +224,7 @@ func TestFlux_CancelByHandAfterItTookEffect(t *testing.T) {
 	object := f.Batch("documents", stuck)
 	f.flux(object)
 	f.WaitForReason(t, "documents", "InProgress")
-	f.Kubectl.Must(f.t, "patch", "vsfb", "documents", "--type=merge", "-p", `{"spec":{"cancel":true}}`)
+	f.patchByHand("cancel")
 	f.WaitForReason(t, "documents", "Cancelled")
 	f.flux(object)
 	framework.Eventually(t, "the operator to observe the manifest without cancel", func() bool {

@@ -120,6 +120,22 @@ func (r *releases) testBatchReleases(t *testing.T) {
 			}
 		})
 	}
+	for _, force := range [][]string{{"--force-replace", "--server-side=false"}, {"--force-conflicts", "--server-side=true"}} {
+		t.Run("changed files, "+force[0], func(t *testing.T) {
+			before := r.object(t, "documents", "completes")
+			upgrade := []string{
+				"upgrade", "completes", "test/e2e/install/testdata/documents", "--namespace", "documents",
+				"--set", "vectorStoreID=" + store, "--set", "fileIDs={file-other}",
+			}
+			_, complaint, err := r.helm.try(t.Context(), append(upgrade, force...)...)
+			if err == nil || !strings.Contains(complaint, "immutable") {
+				t.Errorf("helm upgrade: %v: %s", err, complaint)
+			}
+			if diff := cmp.Diff(before.Spec, r.object(t, "documents", "completes").Spec); diff != "" || r.object(t, "documents", "completes").UID != before.UID {
+				t.Errorf("the upgrade changed the object (-before +after):\n%s", diff)
+			}
+		})
+	}
 }
 
 // testUpgrade upgrades to a chart with a changed CRD while a batch is in progress.

@@ -57,6 +57,24 @@ func TestInstaller_EqualsKustomize(t *testing.T) {
 	}
 }
 
+// TestInstaller_NamespacesOfObjects requires a namespace for the objects that have one, and none for the others: kustomize
+// writes one on kinds that it does not know as cluster-wide.
+func TestInstaller_NamespacesOfObjects(t *testing.T) {
+	t.Parallel()
+	clusterWide := []string{
+		"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+	}
+	for key, object := range parse(t, kustomize(t, "config/default")) {
+		want := systemNamespace
+		if slices.Contains(clusterWide, object.GetKind()) {
+			want = ""
+		}
+		if object.GetNamespace() != want {
+			t.Errorf("%s: its namespace must be %q", key, want)
+		}
+	}
+}
+
 // kustomize renders a tree with the kustomize of kubectl.
 func kustomize(t *testing.T, tree string) string {
 	t.Helper()
@@ -172,7 +190,7 @@ proxy: {http: "http://proxy.example:3128", https: "http://proxy.example:3128", n
 crds: {enabled: true, keep: false, annotations: {example.com/note: crd}}
 admissionPolicy: {enabled: true}
 rbac: {create: true, aggregateClusterRoles: true}
-serviceAccount: {create: true, name: files, annotations: {example.com/role: files}, labels: {tier: back}}
+serviceAccount: {create: true, name: files, annotations: {example.com/role: files}, labels: {tier: back}, automount: false}
 metrics:
   enabled: true
   secure: true
@@ -188,14 +206,16 @@ networkPolicy:
 podDisruptionBudget: {enabled: true, minAvailable: 50%}
 podLabels: {tier: back}
 podAnnotations: {example.com/note: "yes"}
-podSecurityContext: {runAsUser: 1000, fsGroup: 2000, seccompProfile: {type: Localhost, localhostProfile: a.json}}
+podSecurityContext:
+  {runAsNonRoot: true, runAsUser: 1000, fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch, seccompProfile: {type: Localhost, localhostProfile: a.json}}
+containerSecurityContext: {runAsUser: 2000, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}, seLinuxOptions: {level: "s0:c1,c2"}}
 resources: {requests: {cpu: 1, memory: 128Mi}, limits: {memory: 1Gi}}
 priorityClassName: system-cluster-critical
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: dedicated, operator: Exists, effect: NoSchedule}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: arch, operator: Exists}]}]}}}
 topologySpreadConstraints: [{maxSkew: 2, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]
-tests: {image: "registry.example:5000/kubectl:v1.37.2", timeout: 30s}
+tests: {image: "registry.example:5000/kubectl:v1.37.2", timeout: 30s, runAsUser: 1000}
 `
 
 // kindsOf returns the kinds and names of objects, without namespaces.

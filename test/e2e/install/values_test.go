@@ -28,6 +28,7 @@ func TestValues_Rejected(t *testing.T) {
 		"fewer than none":              {"replicaCount: -1", "/replicaCount"},
 		"replicas without a leader":    {"{replicaCount: 2, leaderElection: {enabled: false}}", "/replicaCount"},
 		"a string for a switch":        {`leaderElection: {enabled: "true"}`, "/leaderElection/enabled"},
+		"an image with port and tag":   {"image: {repository: 'registry.example:5000/vector-store-operator:v1'}", "/image/repository"},
 		"an image with its tag":        {"image: {repository: vector-store-operator:v1}", "/image/repository"},
 		"a registry with a path":       {"image: {registry: registry.example/ai}", "/image/registry"},
 		"a digest that is none":        {"image: {digest: sha256:abc}", "/image/digest"},
@@ -67,7 +68,18 @@ func TestValues_Rejected(t *testing.T) {
 		"an empty peer":                {"networkPolicy: {metricsFrom: [{}]}", "/networkPolicy/metricsFrom/0"},
 		"a disruption budget of words": {"podDisruptionBudget: {maxUnavailable: some}", "/podDisruptionBudget/maxUnavailable"},
 		"the root user":                {"podSecurityContext: {runAsUser: 0}", "/podSecurityContext/runAsUser"},
-		"a laxer Pod":                  {"podSecurityContext: {runAsNonRoot: false}", "additional properties 'runAsNonRoot' not allowed"},
+		"a laxer Pod":                  {"podSecurityContext: {runAsNonRoot: false}", "/podSecurityContext/runAsNonRoot"},
+		"a privileged container":       {"containerSecurityContext: {privileged: true}", "/containerSecurityContext/privileged"},
+		"a writable root":              {"containerSecurityContext: {readOnlyRootFilesystem: false}", "/containerSecurityContext/readOnlyRootFilesystem"},
+		"escalation":                   {"containerSecurityContext: {allowPrivilegeEscalation: true}", "/containerSecurityContext/allowPrivilegeEscalation"},
+		"a capability":                 {"containerSecurityContext: {capabilities: {add: [NET_ADMIN]}}", "additional properties 'add' not allowed"},
+		"an unconfined container":      {"containerSecurityContext: {seccompProfile: {type: Unconfined}}", "/containerSecurityContext/seccompProfile/type"},
+		"an unknown limit of rollouts": {"strategy: {rollingUpdate: {maxSurplus: 1}}", "additional properties 'maxSurplus' not allowed"},
+		"an unknown TLS setting":       {"metrics: {serviceMonitor: {tlsConfig: {skipVerify: true}}}", "additional properties 'skipVerify' not allowed"},
+		"an unknown affinity":          {"affinity: {nodeAffinity: {required: []}}", "additional properties 'required' not allowed"},
+		"an unknown peer":              {"networkPolicy: {extraEgress: [{to: [{cidr: 192.0.2.0/24}]}]}", "additional properties 'cidr' not allowed"},
+		"an unknown source":            {"extraEnv: [{name: A, valueFrom: {secretRef: {name: a}}}]", "additional properties 'secretRef' not allowed"},
+		"no section":                   {"podDisruptionBudget: null", "missing property 'podDisruptionBudget'"},
 		"a label that is the chart's":  {"commonLabels: {app.kubernetes.io/name: x}", "/commonLabels"},
 		"a label that is none":         {"podLabels: {team: 'a b'}", "/podLabels/team"},
 		"an annotation of a number":    {"podAnnotations: {a: 1}", "/podAnnotations/a"},
@@ -116,6 +128,8 @@ func TestValues_Deployment(t *testing.T) {
 		"node selector":                 {append(pod, "nodeSelector"), map[string]any{"kubernetes.io/os": "linux"}},
 		"user of a Pod":                 {append(pod, "securityContext", "runAsUser"), float64(1000)},
 		"no root":                       {append(pod, "securityContext", "runAsNonRoot"), true},
+		"change of groups":              {append(pod, "securityContext", "fsGroupChangePolicy"), "OnRootMismatch"},
+		"token":                         {append(pod, "automountServiceAccountToken"), true},
 		"no group of it":                {append(pod, "securityContext", "runAsGroup"), nil},
 		"tolerations":                   {append(pod, "tolerations"), []any{map[string]any{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}}},
 		"spread": {append(pod, "topologySpreadConstraints"), []any{map[string]any{
@@ -187,7 +201,7 @@ func TestValues_Container(t *testing.T) {
 		},
 		"securityContext": map[string]any{
 			"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
-			"capabilities": map[string]any{"drop": []any{"ALL"}},
+			"capabilities": map[string]any{"drop": []any{"ALL"}}, "runAsUser": float64(2000), "seLinuxOptions": map[string]any{"level": "s0:c1,c2"},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -219,6 +233,50 @@ func TestNotes_Warn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestValues_Null sets every value to null that is not a section of others, which Helm treats as absent. testConformance
+// validates the result of all of them together.
+func TestValues_Null(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	values := nulls(t)
+	text, err := yaml.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := h.template(t, string(text))
+	if strings.Contains(manifest, "null") || strings.Contains(manifest, "<nil>") {
+		t.Errorf("the manifest contains null:\n%s", manifest)
+	}
+	// Null is as good as absent, also for a field of a security context, which has no default in values.yaml.
+	const fields = "podSecurityContext: {runAsNonRoot: null, runAsUser: null, runAsGroup: null, fsGroup: null, fsGroupChangePolicy: null, supplementalGroups: null, " +
+		"supplementalGroupsPolicy: null, seLinuxOptions: null, appArmorProfile: null, seccompProfile: null}\n" +
+		"containerSecurityContext: {allowPrivilegeEscalation: null, privileged: null, readOnlyRootFilesystem: null, runAsNonRoot: null, runAsUser: null, " +
+		"runAsGroup: null, capabilities: null, seLinuxOptions: null, appArmorProfile: null, seccompProfile: null}\n" +
+		"resources: {limits: {cpu: null}, requests: {ephemeral-storage: null}}\nglobal: {imageRegistry: null, imagePullSecrets: null}\n"
+	if diff := cmp.Diff(h.template(t, ""), h.template(t, fields)); diff != "" {
+		t.Errorf("-by default +with null:\n%s", diff)
+	}
+}
+
+// required are the values that cannot be null: the schema rejects that.
+var required = []string{"replicaCount", "requestTimeoutSeconds", "image.repository", "serviceAccount.create", "tests.image", "tests.timeout"}
+
+// nulls returns values that set all others to null.
+func nulls(t *testing.T) map[string]any {
+	t.Helper()
+	values := map[string]any{}
+	for path := range defaults(t) {
+		if slices.Contains(required, path) {
+			continue
+		}
+		names := strings.Split(path, ".")
+		if err := unstructured.SetNestedField(values, nil, names...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return values
 }
 
 // freeMaps are the values that are maps with any keys.
@@ -325,6 +383,24 @@ func collect(t *testing.T, path string, schema map[string]any, values map[string
 	}
 }
 
+func TestValues_Image(t *testing.T) {
+	t.Parallel()
+	h := newHelm(t, "")
+	digest := "sha256:" + strings.Repeat("0123456789abcdef", 4)
+	for values, want := range map[string]string{
+		"": "ghcr.io/vector-store-operator/vector-store-operator:dev",
+		"global: {imageRegistry: 'mirror.example:5000'}":                                                   "mirror.example:5000/vector-store-operator/vector-store-operator:dev",
+		"{global: null, image: {tag: v1}}":                                                                 "ghcr.io/vector-store-operator/vector-store-operator:v1",
+		"image: {registry: '', repository: 'registry.example:5000/ai/vector-store-operator'}":              "registry.example:5000/ai/vector-store-operator:dev",
+		"image: {registry: null, repository: ai/vector-store-operator, tag: v1, digest: '" + digest + "'}": "ai/vector-store-operator@" + digest,
+	} {
+		containers := at(t, parse(t, h.template(t, values)).find(t, "Deployment", systemNamespace, release+"-manager"), "spec", "template", "spec", "containers").([]any)
+		if image := containers[0].(map[string]any)["image"]; image != want {
+			t.Errorf("%s: the image is %s, want %s", values, image, want)
+		}
+	}
+}
+
 // TestSetups compares what each of the common setups is about with what it renders. testConformance validates
 // the objects.
 func TestSetups(t *testing.T) {
@@ -354,6 +430,7 @@ func TestSetups(t *testing.T) {
 		"prometheus": {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, []string{"ServiceMonitor", "PrometheusRule", "ConfigMap"}},
 		"network":    {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, []string{"NetworkPolicy"}},
 		"openshift":  {"ghcr.io/vector-store-operator/vector-store-operator:dev", nil, nil},
+		"placement":  {"registry.example/team/ops/vector-store-operator@sha256:" + strings.Repeat("0123456789abcdef", 4), nil, []string{"RoleBinding"}},
 	} {
 		o := render(name)
 		d := deployment(o)
@@ -372,6 +449,15 @@ func TestSetups(t *testing.T) {
 		}
 		if user := at(t, d, append(pod, "securityContext", "runAsUser")...); user != nil {
 			t.Errorf("%s: the user is %v, and a platform could not assign one", name, user)
+		}
+		test := o.find(t, "Pod", systemNamespace, release+"-test")
+		if user := at(t, test, "spec", "securityContext", "runAsUser"); (user == nil) != (name == "openshift") {
+			t.Errorf("%s: the user of helm test is %v", name, user)
+		}
+		for _, field := range []string{"tolerations", "nodeSelector"} {
+			if diff := cmp.Diff(at(t, d, append(pod, field)...), at(t, test, "spec", field)); diff != "" {
+				t.Errorf("%s: %s of helm test (-operator +test):\n%s", name, field, diff)
+			}
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
@@ -114,6 +116,28 @@ func TestReadiness_NamesTheMissingCRD(t *testing.T) {
 		manager.MustOutput(t, noCRD)
 		install(t)
 	}
+}
+
+// TestReinstall_WaitsForTheLease: a manager does not lead while an earlier one, whose rights were removed before it released
+// its lease, holds that; it does as soon as the lease is deleted.
+func TestReinstall_WaitsForTheLease(t *testing.T) {
+	const lease = "vector-store-operator.dev"
+	f := env.NewFixture(t, emulator.Options{})
+	f.Create(t, &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace, Name: lease},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: ptr.To("uninstalled"), RenewTime: ptr.To(metav1.NowMicro()), AcquireTime: ptr.To(metav1.NowMicro()),
+			LeaseDurationSeconds: ptr.To[int32](3600), LeaseTransitions: ptr.To[int32](1),
+		},
+	})
+	manager := f.StartManager(t, "manager", framework.Setup{Flags: append(f.LeaderElection(), "--zap-log-level=4")})
+	manager.MustOutput(t, "has not yet expired")
+	f.Create(t, f.Batch("documents", v1alpha1.VectorStoreFileBatchSpec{FileIDs: []string{"file-one"}}))
+	if b := f.Get(t, "documents"); len(b.Finalizers) > 0 || len(b.Status.Conditions) > 0 {
+		t.Errorf("the manager reconciles without the lease: %+v", b)
+	}
+	f.Kubectl.Must(t, "delete", "lease", lease)
+	f.WaitForReason(t, "documents", v1alpha1.ReasonCompleted)
 }
 
 func install(t *testing.T) {
