@@ -51,6 +51,8 @@ type syncFolder struct {
 	journal     string
 
 	phases *phases
+	// changing is true after the plan has something to do.
+	changing bool
 }
 
 // The exit codes of sync beside exitFailed and exitPartial.
@@ -332,7 +334,11 @@ func (s *syncFolder) runWith(ctx context.Context, o sync.Options, attributes map
 	if o.Journal, err = s.openJournal(client, journal); err != nil {
 		return err
 	}
-	o.OnPlan = func(plan fileset.Plan) { report.planned(plan); s.printPlan(report) }
+	o.OnPlan = func(plan fileset.Plan) {
+		report.planned(plan)
+		s.printPlan(report)
+		s.changing = !plan.InStep() && len(plan.Refused()) == 0
+	}
 	outcome, err := o.Run(ctx)
 	report.finished(outcome)
 	return errors.Join(err, o.Journal.Close())
@@ -376,6 +382,8 @@ func (s *syncFolder) newAttacher(client apiClient, attributes map[string]any) (s
 // explain returns the reason for which a run ended, if the context is done.
 func (s *syncFolder) explain(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
+	case cause == nil && s.changing:
+		return fmt.Errorf("%w\nrun the same command again to continue: it uploads nothing twice, and deletes the uploads that are not needed", err)
 	case cause == nil:
 		return err
 	case errors.Is(cause, context.Canceled):

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -28,8 +29,10 @@ type syncReport struct {
 	LeftOut []syncLeftOut `json:"leftOut"`
 	Refused []string      `json:"refused,omitempty"`
 	// Withheld is why nothing is removed.
-	Withheld string      `json:"withheld,omitempty"`
-	Summary  syncSummary `json:"summary"`
+	Withheld string `json:"withheld,omitempty"`
+	// LostUploads are the paths of uploads whose response was lost: the API can have another file for each.
+	LostUploads []string    `json:"lostUploads"`
+	Summary     syncSummary `json:"summary"`
 
 	documents map[string]sync.Document
 	plan      *fileset.Plan
@@ -62,6 +65,7 @@ type syncSummary struct {
 	Kept              int     `json:"kept"`
 	Failed            int     `json:"failed"`
 	LeftOut           int     `json:"leftOut"`
+	LostUploads       int     `json:"lostUploads"`
 	BytesToUpload     int64   `json:"bytesToUpload"`
 	BytesUploaded     int64   `json:"bytesUploaded"`
 	Seconds           float64 `json:"seconds"`
@@ -69,7 +73,7 @@ type syncSummary struct {
 
 func newSyncReport(s *syncFolder, folder sync.Folder) *syncReport {
 	r := &syncReport{
-		VectorStoreID: s.vectorStore, Owner: s.owner, DryRun: s.dryRun, Changes: []syncChange{}, LeftOut: []syncLeftOut{},
+		VectorStoreID: s.vectorStore, Owner: s.owner, DryRun: s.dryRun, Changes: []syncChange{}, LeftOut: []syncLeftOut{}, LostUploads: []string{},
 		documents: map[string]sync.Document{},
 	}
 	for _, d := range folder.Documents {
@@ -140,7 +144,8 @@ func (r *syncReport) count(state fileset.State, n int) {
 
 // finished replaces the changes that failed.
 func (r *syncReport) finished(outcome sync.Outcome) {
-	r.Summary.BytesUploaded = outcome.Bytes
+	r.Summary.BytesUploaded, r.Summary.LostUploads = outcome.Bytes, len(outcome.Lost)
+	r.LostUploads = append(r.LostUploads, slices.Sorted(slices.Values(outcome.Lost))...)
 	failed := map[string]string{}
 	for _, c := range outcome.Last.Changes {
 		if c.State == fileset.FailedState {
@@ -243,8 +248,11 @@ func (s *syncFolder) printReport(r *syncReport, planned bool) error {
 		}
 		_, err = s.Streams.Out.Write(text)
 		return err
-	case !planned:
+	case !planned && len(r.LostUploads) == 0:
 		return nil
+	case !planned:
+		_, err := io.WriteString(s.Streams.Out, lostUploads(r.LostUploads)+"\n")
+		return err
 	}
 	_, err := io.WriteString(s.Streams.Out, r.summary()+"\n")
 	return err
@@ -272,5 +280,27 @@ func (r *syncReport) summary() string {
 	if r.DryRun {
 		return text + fmt.Sprintf(" (dry run, %s to upload).", formatBytes(n.BytesToUpload))
 	}
-	return text + fmt.Sprintf("; %s uploaded in %.1fs.", formatBytes(n.BytesUploaded), n.Seconds)
+	text += fmt.Sprintf("; %s uploaded in %.1fs.", formatBytes(n.BytesUploaded), n.Seconds)
+	if len(r.LostUploads) > 0 {
+		text += "\n" + lostUploads(r.LostUploads)
+	}
+	return text
+}
+
+// maxLostUploads is the maximum number of lost uploads that a text names.
+const maxLostUploads = 10
+
+// lostUploads describes uploads whose response was lost.
+func lostUploads(paths []string) string {
+	named := slices.Sorted(slices.Values(paths))
+	more := ""
+	if len(named) > maxLostUploads {
+		more = fmt.Sprintf(" and %d more", len(named)-maxLostUploads)
+		named = named[:maxLostUploads]
+	}
+	for i := range named {
+		named[i] = terminal.Escape(named[i])
+	}
+	return fmt.Sprintf("The response to %s was lost, and no file was listed for it, so the list of files can have one more for each: %s%s.",
+		counted(len(paths), "upload", "uploads"), strings.Join(named, ", "), more)
 }
