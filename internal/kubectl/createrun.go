@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -109,25 +110,48 @@ func (c *create) start(ctx context.Context, files int) (*createRun, error) {
 
 // upload uploads the files and returns their IDs. The ID of a file that is refused is "".
 func (r *createRun) upload(ctx context.Context, files []upload.File) (ids []string, refused int, err error) {
-	progress := r.newProgress(files)
-	progress.logf("Uploading %s to %s.", counted(len(files), "file", "files"), r.client.target)
-	ids, err = r.uploader(progress).Run(ctx, files)
-	done, refused := progress.close()
+	var bytes int64
+	for _, f := range files {
+		bytes += f.Size
+	}
+	shown := r.newProgress()
+	shown.Logf("Uploading %s to %s.", counted(len(files), "file", "files"), r.client.target)
+	shown.Start("Uploading", len(files), bytes)
+	u, count := r.uploader(shown)
+	ids, err = u.Run(ctx, files)
+	shown.close()
 	if err = interruption(ctx, err); errors.Is(err, upload.ErrQuota) {
 		err = fmt.Errorf("%w\ndelete files that you no longer need, or set --expires-after: servers accept more files that expire", err)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, done, len(files))
+		return nil, 0, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, count.uploaded.Load(), len(files))
 	}
-	return ids, refused, nil
+	return ids, int(count.refused.Load()), nil
 }
 
-func (r *createRun) uploader(progress *progress) *upload.Uploader {
+// uploadCount are the numbers of files of a run.
+type uploadCount struct{ uploaded, refused atomic.Int64 }
+
+func (r *createRun) uploader(shown *progress) (*upload.Uploader, *uploadCount) {
+	count := &uploadCount{}
 	return &upload.Uploader{
 		Client: r.client, Journal: r.journal, ExpiresAfter: r.expiresAfter,
 		Concurrency: r.concurrency, Attempts: r.attempts, SettleTime: r.settleTime,
-		OnUploaded: progress.uploaded, OnRefused: progress.refuse, OnLost: r.lose, Logf: progress.logf,
-	}
+		OnUploaded: func(f upload.File, reused bool) {
+			count.uploaded.Add(1)
+			if reused {
+				shown.Reuse(f.Size)
+				return
+			}
+			shown.Add(1, f.Size)
+		},
+		OnRefused: func(f upload.File, err error) {
+			count.refused.Add(1)
+			shown.Logf("Leaving out %s: %v", f.Name, err)
+			shown.Omit(f.Size)
+		},
+		OnLost: r.lose, Logf: shown.Logf,
+	}, count
 }
 
 // lose records an upload whose response was lost.

@@ -8,9 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -22,15 +20,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
 // status implements the command status.
 type status struct {
 	*plugin
-	output  string
+	output  formatFlag
 	journal string
 }
 
@@ -41,7 +39,7 @@ const statusExample = `  # Show everything that is known about a batch
   kubectl vsfb status handbook -o json | jq -r .traceID`
 
 func (p *plugin) newStatus() *cobra.Command {
-	s := &status{plugin: p}
+	s := &status{plugin: p, output: newFormatFlag("text")}
 	command := &cobra.Command{
 		Use:   "status NAME",
 		Short: "Show one batch in detail",
@@ -57,9 +55,8 @@ that this machine uploaded; "kubectl vsfb failures" lists all, with the names of
 			return s.run(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVarP(&s.output, "output", "o", "text", "Output format. One of: (text, json, yaml).")
+	s.output.addFlag(command)
 	command.Flags().StringVar(&s.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to those in $XDG_STATE_HOME/kubectl-vsfb.")
-	completeFlag(command, "output", fixedCompletions("text", "json", "yaml"))
 	return command
 }
 
@@ -91,14 +88,7 @@ type eventReport struct {
 }
 
 func (s *status) run(ctx context.Context, name string) error {
-	if !slices.Contains([]string{"text", "json", "yaml"}, s.output) {
-		return fmt.Errorf("--output must be text, json or yaml, got %q", s.output)
-	}
-	client, err := s.newBatchClient()
-	if err != nil {
-		return err
-	}
-	b, err := client.get(ctx, name)
+	b, err := s.getBatch(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -106,17 +96,12 @@ func (s *status) run(ctx context.Context, name string) error {
 	if r.Events, err = s.events(ctx, b); err != nil {
 		s.notef("Could not read the Events: %v", err)
 	}
-	text, err := s.format(b, r)
-	if err != nil {
-		return fmt.Errorf("encoding the status: %w", err)
-	}
-	_, err = io.WriteString(s.Streams.Out, text)
-	return err
+	return s.output.print(s.Streams.Out, r, func() string { return s.text(b, r) })
 }
 
 func (s *status) report(b *v1alpha1.VectorStoreFileBatch) statusReport {
 	r := statusReport{
-		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b),
+		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batch.ID(b),
 		Status: b.Status.Status, FileCounts: fileCounts(b), Spec: b.Spec, Conditions: b.Status.Conditions,
 		FailuresByCode: map[string]int{}, Events: []eventReport{},
 		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b),
@@ -180,15 +165,7 @@ func timeOf(e corev1.Event) metav1.Time {
 	return e.CreationTimestamp
 }
 
-func (s *status) format(b *v1alpha1.VectorStoreFileBatch, r statusReport) (string, error) {
-	switch s.output {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "    ")
-		return string(text) + "\n", err
-	case "yaml":
-		text, err := yaml.Marshal(r)
-		return string(text), err
-	}
+func (s *status) text(b *v1alpha1.VectorStoreFileBatch, r statusReport) string {
 	t, _ := s.newTable(s.Streams.Out)
 	now := time.Now()
 	lines := append(t.summary(b, r, now), "", "Conditions:")
@@ -201,7 +178,7 @@ func (s *status) format(b *v1alpha1.VectorStoreFileBatch, r statusReport) (strin
 		lines = append(lines, "", "Events:")
 		lines = append(lines, indent(t.section(eventRows(r.Events, now)))...)
 	}
-	return strings.Join(lines, "\n") + "\n", nil
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // summary returns the lines with the settings and the progress.

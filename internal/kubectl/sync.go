@@ -34,7 +34,7 @@ type syncFolder struct {
 	secret      string
 	endpoint    string
 	attributes  []string
-	output      string
+	output      formatFlag
 
 	dryRun, prune, allowEmpty bool
 	retryFailed               bool
@@ -50,7 +50,7 @@ type syncFolder struct {
 	settleTime  time.Duration
 	journal     string
 
-	phases *phases
+	progress *progress
 	// changing is true after the plan has something to do.
 	changing bool
 }
@@ -103,7 +103,7 @@ Exit codes: 0, the vector store is in step; 1, an error; 2, in step except for d
 were left out; 3, refused by a guard; with --dry-run 0, in step; 4, something would change.`
 
 func (p *plugin) newSync() *cobra.Command {
-	s := &syncFolder{plugin: p}
+	s := &syncFolder{plugin: p, output: newFormatFlag("text")}
 	command := &cobra.Command{
 		Use:     "sync FOLDER --vector-store ID --owner OWNER",
 		Short:   "Make a vector store equal to a folder",
@@ -128,7 +128,7 @@ func (s *syncFolder) addFlags(command *cobra.Command) {
 	flags.StringVar(&s.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key, for the upload and for spec.credentialsRef.")
 	flags.StringVar(&s.endpoint, "endpoint", "", "Host, or base URL, that files may be sent to. Required for another host than api.openai.com if the input is not a terminal.")
 	flags.StringArrayVar(&s.attributes, "attribute", nil, `Attribute of all files, as KEY=VALUE. Can be repeated. VALUE can be a number, true or false; quotes, as in 'version="5"', make it a string.`)
-	flags.StringVarP(&s.output, "output", "o", "", "Format of the plan and of the result: json or yaml. By default, a text.")
+	s.output.addFlag(command)
 	flags.BoolVar(&s.dryRun, "dry-run", false, "Print the plan, and change nothing.")
 	flags.BoolVar(&s.prune, "prune", false, "Remove the documents of this owner that the folder does not have.")
 	flags.BoolVar(&s.allowEmpty, "allow-empty", false, "Permit --prune to remove all documents because the folder has none. --max-prune applies too.")
@@ -148,7 +148,6 @@ func (s *syncFolder) addFlags(command *cobra.Command) {
 		_ = command.MarkFlagRequired(name) // fails only for an unknown flag
 	}
 	completeFlag(command, "vector-store", s.completeVectorStores)
-	completeFlag(command, "output", fixedCompletions("json", "yaml"))
 }
 
 func (s *syncFolder) validate() (fileset.Limit, error) {
@@ -158,9 +157,6 @@ func (s *syncFolder) validate() (fileset.Limit, error) {
 	}
 	if err := fileset.ValidateOwner(s.owner); err != nil {
 		return maxPrune, fmt.Errorf("--owner: %w", err)
-	}
-	if s.output != "" && s.output != "json" && s.output != "yaml" {
-		return maxPrune, fmt.Errorf("--output must be json or yaml, got %q", s.output)
 	}
 	if !validID.MatchString(s.vectorStore) {
 		return maxPrune, fmt.Errorf("--vector-store %q is not an ID: letters, digits and the characters _=-.: are valid, at most %d", s.vectorStore, v1alpha1.MaxIDLength)
@@ -238,8 +234,8 @@ func (s *syncFolder) run(ctx context.Context, path string) error {
 	debug.SetGCPercent(gcPercent)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("not finished after --timeout %s; the next run continues", s.timeout))
 	defer cancel()
-	s.phases = s.newPhases()
-	progress := s.phases
+	s.progress = s.newProgress()
+	progress := s.progress
 	started := time.Now()
 	folder, closeFolder, err := s.scan(ctx, path, attributes, progress)
 	if err != nil {

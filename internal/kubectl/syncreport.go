@@ -4,13 +4,9 @@
 package kubectl
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/scan"
@@ -188,10 +184,10 @@ var changeMarks = map[fileset.State]struct {
 
 // printPlan prints the plan as a text, if the output is one.
 func (s *syncFolder) printPlan(r *syncReport) {
-	if s.output != "" {
+	if !s.output.isText() {
 		return
 	}
-	s.pausePhases(func() {
+	s.progress.pause(func() {
 		for _, l := range r.LeftOut {
 			if !l.Expected {
 				s.printChange("!", terminal.Red, l.Path, "left out: "+l.Reason)
@@ -233,29 +229,15 @@ func describeChange(c syncChange, prune bool) string {
 
 // printReport prints the summary, or the whole report in the output format.
 func (s *syncFolder) printReport(r *syncReport, planned bool) error {
-	switch {
-	case s.output == "json":
-		text, err := json.MarshalIndent(r, "", "    ")
-		if err != nil {
-			return err
+	return s.output.print(s.Streams.Out, r, func() string {
+		switch {
+		case planned:
+			return r.summary() + "\n"
+		case len(r.LostUploads) > 0:
+			return lostUploads(r.LostUploads) + "\n"
 		}
-		_, err = fmt.Fprintln(s.Streams.Out, string(text))
-		return err
-	case s.output == "yaml":
-		text, err := yaml.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = s.Streams.Out.Write(text)
-		return err
-	case !planned && len(r.LostUploads) == 0:
-		return nil
-	case !planned:
-		_, err := io.WriteString(s.Streams.Out, lostUploads(r.LostUploads)+"\n")
-		return err
-	}
-	_, err := io.WriteString(s.Streams.Out, r.summary()+"\n")
-	return err
+		return ""
+	})
 }
 
 // summary describes the numbers in one line.

@@ -28,7 +28,7 @@ type uploads struct {
 	credentials credentialFlags
 	secret      string
 	journal     string
-	output      string
+	output      formatFlag
 
 	deleteUnused   bool
 	yes            bool
@@ -45,7 +45,7 @@ const uploadsExample = `  # List the files that "kubectl vsfb create" uploaded f
   kubectl vsfb uploads --delete-unused --yes docs/`
 
 func (p *plugin) newUploads() *cobra.Command {
-	u := &uploads{plugin: p}
+	u := &uploads{plugin: p, output: newFormatFlag("table")}
 	command := &cobra.Command{
 		Use:   "uploads [PATH...]",
 		Short: "List the files that create uploaded, and delete those that nothing uses",
@@ -66,11 +66,10 @@ Files of "kubectl vsfb sync" are not listed: its next run deletes those that it 
 	u.credentials.addFlags(flags)
 	flags.StringVar(&u.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key.")
 	flags.StringVar(&u.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, organization and project in $XDG_STATE_HOME/kubectl-vsfb.")
-	flags.StringVarP(&u.output, "output", "o", "", "Format of the output: json or yaml. By default, a table.")
+	u.output.addFlag(command)
 	flags.BoolVar(&u.deleteUnused, "delete-unused", false, "Delete the files that nothing uses, and list them.")
 	flags.BoolVarP(&u.yes, "yes", "y", false, "Delete without a question. Required if the input is not a terminal.")
 	flags.BoolVar(&u.withoutCluster, "without-cluster", false, "Do not read VectorStoreFileBatches: only vector stores count.")
-	completeFlag(command, "output", fixedCompletions("json", "yaml"))
 	return command
 }
 
@@ -88,9 +87,6 @@ type uploadedFile struct {
 }
 
 func (u *uploads) run(ctx context.Context, paths []string) error {
-	if u.output != "" && u.output != "json" && u.output != "yaml" {
-		return fmt.Errorf("--output must be json or yaml, got %q", u.output)
-	}
 	if u.yes && !u.deleteUnused {
 		return errors.New("--yes requires --delete-unused")
 	}
@@ -136,8 +132,7 @@ func (u *uploads) runWith(ctx context.Context, client apiClient, journal *upload
 			return err
 		}
 	}
-	output := storeCommand{plugin: u.plugin, output: u.output}
-	return output.print(recorded, func() string { return u.table(recorded) })
+	return u.output.print(u.Streams.Out, recorded, func() string { return u.table(recorded) })
 }
 
 // selectUploads returns the recorded uploads of paths, sorted by path; without paths, all of them.

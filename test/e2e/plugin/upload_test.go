@@ -124,7 +124,7 @@ func TestCreate_RefusedUpload(t *testing.T) {
 	if output, _ := w.wantExit(2, args...); !strings.Contains(output, "unchanged") || len(w.uploads()) != 10 {
 		t.Errorf("after the second run there are %d uploads; it printed %s", len(w.uploads()), output)
 	}
-	if !strings.Contains(complaint, "Leaving out docs/refused.vsfb: Invalid extension vsfb") || !strings.Contains(complaint, "Uploaded 10 of 10 files") {
+	if !strings.Contains(complaint, "Leaving out docs/refused.vsfb: Invalid extension vsfb") || !strings.Contains(complaint, "Uploading: 10 of 10 files") {
 		t.Errorf("it prints %s", complaint)
 	}
 	if ids := w.Get(t, "handbook").Spec.FileIDs; len(ids) != 10 {
