@@ -46,6 +46,9 @@ func (p *plugin) newStatus() *cobra.Command {
 		Long: `Show one batch in detail: its settings, progress and conditions, its failed files by error code, its
 Events, and the ID of its trace.
 
+The operator writes the status when something changes, and not at each poll. The last poll is known if the
+batch is finished; otherwise, the operator polled at the time of the last change or later.
+
 The command reads from the cluster only. The failed files are the first 100, with the paths of those
 that this machine uploaded; "kubectl vsfb failures" lists all, with the names of all.`,
 		Example:           statusExample,
@@ -78,6 +81,47 @@ type statusReport struct {
 	// CreationTime is that of the object, and LastChangeTime that of its status.
 	CreationTime   metav1.Time  `json:"creationTime"`
 	LastChangeTime *metav1.Time `json:"lastChangeTime,omitempty"`
+	// LastPoll is what the object shows of the operator's last poll of the batch.
+	LastPoll *lastPoll `json:"lastPoll,omitempty"`
+}
+
+// lastPoll is what an object shows of the operator's last poll. A poll that finds no change writes nothing.
+type lastPoll struct {
+	// NotBefore is a time at which the operator polled.
+	NotBefore metav1.Time `json:"notBefore"`
+	// Final is true if that was the last poll, which found the batch finished.
+	Final bool `json:"final"`
+}
+
+// lastPollOf returns what an object shows of the last poll; nil if it shows none.
+func lastPollOf(b *v1alpha1.VectorStoreFileBatch) *lastPoll {
+	if batch.ID(b) == "" || b.Status.FileCounts == nil {
+		return nil
+	}
+	if b.Status.CompletionTime != nil {
+		return &lastPoll{NotBefore: *b.Status.CompletionTime, Final: true}
+	}
+	polled := lastChange(b)
+	if batch.Reason(b.Status) != v1alpha1.ReasonInProgress || polled == nil {
+		return nil // the last change may be something else, such as a suspension
+	}
+	// The operator polls when it handles a request. By convention, the value is the time of the request.
+	if requested, err := time.Parse(time.RFC3339, b.Status.LastHandledReconcileAt); err == nil && requested.After(polled.Time) && !requested.After(time.Now()) {
+		polled = &metav1.Time{Time: requested}
+	}
+	return &lastPoll{NotBefore: *polled}
+}
+
+// text describes the poll.
+func (p *lastPoll) text(now time.Time) string {
+	if p == nil {
+		return "-"
+	}
+	text := duration.HumanDuration(now.Sub(p.NotBefore.Time)) + " ago"
+	if p.Final {
+		return text + ", when the batch was finished"
+	}
+	return text + " or later; a poll without a change is not recorded"
 }
 
 type eventReport struct {
@@ -104,7 +148,7 @@ func (s *status) report(b *v1alpha1.VectorStoreFileBatch) statusReport {
 		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batch.ID(b),
 		Status: b.Status.Status, FileCounts: fileCounts(b), Spec: b.Spec, Conditions: b.Status.Conditions,
 		FailuresByCode: map[string]int{}, Events: []eventReport{},
-		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b),
+		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b), LastPoll: lastPollOf(b),
 	}
 	failed := reportOf(b)
 	failed.addStatus(b)
@@ -198,7 +242,7 @@ func (t table) summary(b *v1alpha1.VectorStoreFileBatch, r statusReport, now tim
 	if r.LastChangeTime != nil {
 		rows = append(rows, []string{"Last change:", duration.HumanDuration(now.Sub(r.LastChangeTime.Time)) + " ago"})
 	}
-	rows = append(rows, []string{"Trace ID:", r.TraceID})
+	rows = append(rows, []string{"Last poll:", r.LastPoll.text(now)}, []string{"Trace ID:", r.TraceID})
 	lines := align(escaped(rows))
 	progress := t.bar(counts)
 	for i, row := range rows {

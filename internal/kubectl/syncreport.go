@@ -188,11 +188,7 @@ func (s *syncFolder) printPlan(r *syncReport) {
 		return
 	}
 	s.progress.pause(func() {
-		for _, l := range r.LeftOut {
-			if !l.Expected {
-				s.printChange("!", terminal.Red, l.Path, "left out: "+l.Reason)
-			}
-		}
+		s.printLeftOut(r)
 		for _, c := range r.Changes {
 			look := changeMarks[fileset.State(c.Change)]
 			s.printChange(look.mark, look.style, c.Path, describeChange(c, s.prune))
@@ -201,6 +197,24 @@ func (s *syncFolder) printPlan(r *syncReport) {
 			_, _ = fmt.Fprintf(s.Streams.Out, "Nothing is removed: %s.\n", r.Withheld)
 		}
 	})
+}
+
+// printLeftOut names what is left out, and why. It counts what patterns exclude, because the user chose it.
+func (s *syncFolder) printLeftOut(r *syncReport) {
+	excluded := 0
+	for _, l := range r.LeftOut {
+		switch {
+		case !l.Expected:
+			s.printChange("!", terminal.Red, l.Path, "left out: "+l.Reason)
+		case strings.HasPrefix(l.Reason, string(scan.Excluded)):
+			excluded++
+		default:
+			s.printChange(".", terminal.Dim, l.Path, "left out: "+l.Reason)
+		}
+	}
+	if excluded > 0 {
+		s.printChange(".", terminal.Dim, counted(excluded, "file or folder", "files or folders"), "left out: excluded by patterns")
+	}
 }
 
 func (s *syncFolder) printChange(mark string, style terminal.Style, path, text string) {
