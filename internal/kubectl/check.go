@@ -283,7 +283,7 @@ func (c *checkCommand) result(ctx context.Context, report checkReport) error {
 }
 
 func (c *checkCommand) print(report checkReport) error {
-	return c.output.print(c.Streams.Out, report, func() string {
+	return c.output.write(c.Streams.Out, report, func() string {
 		t, _ := c.newTable(c.Streams.Out)
 		var sections []string
 		if len(report.Operator) > 0 {

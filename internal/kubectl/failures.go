@@ -106,7 +106,7 @@ func (f *failures) run(ctx context.Context, name string) error {
 		return err
 	}
 	f.notef("%s, read from %s.", counted(len(r.FailedFiles), "failed file", "failed files"), source)
-	return f.output.print(f.Streams.Out, r, func() string {
+	return f.output.write(f.Streams.Out, r, func() string {
 		if len(r.FailedFiles) == 0 {
 			return ""
 		}

@@ -130,7 +130,7 @@ func (f *files) run(ctx context.Context) error {
 	})
 	// A file can be on two pages.
 	listed = slices.CompactFunc(listed, func(a, b storeFile) bool { return a.FileID == b.FileID })
-	return f.output.print(f.Streams.Out, listed, func() string { return f.table(listed) })
+	return f.output.write(f.Streams.Out, listed, func() string { return f.table(listed) })
 }
 
 func newStoreFile(f upstream.StoreFile) storeFile {
@@ -230,7 +230,7 @@ func (s *search) run(ctx context.Context, query string) error {
 	for _, r := range found {
 		results = append(results, newSearchResult(r))
 	}
-	return s.output.print(s.Streams.Out, results, func() string { return s.text(results) })
+	return s.output.write(s.Streams.Out, results, func() string { return s.text(results) })
 }
 
 // filters returns the filter of the API.

@@ -116,8 +116,8 @@ func (f *formatFlag) Set(value string) error {
 // isText reports whether the output is a text.
 func (f *formatFlag) isText() bool { return f.value == f.formats[0] }
 
-// print prints a report, or the text about it.
-func (f *formatFlag) print(out io.Writer, report any, text func() string) error {
+// write writes a report, or the text about it.
+func (f *formatFlag) write(out io.Writer, report any, text func() string) error {
 	var encoded []byte
 	var err error
 	switch f.value {

@@ -140,7 +140,7 @@ func (s *status) run(ctx context.Context, name string) error {
 	if r.Events, err = s.events(ctx, b); err != nil {
 		s.notef("Could not read the Events: %v", err)
 	}
-	return s.output.print(s.Streams.Out, r, func() string { return s.text(b, r) })
+	return s.output.write(s.Streams.Out, r, func() string { return s.text(b, r) })
 }
 
 func (s *status) report(b *v1alpha1.VectorStoreFileBatch) statusReport {

@@ -243,7 +243,7 @@ func describeChange(c syncChange, prune bool) string {
 
 // printReport prints the summary, or the whole report in the output format.
 func (s *syncFolder) printReport(r *syncReport, planned bool) error {
-	return s.output.print(s.Streams.Out, r, func() string {
+	return s.output.write(s.Streams.Out, r, func() string {
 		switch {
 		case planned:
 			return r.summary() + "\n"

@@ -132,7 +132,7 @@ func (u *uploads) runWith(ctx context.Context, client apiClient, journal *upload
 			return err
 		}
 	}
-	return u.output.print(u.Streams.Out, recorded, func() string { return u.table(recorded) })
+	return u.output.write(u.Streams.Out, recorded, func() string { return u.table(recorded) })
 }
 
 // selectUploads returns the recorded uploads of paths, sorted by path; without paths, all of them.

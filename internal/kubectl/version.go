@@ -75,7 +75,7 @@ func (v *versionCommand) run(ctx context.Context) error {
 			operator = strings.Join(images, ", ")
 		}
 	}
-	return v.output.print(v.Streams.Out, found, func() string {
+	return v.output.write(v.Streams.Out, found, func() string {
 		rows := [][]string{{"Plugin:", found.Plugin}, {"API:", found.API}}
 		if !v.client {
 			rows = append(rows, []string{"Operator:", operator})

@@ -121,7 +121,7 @@ func (w *workspace) writeSpecialFiles(f *faultyFolder) {
 			if err := os.Chmod(path, 0); err != nil {
 				w.Fatal(err)
 			}
-			w.Cleanup(func() { _ = os.Chmod(path, 0o700) }) //nolint:gosec // for the removal
+			w.Cleanup(func() { _ = os.Chmod(path, 0o700) })
 		}
 		f.leftOut["closed.md"], f.leftOut["closed/"] = "unreadable (permission denied)", "unreadable (permission denied)"
 	}
