@@ -184,6 +184,34 @@ func TestTenThousandFiles(t *testing.T) {
 	}
 }
 
+// TestHashing shows what it costs to hash 1 GiB.
+func TestHashing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it hashes 1 GiB")
+	}
+	w := newWorld(t, emulator.Options{})
+	const files, size = 128, 8 << 20
+	w.write(pages(files))
+	for path := range pages(files) {
+		// The rest of the file is a hole, which reads as zeros.
+		if err := os.Truncate(filepath.Join(w.folder, filepath.FromSlash(path)), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := w.command("--dry-run")
+	output, err := command.CombinedOutput()
+	if command.ProcessState.ExitCode() != 4 || !strings.Contains(string(output), "Hashing: 128 of 128 files, 1.1 GB of 1.1 GB.") {
+		t.Fatalf("%v: %s", err, output)
+	}
+	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
+	spent := command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	t.Logf("%s of processor time, %d MiB", spent, usage.Maxrss>>10)
+	// The promise. The machine's other work does not count.
+	if spent > time.Minute {
+		t.Errorf("hashing 1 GiB took %s of processor time, want at most a minute", spent)
+	}
+}
+
 func TestGuards(t *testing.T) {
 	for name, test := range map[string]struct {
 		documents map[string]string
