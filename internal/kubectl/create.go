@@ -141,7 +141,7 @@ func (c *create) addFlags(command *cobra.Command) {
 	flags.DurationVar(&c.timeout, "timeout", 0, "Maximum time to wait with --wait, such as 1h. 0 means no limit.")
 	flags.IntVar(&c.concurrency, "concurrency", 8, "Number of parallel uploads.")
 	flags.IntVar(&c.attempts, "attempts", 8, "Advanced: maximum number of attempts for each file if the API is unavailable or limits the rate.")
-	flags.DurationVar(&c.settleTime, "settle-time", 10*time.Second, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
+	flags.DurationVar(&c.settleTime, "settle-time", settleTime, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
 	flags.StringVar(&c.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, organization and project in $XDG_STATE_HOME/kubectl-vsfb.")
 	_ = command.MarkFlagRequired("vector-store") // fails only for an unknown flag
 	completeFlag(command, "vector-store", c.completeVectorStores)

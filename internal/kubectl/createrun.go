@@ -43,13 +43,13 @@ func (c *create) uploadAndCreate(ctx context.Context, client batchClient, p *pla
 		return nil, 0, err
 	}
 	defer func() {
+		if len(r.lost) > 0 {
+			c.notef("%s", lostUploads(r.lost))
+		}
 		err = errors.Join(err, r.journal.Close())
 		r.client.Close()
 	}()
 	ids, refused, err := r.upload(ctx, p.files)
-	if len(r.lost) > 0 {
-		c.notef("%s", lostUploads(r.lost))
-	}
 	if err == nil && refused == len(p.files) {
 		return nil, 0, errors.New("no file was uploaded")
 	}
@@ -156,13 +156,18 @@ func (r *createRun) uploader(shown *progress) (*upload.Uploader, *uploadCount) {
 
 // lose records an upload whose response was lost.
 func (r *createRun) lose(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = append(r.lost, relative(path))
+}
+
+// relative returns a path of the journal relative to the working directory, if it is below it.
+func relative(path string) string {
 	workingDir, err := os.Getwd()
 	if err != nil {
 		workingDir = "" // the path remains absolute
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lost = append(r.lost, upload.Key(workingDir, path))
+	return upload.Key(workingDir, path)
 }
 
 // end returns the error of a run that did not create all objects, with what to do about its uploads. With
@@ -175,6 +180,7 @@ func (r *createRun) end(ctx context.Context, client batchClient, p *plan, cause 
 		}
 		return fmt.Errorf("%w\n%s", cause, remedy)
 	}
+	r.notef("Deleting the uploads of this run that nothing uses.")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	deleted, err := r.removeUploads(ctx, client, p)
@@ -197,15 +203,8 @@ func (r *createRun) uploaded() []string {
 // removeUploads deletes the files that this run uploaded, except those of objects that exist and those that
 // a vector store has.
 func (r *createRun) removeUploads(ctx context.Context, client batchClient, p *plan) (deleted int, err error) {
-	if r.journal.Interrupted() {
-		// Find the files of uploads that were in flight.
-		quiet := &upload.Uploader{
-			Client: r.client, Journal: r.journal, Attempts: r.attempts, SettleTime: r.settleTime,
-			OnUploaded: func(upload.File, bool) {}, OnRefused: func(upload.File, error) {}, OnLost: r.lose, Logf: r.notef,
-		}
-		if _, err := quiet.Run(ctx, nil); err != nil {
-			return 0, err
-		}
+	if err := r.resolveUploads(ctx, r.client, r.journal, r.attempts, r.settleTime, r.lose); err != nil {
+		return 0, err
 	}
 	ids := r.uploaded()
 	inObjects, err := r.inObjects(ctx, client, p)
@@ -222,6 +221,20 @@ func (r *createRun) removeUploads(ctx context.Context, client batchClient, p *pl
 	}
 	removed, err := stores.deleteUnused(ctx, r.journal, ids)
 	return len(removed), err
+}
+
+// resolveUploads finds the files of uploads that were in flight when a run ended. It calls onLost for those that
+// it does not find.
+func (p *plugin) resolveUploads(ctx context.Context, client apiClient, journal *upload.Journal, attempts int, settleTime time.Duration, onLost func(path string)) error {
+	if !journal.Interrupted() {
+		return nil
+	}
+	u := &upload.Uploader{
+		Client: client, Journal: journal, Attempts: attempts, SettleTime: settleTime,
+		OnUploaded: func(upload.File, bool) {}, OnRefused: func(upload.File, error) {}, OnLost: onLost, Logf: p.notef,
+	}
+	_, err := u.Run(ctx, nil)
+	return err
 }
 
 // inObjects returns the files of the objects of a plan that exist: the response to a create can be lost.

@@ -142,7 +142,7 @@ func (s *syncFolder) addFlags(command *cobra.Command) {
 	flags.DurationVar(&s.timeout, "timeout", time.Hour, "Maximum duration of the run. The next run continues.")
 	flags.IntVar(&s.concurrency, "concurrency", 8, "Number of parallel requests.")
 	flags.IntVar(&s.attempts, "attempts", 8, "Advanced: maximum number of attempts for each request if the API is unavailable or limits the rate.")
-	flags.DurationVar(&s.settleTime, "settle-time", 10*time.Second, "Advanced: time after which the API lists every change.")
+	flags.DurationVar(&s.settleTime, "settle-time", settleTime, "Advanced: time after which the API lists every change.")
 	flags.StringVar(&s.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, vector store and owner in $XDG_STATE_HOME/kubectl-vsfb.")
 	for _, name := range []string{"vector-store", "owner"} {
 		_ = command.MarkFlagRequired(name) // fails only for an unknown flag

@@ -8,10 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -109,7 +109,20 @@ func (u *uploads) run(ctx context.Context, paths []string) error {
 	return errors.Join(u.runWith(ctx, client, journal, paths), journal.Close())
 }
 
+// settleTime is the time after which the API lists an upload.
+const settleTime = 10 * time.Second
+
 func (u *uploads) runWith(ctx context.Context, client apiClient, journal *upload.Journal, paths []string) error {
+	if u.deleteUnused {
+		var lost []string
+		err := u.resolveUploads(ctx, client, journal, readAttempts, settleTime, func(path string) { lost = append(lost, relative(path)) })
+		if len(lost) > 0 {
+			u.notef("%s", lostUploads(lost))
+		}
+		if err != nil {
+			return err
+		}
+	}
 	recorded, err := selectUploads(journal.Uploaded(), paths)
 	if err != nil {
 		return err
@@ -137,10 +150,6 @@ func (u *uploads) runWith(ctx context.Context, client apiClient, journal *upload
 
 // selectUploads returns the recorded uploads of paths, sorted by path; without paths, all of them.
 func selectUploads(recorded map[string]upload.Uploaded, paths []string) ([]uploadedFile, error) {
-	workingDir, err := os.Getwd()
-	if err != nil {
-		return nil, fmt.Errorf("getting the working directory: %w", err)
-	}
 	var folders []string
 	for _, path := range paths {
 		absolute, err := filepath.Abs(path)
@@ -150,8 +159,8 @@ func selectUploads(recorded map[string]upload.Uploaded, paths []string) ([]uploa
 		folders = append(folders, absolute)
 	}
 	below := func(folder, path string) bool {
-		relative, err := filepath.Rel(folder, path)
-		return err == nil && filepath.IsLocal(relative)
+		inside, err := filepath.Rel(folder, path)
+		return err == nil && filepath.IsLocal(inside)
 	}
 	selected := []uploadedFile{}
 	for id, f := range recorded {
@@ -159,7 +168,7 @@ func selectUploads(recorded map[string]upload.Uploaded, paths []string) ([]uploa
 			continue // sync deletes it
 		}
 		if len(folders) == 0 || slices.ContainsFunc(folders, func(folder string) bool { return below(folder, f.Path) }) {
-			selected = append(selected, uploadedFile{FileID: id, Path: upload.Key(workingDir, f.Path), Bytes: f.Size, UsedBy: []string{}})
+			selected = append(selected, uploadedFile{FileID: id, Path: relative(f.Path), Bytes: f.Size, UsedBy: []string{}})
 		}
 	}
 	slices.SortFunc(selected, func(a, b uploadedFile) int {

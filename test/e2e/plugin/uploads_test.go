@@ -97,6 +97,25 @@ func TestCreate_DeletesUnusedUploads_AfterInterruption(t *testing.T) {
 	}
 }
 
+// TestUploads_AfterKill deletes what a killed run uploaded, also the files in flight.
+func TestUploads_AfterKill(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t, emulator.Options{})
+	w.write(40)
+	w.slowUploads()
+	command, finish := w.started(10, w.creating("handbook", "docs", "--concurrency=4")...)
+	if err := command.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code, complaint := finish(); code != -1 {
+		t.Fatalf("it exited with %d and printed\n%s", code, complaint)
+	}
+	w.wantExit(0, "uploads", "--delete-unused", "--yes")
+	if left := w.remaining(); len(left) != 0 {
+		t.Errorf("%q remain", left)
+	}
+}
+
 // TestCreate_DeletesUnusedUploads_KeepsWhatIsUsed shows that a run whose second object is refused keeps the files of
 // the first one, and a file that another client attached meanwhile.
 func TestCreate_DeletesUnusedUploads_KeepsWhatIsUsed(t *testing.T) {
