@@ -6,7 +6,8 @@
 #
 #   hack/release.sh check TAG      checks that the tree is the tagged commit on the main branch
 #   hack/release.sh build TAG      builds all artifacts into OUT, and publishes nothing
-#   hack/release.sh image TAG      a part of build: the image as an archive, and its SBOMs
+#   hack/release.sh image TAG      a part of build: the images of the operator and of the plugin as archives,
+#                                  and their SBOMs
 #   hack/release.sh manifests TAG  a part of build: install.yaml and the chart, with the digest of the image
 #   hack/release.sh publish TAG    publishes the artifacts in OUT
 #
@@ -50,17 +51,23 @@ build() {
 	(
 		cd "$out"
 		shopt -s nullglob
-		sha256sum -- *.yaml *.json *.tar *.tgz *.tar.gz *.zip image | tee checksums.txt
+		sha256sum -- *.yaml *.json *.tar *.tgz *.tar.gz *.zip image image-plugin | tee checksums.txt
 	)
 }
 
-# image TAG builds the image. The file image has its reference, REGISTRY/NAME:TAG@DIGEST.
+# image TAG builds the images. The files image and image-plugin have their references, REGISTRY/NAME:TAG@DIGEST.
 image() {
-	local tag=$1 lines
 	mkdir -p "$out"
-	lines=$(make --no-print-directory image VERSION="$tag" TAG="$tag" IMAGES="$out" | tee /dev/stderr)
+	build_image image "$1" >"$out/image"
+	build_image image-plugin "$1" >"$out/image-plugin"
+}
+
+# build_image TARGET TAG builds an image with make, and prints its reference.
+build_image() {
+	local target=$1 tag=$2 lines
+	lines=$(make --no-print-directory "$target" VERSION="$tag" TAG="$tag" IMAGES="$out" | tee /dev/stderr)
 	lines=${lines##*$'\n'}
-	echo "${lines/index.docker.io\//docker.io/}" >"$out/image"
+	echo "${lines/index.docker.io\//docker.io/}"
 }
 
 # manifests TAG writes the manifests, which name the image by its digest, which is immutable.
@@ -107,19 +114,14 @@ chart() {
 		fail "the packed chart does not install $reference"
 }
 
-# publish TAG publishes the image, the chart and the files, with signatures.
+# publish TAG publishes the images, the chart and the files, with signatures.
 publish() {
-	local tag=$1 reference name digest registry platform
+	local tag=$1 reference registry
 	(cd "$out" && sha256sum --check --strict checksums.txt) >&2
+	publish_image image "$tag"
+	publish_image image-plugin "$tag"
 	reference=$(cat "$out/image")
-	name=${reference%:*@*} digest=${reference#*@} registry=${reference%/*}
-	once "$name:$tag" "$digest" || skopeo copy --all --preserve-digests "oci-archive:$out/vector-store-operator.tar" "docker://$name:$tag"
-	once "$name:$tag" "$digest" || fail "$name:$tag is not $digest after the push"
-	cosign sign --yes "$name@$digest"
-	for bill in "$out"/*.spdx.json; do
-		platform=$(jq -r '.packages[0].checksums[0].checksumValue' "$bill")
-		cosign attest --yes --type spdxjson --predicate "$bill" "$name@sha256:$platform"
-	done
+	registry=${reference%:*@*} registry=${registry%/*}
 	helm push "$out/vector-store-operator-${tag#v}.tgz" "oci://$registry/charts" 2>&1 | tee "$out/pushed" >&2
 	cosign sign --yes "$registry/charts/vector-store-operator@$(grep -o 'sha256:[0-9a-f]*' "$out/pushed")"
 	rm "$out/pushed"
@@ -127,6 +129,21 @@ publish() {
 	gh release view "$tag" >/dev/null 2>&1 || gh release create "$tag" --verify-tag --generate-notes --draft
 	gh release upload "$tag" --clobber "$out"/*
 	gh release edit "$tag" --draft=false
+}
+
+# publish_image FILE TAG publishes the image whose reference is in FILE, from the archive with its name, and signs it
+# and its bills of materials.
+publish_image() {
+	local tag=$2 reference name digest bill platform
+	reference=$(cat "$out/$1")
+	name=${reference%:*@*} digest=${reference#*@}
+	once "$name:$tag" "$digest" || skopeo copy --all --preserve-digests "oci-archive:$out/${name##*/}.tar" "docker://$name:$tag"
+	once "$name:$tag" "$digest" || fail "$name:$tag is not $digest after the push"
+	cosign sign --yes "$name@$digest"
+	for bill in "$out/${name##*/}"-*.spdx.json; do
+		platform=$(jq -r '.packages[0].checksums[0].checksumValue' "$bill")
+		cosign attest --yes --type spdxjson --predicate "$bill" "$name@sha256:$platform"
+	done
 }
 
 # once REFERENCE DIGEST succeeds if REFERENCE is in its registry and has the digest, fails if it is not in the

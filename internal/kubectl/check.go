@@ -6,10 +6,8 @@ package kubectl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +24,7 @@ import (
 // checkCommand implements the command check.
 type checkCommand struct {
 	*plugin
-	output      string
+	output      formatFlag
 	credentials credentialFlags
 
 	secret            string
@@ -56,7 +54,7 @@ const checkExample = `  # Check the operator and the Secret openai in the curren
   OPENAI_API_KEY=none kubectl vsfb check --base-url http://localhost:8321/v1 --server --write`
 
 func (p *plugin) newCheck() *cobra.Command {
-	c := &checkCommand{plugin: p}
+	c := &checkCommand{plugin: p, output: newFormatFlag("table", wide)}
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Check the operator, the API key, and the behavior of the server",
@@ -81,7 +79,7 @@ It exits with code 1 if a check failed.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&c.output, "output", "o", "table", "Output format. One of: (table, wide, json).")
+	c.output.addFlag(command)
 	flags.StringVar(&c.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret to check.")
 	flags.StringVar(&c.baseURL, "base-url", "", "Base URL of the server. The API key is then that of the environment.")
 	flags.StringVar(&c.operatorNamespace, "operator-namespace", "", "Namespace of the operator. Defaults to all namespaces.")
@@ -89,7 +87,6 @@ It exits with code 1 if a check failed.`,
 	flags.BoolVar(&c.write, "write", false, "With --server, create a few small objects on the server, and remove them again.")
 	flags.DurationVar(&c.timeout, "timeout", time.Minute, "Timeout of each request, and of the processing of each batch.")
 	c.credentials.addFlags(flags)
-	completeFlag(command, "output", fixedCompletions("table", "wide", "json"))
 	completeFlag(command, "operator-namespace", p.completeNamespaces)
 	return command
 }
@@ -139,9 +136,6 @@ func (c *checkCommand) check(ctx context.Context) (checkReport, error) {
 }
 
 func (c *checkCommand) validate() error {
-	if !slices.Contains([]string{"table", "wide", "json"}, c.output) {
-		return fmt.Errorf("--output must be table, wide or json, got %q", c.output)
-	}
 	if c.write && !c.server {
 		return errors.New("--write requires --server")
 	}
@@ -289,32 +283,21 @@ func (c *checkCommand) result(ctx context.Context, report checkReport) error {
 }
 
 func (c *checkCommand) print(report checkReport) error {
-	text, err := c.format(report)
-	if err != nil {
-		return fmt.Errorf("encoding the report: %w", err)
-	}
-	_, err = io.WriteString(c.Streams.Out, text)
-	return err
-}
-
-func (c *checkCommand) format(report checkReport) (string, error) {
-	if c.output == "json" {
-		text, err := json.MarshalIndent(report, "", "    ")
-		return string(text) + "\n", err
-	}
-	t, _ := c.newTable(c.Streams.Out)
-	var sections []string
-	if len(report.Operator) > 0 {
-		sections = append(sections, t.checks("OPERATOR", report.Operator))
-	}
-	sections = append(sections, t.checks("CREDENTIALS", report.Credentials))
-	if report.Server != nil {
-		sections = append(sections, t.behaviors(*report.Server, c.output == wide))
-		if len(report.Server.NotRemoved) > 0 {
-			sections = append(sections, "NOT REMOVED\n"+strings.Join(report.Server.NotRemoved, "\n"))
+	return c.output.write(c.Streams.Out, report, func() string {
+		t, _ := c.newTable(c.Streams.Out)
+		var sections []string
+		if len(report.Operator) > 0 {
+			sections = append(sections, t.checks("OPERATOR", report.Operator))
 		}
-	}
-	return strings.Join(sections, "\n\n") + "\n", nil
+		sections = append(sections, t.checks("CREDENTIALS", report.Credentials))
+		if report.Server != nil {
+			sections = append(sections, t.behaviors(*report.Server, c.output.value == wide))
+			if len(report.Server.NotRemoved) > 0 {
+				sections = append(sections, "NOT REMOVED\n"+strings.Join(report.Server.NotRemoved, "\n"))
+			}
+		}
+		return strings.Join(sections, "\n\n") + "\n"
+	})
 }
 
 // checks formats the results of checks.

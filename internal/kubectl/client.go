@@ -71,6 +71,15 @@ func (p *plugin) newBatchClient() (batchClient, error) {
 	return batchClient{client, namespace}, nil
 }
 
+// getBatch returns the batch with a name.
+func (p *plugin) getBatch(ctx context.Context, name string) (*v1alpha1.VectorStoreFileBatch, error) {
+	client, err := p.newBatchClient()
+	if err != nil {
+		return nil, err
+	}
+	return client.get(ctx, name)
+}
+
 func (p *plugin) newCoreClient() (*corev1client.CoreV1Client, error) {
 	config, err := p.restConfig()
 	if err != nil {

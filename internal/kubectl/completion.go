@@ -14,6 +14,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
 // completionTimeout bounds the time that shell completion takes.
@@ -52,6 +53,16 @@ func (p *plugin) completeVectorStores(command *cobra.Command, _ []string, _ stri
 		ids[b.Spec.VectorStoreID] = true
 	}
 	return slices.Sorted(maps.Keys(ids)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeReasons completes the reasons that batches in the namespace have.
+func (p *plugin) completeReasons(command *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	reasons := map[string]bool{}
+	for _, b := range p.listForCompletion(command.Context()) {
+		reasons[batch.Reason(b.Status)] = true
+	}
+	delete(reasons, "")
+	return slices.Sorted(maps.Keys(reasons)), cobra.ShellCompDirectiveNoFileComp
 }
 
 // listForCompletion lists the batches in the namespace. It returns none after an error, because a

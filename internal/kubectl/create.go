@@ -39,6 +39,7 @@ type create struct {
 	endpoint      string
 	checkStore    bool
 	uploadOnly    bool
+	deleteUnused  bool
 	wait          bool
 	timeout       time.Duration
 
@@ -135,11 +136,12 @@ func (c *create) addFlags(command *cobra.Command) {
 	flags.StringVar(&c.endpoint, "endpoint", "", "Host, or base URL, that files may be sent to. Required for another host than api.openai.com if the input is not a terminal.")
 	flags.BoolVar(&c.checkStore, "check-vector-store", true, "Get the vector store before the first upload.")
 	flags.BoolVar(&c.uploadOnly, "upload-only", false, "Upload the files and print the objects, without creating them.")
+	flags.BoolVar(&c.deleteUnused, "delete-unused-uploads", false, "If the run ends without its objects, delete the files that it uploaded and that no vector store has.")
 	flags.BoolVar(&c.wait, "wait", false, "Wait until the batches are finished, with the exit codes of the command wait.")
 	flags.DurationVar(&c.timeout, "timeout", 0, "Maximum time to wait with --wait, such as 1h. 0 means no limit.")
 	flags.IntVar(&c.concurrency, "concurrency", 8, "Number of parallel uploads.")
 	flags.IntVar(&c.attempts, "attempts", 8, "Advanced: maximum number of attempts for each file if the API is unavailable or limits the rate.")
-	flags.DurationVar(&c.settleTime, "settle-time", 10*time.Second, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
+	flags.DurationVar(&c.settleTime, "settle-time", settleTime, "Advanced: maximum time to wait until the API lists a file after the response to its upload was lost. After that, the upload is repeated.")
 	flags.StringVar(&c.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, organization and project in $XDG_STATE_HOME/kubectl-vsfb.")
 	_ = command.MarkFlagRequired("vector-store") // fails only for an unknown flag
 	completeFlag(command, "vector-store", c.completeVectorStores)
@@ -166,7 +168,8 @@ func (c *create) run(ctx context.Context, name string, paths []string) error {
 	}
 	leftOut := unexpected(found.LeftOut)
 	if c.output.dryRun == dryRunClient {
-		return errors.Join(c.createObjects(ctx, batchClient{}, p.objects(p.placeholders(unknownID))), leftOutError(leftOut))
+		_, err := c.createObjects(ctx, batchClient{}, p.objects(p.placeholders(unknownID)))
+		return errors.Join(err, leftOutError(leftOut))
 	}
 	var client batchClient
 	if !c.uploadOnly {
@@ -181,14 +184,19 @@ func (c *create) run(ctx context.Context, name string, paths []string) error {
 	if c.output.dryRun == dryRunServer {
 		return leftOutError(leftOut)
 	}
-	ids, refused, err := c.upload(ctx, found.Files)
+	objects, refused, err := c.uploadAndCreate(ctx, client, p)
 	if err != nil {
 		return err
 	}
-	if refused == len(found.Files) {
-		return errors.New("no file was uploaded")
+	if c.wait {
+		if err := c.waitUntilFinished(ctx, client, objects, c.timeout); err != nil {
+			return err
+		}
 	}
-	return errors.Join(c.createObjects(ctx, client, p.objects(ids)), leftOutError(leftOut+refused))
+	if c.wait {
+		err = unsuccessful(objects)
+	}
+	return errors.Join(err, leftOutError(leftOut+refused))
 }
 
 func (c *create) validate() error {
@@ -292,76 +300,20 @@ func (c *create) preflight(ctx context.Context, client batchClient, p *plan) err
 	return nil
 }
 
-// upload uploads the files and returns their IDs. The ID of a file that is refused is "".
-func (c *create) upload(ctx context.Context, files []upload.File) (ids []string, refused int, err error) {
-	// The environment needs no cluster, so the namespace is determined only for the Secret.
-	namespace := ""
-	if !c.credentials.fromEnv {
-		if namespace, err = c.namespace(); err != nil {
-			return nil, 0, err
-		}
-	}
-	client, err := c.newAPIClient(ctx, c.credentials, namespace, c.secret, uploadTimeout)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer client.Close()
-	if err := c.confirmEndpoint(ctx, client, c.endpoint, len(files)); err != nil {
-		return nil, 0, err
-	}
-	if c.checkStore {
-		if err := c.checkVectorStore(ctx, client, c.vectorStore); err != nil {
-			return nil, 0, err
-		}
-	}
-	journal, err := c.openJournal(client, c.journal)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { err = errors.Join(err, journal.Close()) }()
-
-	progress := c.newProgress(files)
-	progress.logf("Uploading %s to %s.", counted(len(files), "file", "files"), client.target)
-	uploader := upload.Uploader{
-		Client: client, Journal: journal, ExpiresAfter: c.expiresAfter,
-		Concurrency: c.concurrency, Attempts: c.attempts, SettleTime: c.settleTime,
-		OnUploaded: progress.uploaded, OnRefused: progress.refuse, Logf: progress.logf,
-	}
-	ids, err = uploader.Run(ctx, files)
-	done, refused := progress.close()
-	if ctx.Err() != nil {
-		err = errors.New("interrupted")
-	}
-	if errors.Is(err, upload.ErrQuota) {
-		err = fmt.Errorf("%w\ndelete files that you no longer need, or set --expires-after: servers accept more files that expire", err)
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w\n%d of %d files uploaded; run the same command again to continue", err, done, len(files))
-	}
-	return ids, refused, nil
-}
-
-// createObjects creates the objects, except in a client-side dry run, and prints them. With --wait, it waits
-// until they are finished.
-func (c *create) createObjects(ctx context.Context, client batchClient, objects []*v1alpha1.VectorStoreFileBatch) error {
+// createObjects creates the objects, except in a client-side dry run, prints them, and returns them.
+func (c *create) createObjects(ctx context.Context, client batchClient, objects []*v1alpha1.VectorStoreFileBatch) ([]*v1alpha1.VectorStoreFileBatch, error) {
 	for i, b := range objects {
 		operation := "created"
 		if c.output.dryRun != dryRunClient && !c.uploadOnly {
 			var err error
 			if b, operation, err = client.createOrCompare(ctx, b, nil); err != nil {
-				return err
+				return nil, err
 			}
 			objects[i] = b
 		}
 		if err := c.output.printObject(c.Streams.Out, b, operation); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if !c.wait {
-		return nil
-	}
-	if err := c.waitUntilFinished(ctx, client, objects, c.timeout); err != nil {
-		return err
-	}
-	return unsuccessful(objects)
+	return objects, nil
 }

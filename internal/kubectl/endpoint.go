@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/terminal"
@@ -34,10 +35,24 @@ func (p *plugin) confirmEndpoint(ctx context.Context, client apiClient, permitte
 	case permitted != "", client.baseURL == upstream.DefaultBaseURL:
 		return nil
 	}
-	if _, isTerminal := terminal.FromStream(p.Streams.In, ""); !isTerminal {
+	yes, asked, err := p.ask(ctx, fmt.Sprintf("Send %s to %s?", counted(files, "file", "files"), client.target))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; nothing was uploaded", err)
+	case !asked:
 		return fmt.Errorf("files would be sent to %s: set --endpoint=%s to permit it", client.target, hostOf(client.baseURL))
+	case !yes:
+		return errors.New("not confirmed; nothing was uploaded")
 	}
-	_, _ = fmt.Fprintf(p.Streams.ErrOut, "Send %s to %s? [y/N] ", counted(files, "file", "files"), terminal.Escape(client.target))
+	return nil
+}
+
+// ask asks a question. It reports whether the answer is yes, and whether there is a terminal to ask on.
+func (p *plugin) ask(ctx context.Context, question string) (yes, asked bool, err error) {
+	if _, isTerminal := terminal.FromStream(p.Streams.In, ""); !isTerminal {
+		return false, false, nil
+	}
+	_, _ = fmt.Fprintf(p.Streams.ErrOut, "%s [y/N] ", terminal.Escape(question))
 	answers := make(chan string, 1)
 	go func() {
 		answer, _ := bufio.NewReader(p.Streams.In).ReadString('\n') // no answer is no
@@ -46,13 +61,9 @@ func (p *plugin) confirmEndpoint(ctx context.Context, client apiClient, permitte
 	select {
 	case <-ctx.Done():
 		_, _ = fmt.Fprintln(p.Streams.ErrOut)
-		return errors.New("interrupted; nothing was uploaded")
+		return false, true, errors.New("interrupted")
 	case answer := <-answers:
-		switch strings.ToLower(strings.TrimSpace(answer)) {
-		case "y", "yes":
-			return nil
-		}
-		return errors.New("not confirmed; nothing was uploaded")
+		return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))), true, nil
 	}
 }
 

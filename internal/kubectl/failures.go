@@ -6,18 +6,16 @@ package kubectl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -37,7 +35,7 @@ const (
 type failures struct {
 	*plugin
 	credentials credentialFlags
-	output      string
+	output      formatFlag
 	journal     string
 }
 
@@ -51,7 +49,7 @@ const failuresExample = `  # List the failed files of a batch
   OPENAI_API_KEY=... kubectl vsfb failures scans --from-env`
 
 func (p *plugin) newFailures() *cobra.Command {
-	f := &failures{plugin: p}
+	f := &failures{plugin: p, output: newFormatFlag("table")}
 	command := &cobra.Command{
 		Use:   "failures NAME",
 		Short: "List the failed files of a batch",
@@ -70,10 +68,9 @@ standard error.`,
 			return f.run(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVarP(&f.output, "output", "o", "table", "Output format. One of: (table, json, yaml).")
+	f.output.addFlag(command)
 	command.Flags().StringVar(&f.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to those in $XDG_STATE_HOME/kubectl-vsfb.")
 	f.credentials.addFlags(command.Flags())
-	completeFlag(command, "output", fixedCompletions("table", "json", "yaml"))
 	return command
 }
 
@@ -96,14 +93,7 @@ type failedFile struct {
 }
 
 func (f *failures) run(ctx context.Context, name string) error {
-	if !slices.Contains([]string{"table", "json", "yaml"}, f.output) {
-		return fmt.Errorf("--output must be table, json or yaml, got %q", f.output)
-	}
-	client, err := f.newBatchClient()
-	if err != nil {
-		return err
-	}
-	b, err := client.get(ctx, name)
+	b, err := f.getBatch(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -116,17 +106,18 @@ func (f *failures) run(ctx context.Context, name string) error {
 		return err
 	}
 	f.notef("%s, read from %s.", counted(len(r.FailedFiles), "failed file", "failed files"), source)
-	text, err := f.format(r)
-	if err != nil {
-		return fmt.Errorf("encoding the failed files: %w", err)
-	}
-	_, err = io.WriteString(f.Streams.Out, text)
-	return err
+	return f.output.write(f.Streams.Out, r, func() string {
+		if len(r.FailedFiles) == 0 {
+			return ""
+		}
+		t, _ := f.newTable(f.Streams.Out)
+		return strings.Join(t.section(failedFileRows(r.FailedFiles)), "\n") + "\n"
+	})
 }
 
 // reportOf returns a report without files.
 func reportOf(b *v1alpha1.VectorStoreFileBatch) report {
-	return report{Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b), FailedFiles: []failedFile{}}
+	return report{Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batch.ID(b), FailedFiles: []failedFile{}}
 }
 
 // addStatus adds the failed files in the status of a batch.
@@ -134,10 +125,6 @@ func (r *report) addStatus(b *v1alpha1.VectorStoreFileBatch) {
 	for _, file := range b.Status.FailedFiles {
 		r.FailedFiles = append(r.FailedFiles, failedFile{FileID: file.FileID, Code: file.Code, Message: file.Message})
 	}
-}
-
-func batchID(b *v1alpha1.VectorStoreFileBatch) string {
-	return cmp.Or(b.Status.BatchID, b.Annotations[v1alpha1.AnnotationBatchID], b.Spec.BatchID)
 }
 
 // readFailedFiles adds the failed files to the report and returns a description of their source.
@@ -211,20 +198,4 @@ func credentialsSecret(b *v1alpha1.VectorStoreFileBatch) string {
 		return v1alpha1.DefaultCredentialsSecret
 	}
 	return cmp.Or(b.Spec.CredentialsRef.Name, v1alpha1.DefaultCredentialsSecret)
-}
-
-func (f *failures) format(r report) (string, error) {
-	switch f.output {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "    ")
-		return string(text) + "\n", err
-	case "yaml":
-		text, err := yaml.Marshal(r)
-		return string(text), err
-	}
-	if len(r.FailedFiles) == 0 {
-		return "", nil
-	}
-	t, _ := f.newTable(f.Streams.Out)
-	return strings.Join(t.section(failedFileRows(r.FailedFiles)), "\n") + "\n", nil
 }

@@ -4,7 +4,6 @@
 package kubectl
 
 import (
-	"os"
 	"path/filepath"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/upload"
@@ -24,10 +23,6 @@ func (p *plugin) addPaths(journal string, files []failedFile) {
 		}
 		journals, _ = filepath.Glob(filepath.Join(directory, "uploads-*.jsonl")) // the pattern is valid
 	}
-	workingDir, err := os.Getwd()
-	if err != nil {
-		workingDir = "" // the paths remain absolute
-	}
 	for _, journal := range journals {
 		paths, err := upload.PathsIn(journal)
 		if err != nil {
@@ -36,7 +31,7 @@ func (p *plugin) addPaths(journal string, files []failedFile) {
 		}
 		for i := range files {
 			if path := paths[files[i].FileID]; path != "" {
-				files[i].Name = upload.Key(workingDir, path)
+				files[i].Name = relative(path)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ package kubectl
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
@@ -30,7 +28,7 @@ type storeCommand struct {
 	credentials credentialFlags
 	vectorStore string
 	secret      string
-	output      string
+	output      formatFlag
 }
 
 // readAttempts is the number of attempts for each request of a command that reads.
@@ -41,17 +39,13 @@ func (c *storeCommand) addFlags(command *cobra.Command) {
 	c.credentials.addFlags(flags)
 	flags.StringVar(&c.vectorStore, "vector-store", "", "ID of the vector store, such as vs_abc123.")
 	flags.StringVar(&c.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key.")
-	flags.StringVarP(&c.output, "output", "o", "", "Format of the output: json or yaml. By default, a table.")
+	c.output.addFlag(command)
 	_ = command.MarkFlagRequired("vector-store") // fails only for an unknown flag
 	completeFlag(command, "vector-store", c.completeVectorStores)
-	completeFlag(command, "output", fixedCompletions("json", "yaml"))
 }
 
 // connect returns a client for the vector store.
 func (c *storeCommand) connect(ctx context.Context) (apiClient, error) {
-	if c.output != "" && c.output != "json" && c.output != "yaml" {
-		return apiClient{}, fmt.Errorf("--output must be json or yaml, got %q", c.output)
-	}
 	namespace := ""
 	if !c.credentials.fromEnv {
 		var err error
@@ -60,26 +54,6 @@ func (c *storeCommand) connect(ctx context.Context) (apiClient, error) {
 		}
 	}
 	return c.newAPIClient(ctx, c.credentials, namespace, c.secret, callTimeout)
-}
-
-// print prints a value in the output format, or lines otherwise.
-func (c *storeCommand) print(value any, text func() string) error {
-	var encoded []byte
-	var err error
-	switch c.output {
-	case "json":
-		encoded, err = json.MarshalIndent(value, "", "    ")
-		encoded = append(encoded, '\n')
-	case "yaml":
-		encoded, err = yaml.Marshal(value)
-	default:
-		encoded = []byte(text())
-	}
-	if err != nil {
-		return err
-	}
-	_, err = c.Streams.Out.Write(encoded)
-	return err
 }
 
 // files implements the command files.
@@ -113,7 +87,7 @@ const filesExample = `  # List the files of a vector store
   kubectl vsfb files --vector-store vs_abc123 -o json | jq -r '.[].path'`
 
 func (p *plugin) newFiles() *cobra.Command {
-	f := &files{storeCommand: storeCommand{plugin: p}}
+	f := &files{storeCommand: storeCommand{plugin: p, output: newFormatFlag("table")}}
 	command := &cobra.Command{
 		Use:   "files --vector-store ID",
 		Short: "List the files of a vector store",
@@ -156,7 +130,7 @@ func (f *files) run(ctx context.Context) error {
 	})
 	// A file can be on two pages.
 	listed = slices.CompactFunc(listed, func(a, b storeFile) bool { return a.FileID == b.FileID })
-	return f.print(listed, func() string { return f.table(listed) })
+	return f.output.write(f.Streams.Out, listed, func() string { return f.table(listed) })
 }
 
 func newStoreFile(f upstream.StoreFile) storeFile {
@@ -180,16 +154,10 @@ func (f *files) table(listed []storeFile) string {
 	rows := [][]string{{"PATH", "STATUS", "VERSION", "OWNER", "BYTES", "FILE"}}
 	for _, s := range listed {
 		version := s.Version[:min(len(s.Version), shortVersion)]
-		row := []string{s.Path, s.Status, version, s.Owner, fmt.Sprint(s.Bytes), s.FileID}
-		for i, cell := range row {
-			row[i] = cmp.Or(terminal.Escape(cell), "-")
-		}
-		rows = append(rows, row)
+		rows = append(rows, []string{s.Path, s.Status, version, s.Owner, fmt.Sprint(s.Bytes), s.FileID})
 	}
-	lines := align(rows)
 	t, _ := f.newTable(f.Streams.Out)
-	lines[0] = t.paint(terminal.Bold, lines[0])
-	return strings.Join(lines, "\n") + "\n"
+	return strings.Join(t.section(rows), "\n") + "\n"
 }
 
 // search implements the command search.
@@ -216,7 +184,7 @@ const searchExample = `  # Ask a question
   kubectl vsfb search --vector-store vs_abc123 --filter path=hr/vacation.md "carry over"`
 
 func (p *plugin) newSearch() *cobra.Command {
-	s := &search{storeCommand: storeCommand{plugin: p}}
+	s := &search{storeCommand: storeCommand{plugin: p, output: newFormatFlag("text")}}
 	command := &cobra.Command{
 		Use:   "search --vector-store ID QUERY",
 		Short: "Search in a vector store",
@@ -262,7 +230,7 @@ func (s *search) run(ctx context.Context, query string) error {
 	for _, r := range found {
 		results = append(results, newSearchResult(r))
 	}
-	return s.print(results, func() string { return s.text(results) })
+	return s.output.write(s.Streams.Out, results, func() string { return s.text(results) })
 }
 
 // filters returns the filter of the API.

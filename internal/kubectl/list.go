@@ -76,6 +76,7 @@ terminal shows the batches as they change, until Ctrl-C; other outputs get a lin
 	flags.StringVarP(&l.labels, "selector", "l", "", "List the batches that match this label selector, such as team=docs.")
 	flags.StringVar(&l.fields, "field-selector", "", "List the batches that match this field selector, such as status.status=in_progress or spec.vectorStoreID=vs_abc123.")
 	flags.StringSliceVar(&l.reasons, "reason", nil, "List the batches whose condition Ready has one of these reasons, such as FilesFailed.")
+	completeFlag(command, "reason", l.completeReasons)
 	flags.BoolVarP(&l.watch, "watch", "w", false, "After listing the batches, watch for changes.")
 	flags.BoolVar(&l.noHeaders, "no-headers", false, "Do not print the column headers.")
 	flags.Lookup("output").Usage = strings.Replace(flags.Lookup("output").Usage, "One of: (", "One of: (wide, ", 1)

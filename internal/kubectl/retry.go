@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
 // permanent are the codes of failures that a retry does not change.
@@ -79,7 +80,7 @@ func (r *retry) run(ctx context.Context, name string) error {
 	if !isFinished(b) {
 		return fmt.Errorf("%s is not finished (%s): wait for it, or cancel it", name, stateOf(b))
 	}
-	if batchID(b) == "" || fileCounts(b).Failed == 0 {
+	if batch.ID(b) == "" || fileCounts(b).Failed == 0 {
 		r.notef("%s has no failed files.", name)
 		return nil
 	}

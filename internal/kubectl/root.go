@@ -80,7 +80,7 @@ Without a subcommand, this command lists batches, as "kubectl vsfb list" does.`
 	list := p.newList("list [NAME...]")
 	list.Aliases = []string{"get", "ls"}
 	root.AddCommand(list, p.newStatus(), p.newCancel(), p.newWait(), p.newSuspend(), p.newResume(), p.newFailures(), p.newRetry(), p.newAdopt(),
-		p.newCreate(), p.newSync(), p.newFiles(), p.newSearch(), p.newCheck(), p.newVersion())
+		p.newCreate(), p.newUploads(), p.newSync(), p.newFiles(), p.newSearch(), p.newCheck(), p.newVersion())
 	root.SetVersionTemplate("kubectl-vsfb {{.Version}}\n")
 	p.completeGlobalFlags(root)
 	return root

@@ -8,9 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -22,15 +20,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 )
 
 // status implements the command status.
 type status struct {
 	*plugin
-	output  string
+	output  formatFlag
 	journal string
 }
 
@@ -41,12 +39,15 @@ const statusExample = `  # Show everything that is known about a batch
   kubectl vsfb status handbook -o json | jq -r .traceID`
 
 func (p *plugin) newStatus() *cobra.Command {
-	s := &status{plugin: p}
+	s := &status{plugin: p, output: newFormatFlag("text")}
 	command := &cobra.Command{
 		Use:   "status NAME",
 		Short: "Show one batch in detail",
 		Long: `Show one batch in detail: its settings, progress and conditions, its failed files by error code, its
 Events, and the ID of its trace.
+
+The operator writes the status when something changes, and not at each poll. The last poll is known if the
+batch is finished; otherwise, the operator polled at the time of the last change or later.
 
 The command reads from the cluster only. The failed files are the first 100, with the paths of those
 that this machine uploaded; "kubectl vsfb failures" lists all, with the names of all.`,
@@ -57,9 +58,8 @@ that this machine uploaded; "kubectl vsfb failures" lists all, with the names of
 			return s.run(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVarP(&s.output, "output", "o", "text", "Output format. One of: (text, json, yaml).")
+	s.output.addFlag(command)
 	command.Flags().StringVar(&s.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to those in $XDG_STATE_HOME/kubectl-vsfb.")
-	completeFlag(command, "output", fixedCompletions("text", "json", "yaml"))
 	return command
 }
 
@@ -81,6 +81,47 @@ type statusReport struct {
 	// CreationTime is that of the object, and LastChangeTime that of its status.
 	CreationTime   metav1.Time  `json:"creationTime"`
 	LastChangeTime *metav1.Time `json:"lastChangeTime,omitempty"`
+	// LastPoll is what the object shows of the operator's last poll of the batch.
+	LastPoll *lastPoll `json:"lastPoll,omitempty"`
+}
+
+// lastPoll is what an object shows of the operator's last poll. A poll that finds no change writes nothing.
+type lastPoll struct {
+	// NotBefore is a time at which the operator polled.
+	NotBefore metav1.Time `json:"notBefore"`
+	// Final is true if that was the last poll, which found the batch finished.
+	Final bool `json:"final"`
+}
+
+// lastPollOf returns what an object shows of the last poll; nil if it shows none.
+func lastPollOf(b *v1alpha1.VectorStoreFileBatch) *lastPoll {
+	if batch.ID(b) == "" || b.Status.FileCounts == nil {
+		return nil
+	}
+	if b.Status.CompletionTime != nil {
+		return &lastPoll{NotBefore: *b.Status.CompletionTime, Final: true}
+	}
+	polled := lastChange(b)
+	if batch.Reason(b.Status) != v1alpha1.ReasonInProgress || polled == nil {
+		return nil // the last change may be something else, such as a suspension
+	}
+	// The operator polls when it handles a request. By convention, the value is the time of the request.
+	if requested, err := time.Parse(time.RFC3339, b.Status.LastHandledReconcileAt); err == nil && requested.After(polled.Time) && !requested.After(time.Now()) {
+		polled = &metav1.Time{Time: requested}
+	}
+	return &lastPoll{NotBefore: *polled}
+}
+
+// text describes the poll.
+func (p *lastPoll) text(now time.Time) string {
+	if p == nil {
+		return "-"
+	}
+	text := duration.HumanDuration(now.Sub(p.NotBefore.Time)) + " ago"
+	if p.Final {
+		return text + ", when the batch was finished"
+	}
+	return text + " or later; a poll without a change is not recorded"
 }
 
 type eventReport struct {
@@ -91,14 +132,7 @@ type eventReport struct {
 }
 
 func (s *status) run(ctx context.Context, name string) error {
-	if !slices.Contains([]string{"text", "json", "yaml"}, s.output) {
-		return fmt.Errorf("--output must be text, json or yaml, got %q", s.output)
-	}
-	client, err := s.newBatchClient()
-	if err != nil {
-		return err
-	}
-	b, err := client.get(ctx, name)
+	b, err := s.getBatch(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -106,20 +140,15 @@ func (s *status) run(ctx context.Context, name string) error {
 	if r.Events, err = s.events(ctx, b); err != nil {
 		s.notef("Could not read the Events: %v", err)
 	}
-	text, err := s.format(b, r)
-	if err != nil {
-		return fmt.Errorf("encoding the status: %w", err)
-	}
-	_, err = io.WriteString(s.Streams.Out, text)
-	return err
+	return s.output.write(s.Streams.Out, r, func() string { return s.text(b, r) })
 }
 
 func (s *status) report(b *v1alpha1.VectorStoreFileBatch) statusReport {
 	r := statusReport{
-		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batchID(b),
+		Namespace: b.Namespace, Name: b.Name, VectorStoreID: b.Spec.VectorStoreID, BatchID: batch.ID(b),
 		Status: b.Status.Status, FileCounts: fileCounts(b), Spec: b.Spec, Conditions: b.Status.Conditions,
 		FailuresByCode: map[string]int{}, Events: []eventReport{},
-		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b),
+		TraceID: traceID(b.UID), CreationTime: b.CreationTimestamp, LastChangeTime: lastChange(b), LastPoll: lastPollOf(b),
 	}
 	failed := reportOf(b)
 	failed.addStatus(b)
@@ -180,15 +209,7 @@ func timeOf(e corev1.Event) metav1.Time {
 	return e.CreationTimestamp
 }
 
-func (s *status) format(b *v1alpha1.VectorStoreFileBatch, r statusReport) (string, error) {
-	switch s.output {
-	case "json":
-		text, err := json.MarshalIndent(r, "", "    ")
-		return string(text) + "\n", err
-	case "yaml":
-		text, err := yaml.Marshal(r)
-		return string(text), err
-	}
+func (s *status) text(b *v1alpha1.VectorStoreFileBatch, r statusReport) string {
 	t, _ := s.newTable(s.Streams.Out)
 	now := time.Now()
 	lines := append(t.summary(b, r, now), "", "Conditions:")
@@ -201,7 +222,7 @@ func (s *status) format(b *v1alpha1.VectorStoreFileBatch, r statusReport) (strin
 		lines = append(lines, "", "Events:")
 		lines = append(lines, indent(t.section(eventRows(r.Events, now)))...)
 	}
-	return strings.Join(lines, "\n") + "\n", nil
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // summary returns the lines with the settings and the progress.
@@ -221,7 +242,7 @@ func (t table) summary(b *v1alpha1.VectorStoreFileBatch, r statusReport, now tim
 	if r.LastChangeTime != nil {
 		rows = append(rows, []string{"Last change:", duration.HumanDuration(now.Sub(r.LastChangeTime.Time)) + " ago"})
 	}
-	rows = append(rows, []string{"Trace ID:", r.TraceID})
+	rows = append(rows, []string{"Last poll:", r.LastPoll.text(now)}, []string{"Trace ID:", r.TraceID})
 	lines := align(escaped(rows))
 	progress := t.bar(counts)
 	for i, row := range rows {

@@ -34,7 +34,7 @@ type syncFolder struct {
 	secret      string
 	endpoint    string
 	attributes  []string
-	output      string
+	output      formatFlag
 
 	dryRun, prune, allowEmpty bool
 	retryFailed               bool
@@ -50,7 +50,9 @@ type syncFolder struct {
 	settleTime  time.Duration
 	journal     string
 
-	phases *phases
+	progress *progress
+	// changing is true after the plan has something to do.
+	changing bool
 }
 
 // The exit codes of sync beside exitFailed and exitPartial.
@@ -101,7 +103,7 @@ Exit codes: 0, the vector store is in step; 1, an error; 2, in step except for d
 were left out; 3, refused by a guard; with --dry-run 0, in step; 4, something would change.`
 
 func (p *plugin) newSync() *cobra.Command {
-	s := &syncFolder{plugin: p}
+	s := &syncFolder{plugin: p, output: newFormatFlag("text")}
 	command := &cobra.Command{
 		Use:     "sync FOLDER --vector-store ID --owner OWNER",
 		Short:   "Make a vector store equal to a folder",
@@ -126,7 +128,7 @@ func (s *syncFolder) addFlags(command *cobra.Command) {
 	flags.StringVar(&s.secret, "secret", v1alpha1.DefaultCredentialsSecret, "Name of the Secret with the API key, for the upload and for spec.credentialsRef.")
 	flags.StringVar(&s.endpoint, "endpoint", "", "Host, or base URL, that files may be sent to. Required for another host than api.openai.com if the input is not a terminal.")
 	flags.StringArrayVar(&s.attributes, "attribute", nil, `Attribute of all files, as KEY=VALUE. Can be repeated. VALUE can be a number, true or false; quotes, as in 'version="5"', make it a string.`)
-	flags.StringVarP(&s.output, "output", "o", "", "Format of the plan and of the result: json or yaml. By default, a text.")
+	s.output.addFlag(command)
 	flags.BoolVar(&s.dryRun, "dry-run", false, "Print the plan, and change nothing.")
 	flags.BoolVar(&s.prune, "prune", false, "Remove the documents of this owner that the folder does not have.")
 	flags.BoolVar(&s.allowEmpty, "allow-empty", false, "Permit --prune to remove all documents because the folder has none. --max-prune applies too.")
@@ -140,13 +142,12 @@ func (s *syncFolder) addFlags(command *cobra.Command) {
 	flags.DurationVar(&s.timeout, "timeout", time.Hour, "Maximum duration of the run. The next run continues.")
 	flags.IntVar(&s.concurrency, "concurrency", 8, "Number of parallel requests.")
 	flags.IntVar(&s.attempts, "attempts", 8, "Advanced: maximum number of attempts for each request if the API is unavailable or limits the rate.")
-	flags.DurationVar(&s.settleTime, "settle-time", 10*time.Second, "Advanced: time after which the API lists every change.")
+	flags.DurationVar(&s.settleTime, "settle-time", settleTime, "Advanced: time after which the API lists every change.")
 	flags.StringVar(&s.journal, "journal", "", "Advanced: path of the file that records uploads. Defaults to a file for each endpoint, vector store and owner in $XDG_STATE_HOME/kubectl-vsfb.")
 	for _, name := range []string{"vector-store", "owner"} {
 		_ = command.MarkFlagRequired(name) // fails only for an unknown flag
 	}
 	completeFlag(command, "vector-store", s.completeVectorStores)
-	completeFlag(command, "output", fixedCompletions("json", "yaml"))
 }
 
 func (s *syncFolder) validate() (fileset.Limit, error) {
@@ -156,9 +157,6 @@ func (s *syncFolder) validate() (fileset.Limit, error) {
 	}
 	if err := fileset.ValidateOwner(s.owner); err != nil {
 		return maxPrune, fmt.Errorf("--owner: %w", err)
-	}
-	if s.output != "" && s.output != "json" && s.output != "yaml" {
-		return maxPrune, fmt.Errorf("--output must be json or yaml, got %q", s.output)
 	}
 	if !validID.MatchString(s.vectorStore) {
 		return maxPrune, fmt.Errorf("--vector-store %q is not an ID: letters, digits and the characters _=-.: are valid, at most %d", s.vectorStore, v1alpha1.MaxIDLength)
@@ -236,8 +234,8 @@ func (s *syncFolder) run(ctx context.Context, path string) error {
 	debug.SetGCPercent(gcPercent)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("not finished after --timeout %s; the next run continues", s.timeout))
 	defer cancel()
-	s.phases = s.newPhases()
-	progress := s.phases
+	s.progress = s.newProgress()
+	progress := s.progress
 	started := time.Now()
 	folder, closeFolder, err := s.scan(ctx, path, attributes, progress)
 	if err != nil {
@@ -332,7 +330,11 @@ func (s *syncFolder) runWith(ctx context.Context, o sync.Options, attributes map
 	if o.Journal, err = s.openJournal(client, journal); err != nil {
 		return err
 	}
-	o.OnPlan = func(plan fileset.Plan) { report.planned(plan); s.printPlan(report) }
+	o.OnPlan = func(plan fileset.Plan) {
+		report.planned(plan)
+		s.printPlan(report)
+		s.changing = !plan.InStep() && len(plan.Refused()) == 0
+	}
 	outcome, err := o.Run(ctx)
 	report.finished(outcome)
 	return errors.Join(err, o.Journal.Close())
@@ -376,6 +378,8 @@ func (s *syncFolder) newAttacher(client apiClient, attributes map[string]any) (s
 // explain returns the reason for which a run ended, if the context is done.
 func (s *syncFolder) explain(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
+	case cause == nil && s.changing:
+		return fmt.Errorf("%w\nrun the same command again to continue: it uploads nothing twice, and deletes the uploads that are not needed", err)
 	case cause == nil:
 		return err
 	case errors.Is(cause, context.Canceled):

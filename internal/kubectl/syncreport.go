@@ -4,12 +4,9 @@
 package kubectl
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/internal/fileset"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/scan"
@@ -28,8 +25,10 @@ type syncReport struct {
 	LeftOut []syncLeftOut `json:"leftOut"`
 	Refused []string      `json:"refused,omitempty"`
 	// Withheld is why nothing is removed.
-	Withheld string      `json:"withheld,omitempty"`
-	Summary  syncSummary `json:"summary"`
+	Withheld string `json:"withheld,omitempty"`
+	// LostUploads are the paths of uploads whose response was lost: the API can have another file for each.
+	LostUploads []string    `json:"lostUploads"`
+	Summary     syncSummary `json:"summary"`
 
 	documents map[string]sync.Document
 	plan      *fileset.Plan
@@ -62,6 +61,7 @@ type syncSummary struct {
 	Kept              int     `json:"kept"`
 	Failed            int     `json:"failed"`
 	LeftOut           int     `json:"leftOut"`
+	LostUploads       int     `json:"lostUploads"`
 	BytesToUpload     int64   `json:"bytesToUpload"`
 	BytesUploaded     int64   `json:"bytesUploaded"`
 	Seconds           float64 `json:"seconds"`
@@ -69,7 +69,7 @@ type syncSummary struct {
 
 func newSyncReport(s *syncFolder, folder sync.Folder) *syncReport {
 	r := &syncReport{
-		VectorStoreID: s.vectorStore, Owner: s.owner, DryRun: s.dryRun, Changes: []syncChange{}, LeftOut: []syncLeftOut{},
+		VectorStoreID: s.vectorStore, Owner: s.owner, DryRun: s.dryRun, Changes: []syncChange{}, LeftOut: []syncLeftOut{}, LostUploads: []string{},
 		documents: map[string]sync.Document{},
 	}
 	for _, d := range folder.Documents {
@@ -140,7 +140,8 @@ func (r *syncReport) count(state fileset.State, n int) {
 
 // finished replaces the changes that failed.
 func (r *syncReport) finished(outcome sync.Outcome) {
-	r.Summary.BytesUploaded = outcome.Bytes
+	r.Summary.BytesUploaded, r.Summary.LostUploads = outcome.Bytes, len(outcome.Lost)
+	r.LostUploads = append(r.LostUploads, slices.Sorted(slices.Values(outcome.Lost))...)
 	failed := map[string]string{}
 	for _, c := range outcome.Last.Changes {
 		if c.State == fileset.FailedState {
@@ -183,15 +184,11 @@ var changeMarks = map[fileset.State]struct {
 
 // printPlan prints the plan as a text, if the output is one.
 func (s *syncFolder) printPlan(r *syncReport) {
-	if s.output != "" {
+	if !s.output.isText() {
 		return
 	}
-	s.pausePhases(func() {
-		for _, l := range r.LeftOut {
-			if !l.Expected {
-				s.printChange("!", terminal.Red, l.Path, "left out: "+l.Reason)
-			}
-		}
+	s.progress.pause(func() {
+		s.printLeftOut(r)
 		for _, c := range r.Changes {
 			look := changeMarks[fileset.State(c.Change)]
 			s.printChange(look.mark, look.style, c.Path, describeChange(c, s.prune))
@@ -200,6 +197,24 @@ func (s *syncFolder) printPlan(r *syncReport) {
 			_, _ = fmt.Fprintf(s.Streams.Out, "Nothing is removed: %s.\n", r.Withheld)
 		}
 	})
+}
+
+// printLeftOut names what is left out, and why. It counts what patterns exclude, because the user chose it.
+func (s *syncFolder) printLeftOut(r *syncReport) {
+	excluded := 0
+	for _, l := range r.LeftOut {
+		switch {
+		case !l.Expected:
+			s.printChange("!", terminal.Red, l.Path, "left out: "+l.Reason)
+		case strings.HasPrefix(l.Reason, string(scan.Excluded)):
+			excluded++
+		default:
+			s.printChange(".", terminal.Dim, l.Path, "left out: "+l.Reason)
+		}
+	}
+	if excluded > 0 {
+		s.printChange(".", terminal.Dim, counted(excluded, "file or folder", "files or folders"), "left out: excluded by patterns")
+	}
 }
 
 func (s *syncFolder) printChange(mark string, style terminal.Style, path, text string) {
@@ -228,26 +243,15 @@ func describeChange(c syncChange, prune bool) string {
 
 // printReport prints the summary, or the whole report in the output format.
 func (s *syncFolder) printReport(r *syncReport, planned bool) error {
-	switch {
-	case s.output == "json":
-		text, err := json.MarshalIndent(r, "", "    ")
-		if err != nil {
-			return err
+	return s.output.write(s.Streams.Out, r, func() string {
+		switch {
+		case planned:
+			return r.summary() + "\n"
+		case len(r.LostUploads) > 0:
+			return lostUploads(r.LostUploads) + "\n"
 		}
-		_, err = fmt.Fprintln(s.Streams.Out, string(text))
-		return err
-	case s.output == "yaml":
-		text, err := yaml.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = s.Streams.Out.Write(text)
-		return err
-	case !planned:
-		return nil
-	}
-	_, err := io.WriteString(s.Streams.Out, r.summary()+"\n")
-	return err
+		return ""
+	})
 }
 
 // summary describes the numbers in one line.
@@ -272,5 +276,27 @@ func (r *syncReport) summary() string {
 	if r.DryRun {
 		return text + fmt.Sprintf(" (dry run, %s to upload).", formatBytes(n.BytesToUpload))
 	}
-	return text + fmt.Sprintf("; %s uploaded in %.1fs.", formatBytes(n.BytesUploaded), n.Seconds)
+	text += fmt.Sprintf("; %s uploaded in %.1fs.", formatBytes(n.BytesUploaded), n.Seconds)
+	if len(r.LostUploads) > 0 {
+		text += "\n" + lostUploads(r.LostUploads)
+	}
+	return text
+}
+
+// maxLostUploads is the maximum number of lost uploads that a text names.
+const maxLostUploads = 10
+
+// lostUploads describes uploads whose response was lost.
+func lostUploads(paths []string) string {
+	named := slices.Sorted(slices.Values(paths))
+	more := ""
+	if len(named) > maxLostUploads {
+		more = fmt.Sprintf(" and %d more", len(named)-maxLostUploads)
+		named = named[:maxLostUploads]
+	}
+	for i := range named {
+		named[i] = terminal.Escape(named[i])
+	}
+	return fmt.Sprintf("The response to %s was lost, and no file was listed for it, so the list of files can have one more for each: %s%s.",
+		counted(len(paths), "upload", "uploads"), strings.Join(named, ", "), more)
 }

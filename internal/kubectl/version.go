@@ -5,15 +5,10 @@ package kubectl
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/kubectl/check"
@@ -25,7 +20,7 @@ const versionTimeout = 10 * time.Second
 // versionCommand implements the command version.
 type versionCommand struct {
 	*plugin
-	output            string
+	output            formatFlag
 	client            bool
 	operatorNamespace string
 }
@@ -37,7 +32,7 @@ const versionExample = `  # Print the versions of the plugin and of the operator
   kubectl vsfb version --client -o json`
 
 func (p *plugin) newVersion() *cobra.Command {
-	v := &versionCommand{plugin: p}
+	v := &versionCommand{plugin: p, output: newFormatFlag("text")}
 	command := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of the plugin and of the operator",
@@ -51,10 +46,9 @@ the reason instead of the images.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&v.output, "output", "o", "text", "Output format. One of: (text, json, yaml).")
+	v.output.addFlag(command)
 	flags.BoolVar(&v.client, "client", false, "Print the version of the plugin only.")
 	flags.StringVar(&v.operatorNamespace, "operator-namespace", "", "Namespace of the operator. Defaults to all namespaces.")
-	completeFlag(command, "output", fixedCompletions("text", "json", "yaml"))
 	completeFlag(command, "operator-namespace", p.completeNamespaces)
 	return command
 }
@@ -69,9 +63,6 @@ type versions struct {
 }
 
 func (v *versionCommand) run(ctx context.Context) error {
-	if !slices.Contains([]string{"text", "json", "yaml"}, v.output) {
-		return fmt.Errorf("--output must be text, json or yaml, got %q", v.output)
-	}
 	found := versions{Plugin: v.Version, API: v1alpha1.GroupVersion.String()}
 	operator := "no Pods found"
 	if !v.client {
@@ -84,12 +75,13 @@ func (v *versionCommand) run(ctx context.Context) error {
 			operator = strings.Join(images, ", ")
 		}
 	}
-	text, err := v.format(found, operator)
-	if err != nil {
-		return fmt.Errorf("encoding the versions: %w", err)
-	}
-	_, err = io.WriteString(v.Streams.Out, text)
-	return err
+	return v.output.write(v.Streams.Out, found, func() string {
+		rows := [][]string{{"Plugin:", found.Plugin}, {"API:", found.API}}
+		if !v.client {
+			rows = append(rows, []string{"Operator:", operator})
+		}
+		return strings.Join(align(escaped(rows)), "\n") + "\n"
+	})
 }
 
 func (v *versionCommand) images(ctx context.Context) ([]string, error) {
@@ -98,20 +90,4 @@ func (v *versionCommand) images(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return check.Cluster{Config: config, OperatorNamespace: v.operatorNamespace, Timeout: versionTimeout}.Images(ctx)
-}
-
-func (v *versionCommand) format(found versions, operator string) (string, error) {
-	switch v.output {
-	case "json":
-		text, err := json.MarshalIndent(found, "", "    ")
-		return string(text) + "\n", err
-	case "yaml":
-		text, err := yaml.Marshal(found)
-		return string(text), err
-	}
-	rows := [][]string{{"Plugin:", found.Plugin}, {"API:", found.API}}
-	if !v.client {
-		rows = append(rows, []string{"Operator:", operator})
-	}
-	return strings.Join(align(escaped(rows)), "\n") + "\n", nil
 }

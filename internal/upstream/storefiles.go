@@ -12,6 +12,8 @@ import (
 // kubectl plugin uses it. Like a Client, a StoreManager sends each request once, and every error that it
 // returns is an *Error.
 type StoreManager interface {
+	// VectorStores returns the IDs of all vector stores.
+	VectorStores(ctx context.Context) ([]string, error)
 	// VectorStore returns a vector store.
 	VectorStore(ctx context.Context, vectorStoreID string) (VectorStore, error)
 	// StoreFiles calls yield with each page of the files in a vector store. A file can be on two pages if

@@ -105,6 +105,25 @@ func TestWorkflows_PinActions(t *testing.T) {
 	}
 }
 
+// TestReleaseWorkflow_AttestsEachImage requires that each image that a release builds is published and attested.
+func TestReleaseWorkflow_AttestsEachImage(t *testing.T) {
+	script, workflow := read(t, "hack/release.sh"), read(t, ".github/workflows/release.yaml")
+	images := regexp.MustCompile(`build_image ([a-z-]+) "\$1" >"\$out/([a-z-]+)"`).FindAllStringSubmatch(script, -1)
+	if len(images) != 2 {
+		t.Fatalf("the script builds the images %q", images)
+	}
+	for _, image := range images {
+		if image[1] != image[2] || !strings.Contains(script, "\tpublish_image "+image[1]+" \"$tag\"\n") {
+			t.Errorf("the script does not publish %s", image[1])
+		}
+		for _, want := range []string{"subject-name: ${{ steps.images.outputs." + image[1] + "-name }}", "subject-digest: ${{ steps.images.outputs." + image[1] + "-digest }}"} {
+			if !strings.Contains(workflow, want) {
+				t.Errorf("the workflow does not contain %q", want)
+			}
+		}
+	}
+}
+
 // TestReleaseWorkflow_SeparatesBuildAndCredentials requires that no job both compiles and can write.
 func TestReleaseWorkflow_SeparatesBuildAndCredentials(t *testing.T) {
 	var workflow struct {

@@ -5,6 +5,8 @@ package sync
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,7 +92,7 @@ func (r *Runner) updateAttributes(ctx context.Context, actions []fileset.Action)
 			_, err := r.API.UpdateAttributes(ctx, r.VectorStore, a.FileID, attributes)
 			return err
 		})
-		if isGone(err) {
+		if IsGone(err) {
 			return nil // the next list shows what became of it
 		}
 		if err != nil {
@@ -103,8 +105,8 @@ func (r *Runner) updateAttributes(ctx context.Context, actions []fileset.Action)
 	})
 }
 
-// isGone reports whether a call failed because its object does not exist. OGX reports that with 400.
-func isGone(err error) bool {
+// IsGone reports whether a call failed because its object does not exist. OGX reports that with 400.
+func IsGone(err error) bool {
 	if err == nil {
 		return false
 	}
@@ -137,7 +139,7 @@ func (r *Runner) detach(ctx context.Context, actions []fileset.Action) error {
 	var mu stdsync.Mutex
 	return r.each(ctx, "Detaching", actions, func(ctx context.Context, a fileset.Action) error {
 		err := r.retry(ctx, func(ctx context.Context) error { return r.API.Detach(ctx, r.VectorStore, a.FileID) })
-		if err != nil && !isGone(err) {
+		if err != nil && !IsGone(err) {
 			return fmt.Errorf("detaching %s (%s): %w", a.Path, a.FileID, err)
 		}
 		mu.Lock()
@@ -154,7 +156,7 @@ func (r *Runner) deleteFiles(ctx context.Context, actions []fileset.Action) erro
 	var gone []recorded
 	err := r.each(ctx, "Deleting files", actions, func(ctx context.Context, a fileset.Action) error {
 		err := r.retry(ctx, func(ctx context.Context) error { return r.API.DeleteUpload(ctx, a.FileID) })
-		if err != nil && !isGone(err) {
+		if err != nil && !IsGone(err) {
 			return fmt.Errorf("deleting the uploaded file of %s (%s): %w", a.Path, a.FileID, err)
 		}
 		mu.Lock()
@@ -176,7 +178,7 @@ func (r *Runner) cleanUp(ctx context.Context, plan fileset.Plan) error {
 	}
 	err := r.each(ctx, "Waiting until the files are detached", actions, func(ctx context.Context, a fileset.Action) error {
 		for deadline := time.Now().Add(r.SettleTime); time.Now().Before(deadline); {
-			if _, err := r.API.File(ctx, r.VectorStore, a.FileID); isGone(err) {
+			if _, err := r.API.File(ctx, r.VectorStore, a.FileID); IsGone(err) {
 				return nil
 			}
 			if err := sleep(ctx, minPoll); err != nil {
@@ -337,6 +339,14 @@ func (r *Runner) uploader() *upload.Uploader {
 				r.rejected[path] = err.Error()
 			}
 			r.Progress.Logf("%s: %v", f.Name, err)
+		},
+		OnLost: func(journaled string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, path, ok := parseJournalPath(journaled); ok {
+				journaled = path
+			}
+			r.lost = append(r.lost, journaled)
 		},
 		Logf: r.Progress.Logf,
 	}
@@ -516,6 +526,13 @@ const journalRoot = "/sync/"
 
 // journalPath identifies a version of a document in the journal of uploads.
 func journalPath(version, path string) string { return journalRoot + version + "/" + path }
+
+// IsDocument reports whether a path in a journal of uploads is that of a document.
+func IsDocument(journaled string) bool {
+	version, _, ok := parseJournalPath(journaled)
+	hash, err := hex.DecodeString(version)
+	return ok && err == nil && len(hash) == sha256.Size
+}
 
 // parseJournalPath returns the version and the path in a path of the journal.
 func parseJournalPath(journaled string) (version, path string, ok bool) {

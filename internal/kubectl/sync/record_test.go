@@ -80,3 +80,14 @@ func TestJournalPath(t *testing.T) {
 		t.Error("the path of another upload is accepted")
 	}
 }
+
+func TestIsDocument(t *testing.T) {
+	hash := strings.Repeat("a1", 32)
+	for path, want := range map[string]bool{
+		journalPath(hash, "docs/a.md"): true, "/sync/docs/a.md": false, "/sync/" + hash: false, "/home/me/a.md": false, "/sync/" + hash[2:] + "/a.md": false,
+	} {
+		if got := IsDocument(path); got != want {
+			t.Errorf("IsDocument(%s) = %t, want %t", path, got, want)
+		}
+	}
+}

@@ -156,6 +156,7 @@ type Runner struct {
 	rejected map[string]string    // why documents cannot be uploaded or attached, by path
 	verified bool                 // the server keeps attributes
 	bytes    int64                // uploaded
+	lost     []string             // as in Outcome
 }
 
 // Outcome is the result of a run.
@@ -166,6 +167,9 @@ type Outcome struct {
 	Rejected map[string]string
 	// Bytes is the number of uploaded bytes.
 	Bytes int64
+	// Lost are the paths of uploads whose response was lost and whose file is not listed. The API can have
+	// another file for each.
+	Lost []string
 }
 
 // Run runs until the vector store is in step. It returns the plans that it made, even with an error.
@@ -183,7 +187,7 @@ func (o Options) Run(ctx context.Context) (Outcome, error) {
 		err = r.loop(ctx, &outcome)
 		err = errors.Join(err, r.record.close())
 	}
-	outcome.Bytes = r.bytes
+	outcome.Bytes, outcome.Lost = r.bytes, r.lost
 	return outcome, err
 }
 

@@ -38,6 +38,12 @@ func (l *StatusLine) Print(text string) {
 	_, _ = io.WriteString(l.out, "\r"+clearToEnd+text+"\n"+l.text)
 }
 
+// Finish replaces the line by a permanent one, and leaves an empty status line below it.
+func (l *StatusLine) Finish(text string) {
+	l.text = ""
+	l.Print(text)
+}
+
 // Close ends the line and shows the cursor.
 func (l *StatusLine) Close() {
 	end := showCursor

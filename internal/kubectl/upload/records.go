@@ -11,6 +11,8 @@ import (
 type Uploaded struct {
 	// Path is the File.Path of the upload, and SHA256 the hash of its content.
 	Path, SHA256 string
+	// Size is in bytes.
+	Size int64
 }
 
 // Uploaded returns the files that this account uploaded, by their IDs.
@@ -20,7 +22,7 @@ func (j *Journal) Uploaded() map[string]Uploaded {
 	files := map[string]Uploaded{}
 	for c, u := range j.uploads[j.account] {
 		if u.fileID != "" {
-			files[u.fileID] = Uploaded{Path: c.Path, SHA256: c.SHA256}
+			files[u.fileID] = Uploaded{Path: c.Path, SHA256: c.SHA256, Size: c.Size}
 		}
 	}
 	return files

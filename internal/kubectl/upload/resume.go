@@ -107,6 +107,7 @@ func (u *Uploader) resume(ctx context.Context) error {
 		if err := u.Journal.void(c); err != nil {
 			return err
 		}
+		u.OnLost(c.Path)
 	}
 	return nil
 }

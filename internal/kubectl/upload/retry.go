@@ -43,6 +43,7 @@ func (u *Uploader) handleFailure(ctx context.Context, file File, c content, befo
 		if id := u.Journal.fileID(c); id != "" {
 			return id, nil
 		}
+		u.OnLost(c.Path)
 	}
 	switch {
 	case failure.Kind == upstream.Rejected && isQuota(failure):

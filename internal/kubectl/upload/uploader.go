@@ -42,6 +42,9 @@ type Uploader struct {
 	// OnRefused is called once for each file that cannot be uploaded although others can: the API
 	// refuses it, or it cannot be read or has changed. It must be safe for concurrent use.
 	OnRefused func(file File, err error)
+	// OnLost is called with the File.Path of each upload whose outcome remains unknown after SettleTime. The
+	// file counts as not uploaded, so the API can have one more. It must be safe for concurrent use.
+	OnLost func(path string)
 	// Logf reports retries. It must be safe for concurrent use.
 	Logf func(format string, args ...any)
 
@@ -223,6 +226,11 @@ func (u *Uploader) send(ctx context.Context, file File, c content) (string, erro
 	case err != nil:
 		return "", err
 	case hex.EncodeToString(sum.Sum(nil)) != c.SHA256:
+		// The journal has the file, so that it can be deleted.
+		other := content{Path: c.Path, Size: c.Size, SHA256: hex.EncodeToString(sum.Sum(nil))}
+		if err := u.Journal.done(other, sent.ID); err != nil {
+			return "", err
+		}
 		return "", fmt.Errorf("the file changed during the upload, so %s is not used: run again when no process writes to it", sent.ID)
 	}
 	return sent.ID, nil

@@ -37,6 +37,7 @@ type fixture struct {
 	mu      sync.Mutex
 	logs    []string
 	refused []string
+	lost    []string
 }
 
 func newFixture(t *testing.T, files map[string]string) *fixture {
@@ -97,6 +98,11 @@ func (f *fixture) run(ctx context.Context, client upstream.Uploader) ([]string, 
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.refused = append(f.refused, filepath.Base(file.Path)+": "+err.Error())
+		},
+		OnLost: func(path string) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.lost = append(f.lost, filepath.Base(path))
 		},
 		Logf: func(format string, args ...any) {
 			f.mu.Lock()
@@ -188,7 +194,57 @@ func TestUploader_LostResponse(t *testing.T) {
 			f.emulator.AddFault(fault)
 			f.mustRun()
 			f.wantUploads(6)
+			if len(f.lost) > 0 {
+				t.Errorf("%q count as lost, but are listed", f.lost)
+			}
 		})
+	}
+}
+
+// unlisted is a server that lists no files.
+type unlisted struct{ upstream.Uploader }
+
+func (unlisted) Uploads(context.Context, time.Time) ([]upstream.UploadedFile, error) { return nil, nil }
+
+func TestUploader_ReportsLostUploads(t *testing.T) {
+	f := newFixture(t, testFiles(6))
+	f.emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Times: 2, AfterEffect: true, Action: emulator.Drop})
+	if _, err := f.run(t.Context(), unlisted{f.client}); err != nil {
+		t.Fatal(err)
+	}
+	f.wantUploads(6 + len(f.lost))
+	if len(f.lost) != 2 {
+		t.Errorf("lost = %q, want 2 files", f.lost)
+	}
+}
+
+// TestUploader_ReportsLostUploadsOfKilledRun interrupts a run whose files the next one does not find.
+func TestUploader_ReportsLostUploadsOfKilledRun(t *testing.T) {
+	f := newFixture(t, testFiles(3))
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := f.run(ctx, &interruptingUploader{Uploader: f.client, cancel: cancel}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("run returned %v, want context.Canceled", err)
+	}
+	pending := len(f.emulator.Calls(emulator.Upload))
+	if _, err := f.run(t.Context(), unlisted{f.client}); err != nil {
+		t.Fatal(err)
+	}
+	f.wantUploads(3 + pending)
+	if len(f.lost) < pending {
+		t.Errorf("lost = %q, want %d files", f.lost, pending)
+	}
+}
+
+// TestUploader_ReportsLostUploadsOfFailedRun shows that the last attempt of a run counts too.
+func TestUploader_ReportsLostUploadsOfFailedRun(t *testing.T) {
+	f := newFixture(t, testFiles(1))
+	f.emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Times: 3, AfterEffect: true, Action: emulator.Drop})
+	if _, err := f.run(t.Context(), unlisted{f.client}); err == nil {
+		t.Error("the run did not fail")
+	}
+	f.wantUploads(3)
+	if len(f.lost) != 3 {
+		t.Errorf("lost = %q, want 3 times the file", f.lost)
 	}
 }
 
@@ -313,6 +369,7 @@ func TestUploader_FileChangesDuringUpload(t *testing.T) {
 		if ids := f.mustRun(); ids[0] == "" {
 			t.Errorf("%s: the next run does not upload the file", text)
 		}
+		f.wantUploads(1) // the journal knows what was sent
 	}
 }
 
@@ -372,7 +429,7 @@ func TestUploader_UnreadableFile(t *testing.T) {
 	var refused []string
 	u := Uploader{
 		Client: f.client, Journal: journal, Concurrency: 4, Attempts: 3, OnUploaded: func(File, bool) {}, Logf: t.Logf,
-		OnRefused: func(file File, _ error) { refused = append(refused, file.Path) },
+		OnRefused: func(file File, _ error) { refused = append(refused, file.Path) }, OnLost: func(string) {},
 	}
 	ids, err := u.Run(t.Context(), found.Files)
 	if err != nil || ids[0] == "" || ids[1] != "" || ids[2] == "" || !slices.Equal(refused, []string{found.Files[1].Path}) {

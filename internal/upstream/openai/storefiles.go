@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// maxStorePages is the maximum number of pages of a vector store's files: ten times what OpenAI
-	// documents as the maximum of a vector store.
+	// maxStorePages is the maximum number of pages of a vector store's files, and of vector stores: ten
+	// times what OpenAI documents as the maximum of a vector store.
 	maxStorePages = 1000
 	// maxAttributes and maxAttributeText are the maximum number of attributes in a response, and the
 	// maximum length of a text in one, in bytes. Servers can add attributes of their own.
@@ -90,22 +90,67 @@ func (c *Client) decodeStore(s *scanner, vectorStoreID string) (upstream.VectorS
 	}, nil
 }
 
+// VectorStores implements upstream.StoreManager. The request timeout applies to each page.
+func (c *Client) VectorStores(ctx context.Context) ([]string, error) {
+	var ids []string
+	seen := map[string]bool{}
+	decode := func(s *scanner, first json.Token) (string, error) {
+		var id field[string]
+		_, err := s.objectFrom(first, func(name string) error {
+			if name == "id" {
+				return id.read(s)
+			}
+			return s.skipValue()
+		})
+		if err != nil {
+			return "", err
+		}
+		return id.value, c.validateNewID("vector store", id.value)
+	}
+	err := listPages(ctx, c, target{method: http.MethodGet, path: "vector_stores"}, "vector stores", decode, func(id string) string { return id }, func(page []string) {
+		for _, id := range page {
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	})
+	return ids, err
+}
+
 // StoreFiles implements upstream.StoreManager. The request timeout applies to each page.
 func (c *Client) StoreFiles(ctx context.Context, vectorStoreID string, yield func(page []upstream.StoreFile)) error {
 	if err := validateStoreID(vectorStoreID); err != nil {
 		return c.rejected(err)
 	}
-	seen := map[string]bool{}
+	decode := func(s *scanner, first json.Token) (upstream.StoreFile, error) {
+		var response storeFileResponse
+		if _, err := s.objectFrom(first, func(name string) error { return response.field(s, name) }); err != nil {
+			return upstream.StoreFile{}, err
+		}
+		return c.storeFileOf(response)
+	}
 	to := storeTarget(http.MethodGet, vectorStoreID, "/files")
+	return listPages(ctx, c, to, "files in the vector store", decode, func(f upstream.StoreFile) string { return f.ID }, yield)
+}
+
+// listPages calls yield with each page of a list of items.
+func listPages[T any](ctx context.Context, c *Client, to target, items string, decode func(*scanner, json.Token) (T, error), id func(T) string, yield func(page []T)) error {
+	seen := map[string]bool{}
 	to.query = url.Values{"limit": {strconv.Itoa(filesPerPage)}, "order": {"asc"}}
 	for range maxStorePages {
-		page, err := c.storePage(ctx, to)
-		if err != nil {
+		var page pageOf[T]
+		x := &exchange{limits: c.listLimits(filesPerPage)}
+		x.decode = func(s *scanner) (err error) {
+			page, err = decodePage(s, filesPerPage, func(first json.Token) (T, error) { return decode(s, first) })
+			return err
+		}
+		if err := c.call(ctx, x, to, nil); err != nil {
 			return err
 		}
 		before := len(seen)
-		for _, file := range page.items {
-			seen[file.ID] = true
+		for _, item := range page.items {
+			seen[id(item)] = true
 		}
 		yield(page.items)
 		if page.last {
@@ -115,29 +160,12 @@ func (c *Client) StoreFiles(ctx context.Context, vectorStoreID string, yield fun
 		if len(seen) == before {
 			return &upstream.Error{
 				Kind: upstream.Transient, Host: c.host,
-				Message: c.host + " reported more files in the vector store, but returned none",
+				Message: fmt.Sprintf("%s reported more %s, but returned none", c.host, items),
 			}
 		}
-		to.query.Set("after", page.items[len(page.items)-1].ID)
+		to.query.Set("after", id(page.items[len(page.items)-1]))
 	}
-	return c.rejected(fmt.Errorf("the list of the vector store's files has more than %d pages", maxStorePages))
-}
-
-func (c *Client) storePage(ctx context.Context, to target) (pageOf[upstream.StoreFile], error) {
-	var result pageOf[upstream.StoreFile]
-	x := &exchange{limits: c.listLimits(filesPerPage)}
-	x.decode = func(s *scanner) (err error) {
-		result, err = decodePage(s, filesPerPage, func(first json.Token) (upstream.StoreFile, error) {
-			var response storeFileResponse
-			if _, err := s.objectFrom(first, func(name string) error { return response.field(s, name) }); err != nil {
-				return upstream.StoreFile{}, err
-			}
-			return c.storeFileOf(response)
-		})
-		return err
-	}
-	err := c.call(ctx, x, to, nil)
-	return result, err
+	return c.rejected(fmt.Errorf("the list of %s has more than %d pages", items, maxStorePages))
 }
 
 // storeFileResponse is a file of a vector store with its attributes.

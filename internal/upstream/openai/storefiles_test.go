@@ -28,6 +28,10 @@ var storeCalls = map[string]func(context.Context, *Client) error{
 	"store files": func(ctx context.Context, c *Client) error {
 		return c.StoreFiles(ctx, testStore, func([]upstream.StoreFile) {})
 	},
+	"vector stores": func(ctx context.Context, c *Client) error {
+		_, err := c.VectorStores(ctx)
+		return err
+	},
 	"update attributes": func(ctx context.Context, c *Client) error {
 		_, err := c.UpdateAttributes(ctx, testStore, testFile, nil)
 		return err
@@ -96,6 +100,52 @@ func TestStoreFiles(t *testing.T) {
 		if queries[0] != "limit=100&order=asc" {
 			t.Errorf("query = %s", queries[0])
 		}
+	}
+}
+
+func TestVectorStores(t *testing.T) {
+	for count, want := range map[int]int{0: 1, 1: 1, 100: 1, 101: 2, 250: 3} {
+		var ids, queries []string
+		for i := range count {
+			ids = append(ids, fmt.Sprintf("vs_%04d", i))
+		}
+		client, _ := serve(t, storePages(ids, 100, &queries), Options{})
+		got, err := client.VectorStores(t.Context())
+		if err != nil || !slices.Equal(ids, got) || len(queries) != want {
+			t.Errorf("%d vector stores in %d requests, and error %v; want %d in %d", len(got), len(queries), err, count, want)
+		}
+		if queries[0] != "limit=100&order=asc" {
+			t.Errorf("query = %s", queries[0])
+		}
+	}
+}
+
+func TestVectorStores_Invalid(t *testing.T) {
+	for name, body := range map[string]string{
+		"the same page again": `{"data":[{"id":"vs_a"}],"has_more":true}`,
+		"no ID":               `{"data":[{"name":"a"}],"has_more":false}`,
+		"an ID with a slash":  `{"data":[{"id":"../files"}],"has_more":false}`,
+		"no objects":          `{"data":["vs_a"],"has_more":false}`,
+		"no list":             `{"object":"list"}`,
+	} {
+		client, _ := serve(t, respondJSON(http.StatusOK, body), Options{})
+		if got, err := client.VectorStores(t.Context()); kindOfError(err) != upstream.Transient {
+			t.Errorf("%s: %q, error %v, want transient", name, got, err)
+		}
+	}
+}
+
+// TestVectorStores_OnTwoPages shows that a vector store that is created meanwhile does not repeat others.
+func TestVectorStores_OnTwoPages(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body := `{"data":[{"id":"vs_a"},{"id":"vs_b"}],"has_more":true}`
+		if r.URL.Query().Get("after") == "vs_b" {
+			body = `{"data":[{"id":"vs_b"},{"id":"vs_c"}],"has_more":false}`
+		}
+		respondJSON(http.StatusOK, body)(w, r)
+	}, Options{})
+	if got, err := client.VectorStores(t.Context()); err != nil || !slices.Equal(got, []string{"vs_a", "vs_b", "vs_c"}) {
+		t.Errorf("VectorStores = %q, %v", got, err)
 	}
 }
 

@@ -24,8 +24,8 @@ import (
 	"github.com/vector-store-operator/vector-store-operator/test/framework"
 )
 
-// TestRelease_NamesTheBuiltImage builds the image, install.yaml and the chart as a release does, and requires
-// that both name the image: its registry, its repository, and the digest in its archive.
+// TestRelease_NamesTheBuiltImage builds the images, install.yaml and the chart as a release does, and requires
+// that both name the operator's image: its registry, its repository, and the digest in its archive.
 func TestRelease_NamesTheBuiltImage(t *testing.T) {
 	t.Parallel()
 	framework.Tool(t, "helm")
@@ -42,6 +42,7 @@ func TestRelease_NamesTheBuiltImage(t *testing.T) {
 					t.Fatalf("release.sh %s: %v: %s", part, err, output)
 				}
 			}
+			wantPluginImage(t, out, strings.TrimSuffix(test.want, "vector-store-operator"))
 			want := test.want + "@" + archivedDigest(t, filepath.Join(out, "vector-store-operator.tar"))
 			deployment := "Deployment " + systemNamespace + "/" + release + "-manager"
 
@@ -162,6 +163,23 @@ func TestChart_ArtifactHub(t *testing.T) {
 		_, file, found := strings.Cut(path, "/main/")
 		if _, err := os.Stat(framework.Path(file)); !ours || !found || err != nil {
 			t.Errorf("artifacthub.io/links: %s is no file of the repository: %v", link.URL, err)
+		}
+	}
+}
+
+// wantPluginImage requires that a release has the image of the plugin, with its reference and its bill of materials.
+func wantPluginImage(t *testing.T, out, registry string) {
+	t.Helper()
+	reference, err := os.ReadFile(filepath.Join(out, "image-plugin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := registry + "kubectl-vsfb:v1.2.3@" + archivedDigest(t, filepath.Join(out, "kubectl-vsfb.tar")); strings.TrimSpace(string(reference)) != want {
+		t.Errorf("the image of the plugin is %s, want %s", reference, want)
+	}
+	for _, name := range []string{"vector-store-operator", "kubectl-vsfb"} {
+		if bills, _ := filepath.Glob(filepath.Join(out, name+"-*.spdx.json")); len(bills) != 1 {
+			t.Errorf("%s has the bills of materials %q", name, bills)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func TestCreate_SplitsThousandsOfFiles(t *testing.T) {
 	if output != want {
 		t.Errorf("it printed\n%s", output)
 	}
-	if !strings.Contains(complaint, "Uploaded 2500 of 2500 files") || strings.ContainsAny(complaint, "\x1b\r") {
+	if !strings.Contains(complaint, "Uploading: 2500 of 2500 files") || strings.ContainsAny(complaint, "\x1b\r") {
 		t.Errorf("without a terminal it prints\n%q", complaint)
 	}
 	w.wantObjects()

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -60,60 +59,6 @@ func (w *workspace) wantFiles(want ...string) {
 	}
 }
 
-// writeFaultyFolder creates a folder with everything that cannot be uploaded, and five files.
-func (w *workspace) writeFaultyFolder() {
-	w.Helper()
-	for name, content := range map[string]string{
-		"docs/a.md": "a", "docs/b.PDF": "b", "docs/deep/zwei Wörter.txt": "c", "docs/caf\xe9.md": "d", "docs/e\x1b[31m.md": "e",
-		"docs/logo.png": "x", "docs/table.csv": "x", "docs/header.h": "x", "docs/Makefile": "x", "docs/empty.md": "", "docs/.env": "x", "docs/.git/config": "x",
-		"docs/\x1b]0;owned\a.png": "x", "docs/drafts/a.md": "x", "docs/" + ".vsfbignore": "drafts/\n",
-		"docs/model.json": "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("a", 64) + "\nsize 1\n",
-		"secret.md":       "secret",
-	} {
-		w.put(name, content)
-	}
-	for name, target := range map[string]string{"docs/link.md": "../secret.md", "docs/etc": "/etc", "docs/dangling.md": "missing", "docs/env.md": ".env"} {
-		if err := os.Symlink(target, filepath.Join(w.folder, name)); err != nil {
-			w.Fatal(err)
-		}
-	}
-}
-
-func TestCreate_NamesWhatItLeavesOut(t *testing.T) {
-	t.Parallel()
-	w := newWorkspace(t, emulator.Options{})
-	w.writeFaultyFolder()
-	for range 2 {
-		_, complaint := w.wantExit(2, w.creating("handbook", "docs", "--path-attribute=path")...)
-		for _, want := range []string{
-			"docs/logo.png: unsupported extension (.png)", "docs/table.csv: unsupported extension (.csv)", "docs/header.h: unsupported extension (.h)",
-			"docs/Makefile: unsupported extension (no extension)", "docs/empty.md: empty", "docs/.env: hidden", "docs/.git/: hidden",
-			`docs/\x1b]0;owned\a.png: unsupported extension`, "docs/model.json: Git LFS pointer", "docs/link.md: link leaves the folder",
-			"docs/etc: link leaves the folder", "docs/dangling.md: broken link", "docs/env.md: link to a hidden file (.env)", "1 file or folder that patterns exclude",
-		} {
-			if !strings.Contains(complaint, "Leaving out "+want) {
-				t.Errorf("it prints %s, want %q in it", complaint, want)
-			}
-		}
-		if strings.ContainsAny(complaint, "\x1b\a") || !utf8.ValidString(complaint) {
-			t.Errorf("it prints control characters: %q", complaint)
-		}
-		w.wantFiles("a.md", "b.pdf", "caf_.md", "e_[31m.md", "zwei Wörter.txt")
-	}
-	var paths []string
-	for _, file := range w.Get(t, "handbook").Spec.Files {
-		paths = append(paths, string(file.Attributes["path"].Raw))
-	}
-	want := []string{`"docs/a.md"`, `"docs/b.PDF"`, `"docs/caf%E9.md"`, `"docs/deep/zwei Wörter.txt"`, `"docs/e\u001b[31m.md"`}
-	slices.Sort(paths)
-	if diff := cmp.Diff(want, paths); diff != "" {
-		t.Errorf("paths (-want +got):\n%s", diff)
-	}
-	w.await("handbook", v1alpha1.ReasonCompleted)
-	// What the user leaves out is not a failure.
-	w.wantExit(0, w.creating("markdown", "docs", "--include=*.md", "--exclude=empty.md", "--exclude=link.md", "--exclude=dangling.md", "--exclude=etc", "--exclude=env.md")...)
-}
-
 func TestCreate_RefusedUpload(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t, emulator.Options{})
@@ -124,7 +69,7 @@ func TestCreate_RefusedUpload(t *testing.T) {
 	if output, _ := w.wantExit(2, args...); !strings.Contains(output, "unchanged") || len(w.uploads()) != 10 {
 		t.Errorf("after the second run there are %d uploads; it printed %s", len(w.uploads()), output)
 	}
-	if !strings.Contains(complaint, "Leaving out docs/refused.vsfb: Invalid extension vsfb") || !strings.Contains(complaint, "Uploaded 10 of 10 files") {
+	if !strings.Contains(complaint, "Leaving out docs/refused.vsfb: Invalid extension vsfb") || !strings.Contains(complaint, "Uploading: 10 of 10 files") {
 		t.Errorf("it prints %s", complaint)
 	}
 	if ids := w.Get(t, "handbook").Spec.FileIDs; len(ids) != 10 {

@@ -56,6 +56,7 @@ type report struct {
 	Changes []struct{ Path, Change, Reason string } `json:"changes"`
 	LeftOut []struct{ Path, Reason string }         `json:"leftOut"`
 	Refused []string                                `json:"refused"`
+	Lost    []string                                `json:"lostUploads"`
 	Summary map[string]float64                      `json:"summary"`
 }
 
@@ -180,6 +181,34 @@ func TestTenThousandFiles(t *testing.T) {
 	t.Logf("%d MiB, %s of processor time", usage.Maxrss>>10, command.ProcessState.UserTime()+command.ProcessState.SystemTime())
 	if usage.Maxrss > limit {
 		t.Errorf("the process had %d KiB of memory, want at most %d", usage.Maxrss, limit)
+	}
+}
+
+// TestHashing shows what it costs to hash 1 GiB.
+func TestHashing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it hashes 1 GiB")
+	}
+	w := newWorld(t, emulator.Options{})
+	const files, size = 128, 8 << 20
+	w.write(pages(files))
+	for path := range pages(files) {
+		// The rest of the file is a hole, which reads as zeros.
+		if err := os.Truncate(filepath.Join(w.folder, filepath.FromSlash(path)), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := w.command("--dry-run")
+	output, err := command.CombinedOutput()
+	if command.ProcessState.ExitCode() != 4 || !strings.Contains(string(output), "Hashing: 128 of 128 files, 1.1 GB of 1.1 GB.") {
+		t.Fatalf("%v: %s", err, output)
+	}
+	usage := command.ProcessState.SysUsage().(*syscall.Rusage)
+	spent := command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	t.Logf("%s of processor time, %d MiB", spent, usage.Maxrss>>10)
+	// The promise. The machine's other work does not count.
+	if spent > time.Minute {
+		t.Errorf("hashing 1 GiB took %s of processor time, want at most a minute", spent)
 	}
 }
 
@@ -397,6 +426,67 @@ func TestFailedDocument_OldVersionStays(t *testing.T) {
 	w.wantEqual(map[string]string{"a.md": "First.", "b.md": "B."}, map[string]any{})
 	w.mustRun()
 	w.wantEqual(map[string]string{"a.md": "Second.", "b.md": "B."}, map[string]any{})
+}
+
+// TestLostUploads shows that a run reports the uploads of which the API can have one more.
+func TestLostUploads(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		w := newWorld(t, emulator.Options{})
+		documents := map[string]string{"a.md": "A.", "b.md": "B.", "sub/c.md": "C."}
+		w.write(documents)
+		w.emulator.AddFault(emulator.Fault{Operation: emulator.Upload, Times: 2, Action: emulator.Drop, AfterEffect: true})
+		// The server lists no uploads for a while.
+		w.answer = func(rw http.ResponseWriter, r *http.Request) bool {
+			isList := r.Method == http.MethodGet && r.URL.Path == "/v1/files"
+			if isList {
+				rw.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(rw, `{"object":"list","data":[],"has_more":false}`)
+			}
+			return isList
+		}
+		if format == "json" {
+			got, code := w.report()
+			if code != 0 || len(got.Lost) != 2 || got.Summary["lostUploads"] != 2 || got.Summary["added"] != 3 {
+				t.Errorf("it exited with %d: %+v", code, got)
+			}
+			for _, path := range got.Lost {
+				if documents[path] == "" {
+					t.Errorf("%q is no document", path)
+				}
+			}
+		} else if output := w.mustRun(); !strings.Contains(output, "The response to 2 uploads was lost, and no file was listed for it, so the list of files can have one more for each: ") {
+			t.Errorf("it printed\n%s", output)
+		}
+		if uploads := len(w.list("/files")); uploads != 5 {
+			t.Errorf("there are %d uploads, want 2 more than documents", uploads)
+		}
+		if files := len(w.list("/vector_stores/" + store + "/files")); files != 3 {
+			t.Errorf("the vector store has %d files", files)
+		}
+		w.answer = nil
+		if again, code := w.report(); code != 0 || len(again.Lost) != 0 || len(w.list("/files")) != 5 {
+			t.Errorf("the second run exited with %d: %+v", code, again)
+		}
+	}
+}
+
+// TestFailedRun_IsContinued shows that a run that fails after its uploads names the next step, and that the next
+// run deletes the uploads that are no longer needed.
+func TestFailedRun_IsContinued(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	w.write(pages(4))
+	w.emulator.AddFault(emulator.Fault{Operation: emulator.Create, Times: 1, Status: http.StatusUnauthorized})
+	output, code := w.run()
+	if uploads := len(w.list("/files")); code != 1 || uploads != 4 || !strings.Contains(output, "run the same command again to continue: it uploads nothing twice") {
+		t.Errorf("after %d uploads it exited with %d, and printed\n%s", uploads, code, output)
+	}
+	w.write(pages(3))
+	w.calls()
+	w.mustRun()
+	if uploads := w.calls()[string(emulator.Upload)]; uploads != 0 {
+		t.Errorf("the second run uploaded %d files", uploads)
+	}
+	w.wantEqual(pages(3), map[string]any{})
 }
 
 // TestRefusedBatch shows that one file that the server refuses does not keep the others out.
