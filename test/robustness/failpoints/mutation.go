@@ -154,6 +154,13 @@ var mutations = []mutation{
 		runs:   "complete/reference",
 	},
 	{
+		name: "no-second-list", description: "a list of failed files that failed is not asked for again",
+		file:   "internal/lifecycle/finish.go",
+		before: "if s.observed.lastAction() != ListFailedFiles || err == nil ||",
+		after:  "if s.observed.lastAction() != ListFailedFiles || s.b != nil ||",
+		runs:   "files-failed/openai.list-batch-files.1/(500|cut-before)",
+	},
+	{
 		name: "no-end", description: "an object waits until the server accepts its cancel",
 		file:   "internal/lifecycle/deadline.go",
 		before: "return set && !s.now.Before(by)",
