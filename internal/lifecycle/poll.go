@@ -136,7 +136,7 @@ func (s scope) notFound() Decision {
 }
 
 // knownSince returns when the batch was created, or a time by which it was if its status is lost: the first
-// status, or the deletion, after which nothing is created. The clock of the API can be wrong.
+// failure to read it, or the deletion, after which nothing is created. The clock of the API can be wrong.
 func (s scope) knownSince() time.Time {
 	switch {
 	case s.b.Status.CreatedAt != nil && !s.b.Status.CreatedAt.After(s.now.Add(batch.ClockSkew)):
@@ -148,7 +148,8 @@ func (s scope) knownSince() time.Time {
 	case s.firstStatus().IsZero():
 		return s.now
 	default:
-		return later(s.b.CreationTimestamp.Time, s.firstStatus())
+		// The batch can be newer than the first status, if the response to an earlier create was lost.
+		return later(later(s.b.CreationTimestamp.Time, s.firstStatus()), s.observed.State.FailingSince)
 	}
 }
 

@@ -207,6 +207,29 @@ func TestBackoff_QuotaExhausted(t *testing.T) {
 	}
 }
 
+// TestPoll_NotFoundAfterRecreation requires that the 404 for a batch that was created again is not believed at
+// once, though the object's first status is old: the process that created the batch crashed, so nothing shows
+// its age.
+func TestPoll_NotFoundAfterRecreation(t *testing.T) {
+	lost := run(newObject(deadline(time.Minute)), lifecycle.State{}, epoch, fails(upstream.UnknownOutcome)).object
+	lost.CreationTimestamp = metav1.Time{Time: epoch}
+	lost.Annotations = nil
+	annotated(v1alpha1.AnnotationBatchID, "batch_1")(lost)
+	start := epoch.Add(90 * time.Second)
+	r := run(lost, lifecycle.State{}, start, fails(upstream.NotFound))
+	for r.next.Before(start.Add(config.NotFoundGrace)) {
+		if r = r.again(fails(upstream.NotFound), fails(upstream.NotFound)); batch.Finished(r.object) {
+			t.Fatalf("%s after the first 404: %s", r.object.Status.CompletionTime.Sub(start), r.message())
+		}
+	}
+	for !batch.Finished(r.object) && r.next.Before(start.Add(2*time.Minute)) {
+		r = r.again(fails(upstream.NotFound), fails(upstream.NotFound))
+	}
+	if r.reason() != v1alpha1.ReasonDeadlineExceeded || !strings.Contains(r.message(), "not found") {
+		t.Errorf("after the grace period: %s: %s", r.reason(), r.message())
+	}
+}
+
 func TestPoll_NotFoundNeedsGracePeriodAndRepetition(t *testing.T) {
 	notFound := fails(upstream.NotFound)
 	createdNow := func(b *object) { b.CreationTimestamp = metav1.Time{Time: epoch} }

@@ -730,6 +730,9 @@ func (s *simulation) checkReported(b *object, status v1alpha1.VectorStoreFileBat
 // checkCounts compares the result that a status reports with that of the batch. If the API returns another
 // object, the operator knows only the files.
 func (s *simulation) checkCounts(r *apiBatch, status v1alpha1.VectorStoreFileBatchStatus) error {
+	if status.FileCounts == nil {
+		return fmt.Errorf("batch %s is %s without file counts", r.id, reasonOf(status))
+	}
 	finished := r.counts.InProgress == 0 && s.otherObject
 	if string(r.status) != status.Status && !finished {
 		return fmt.Errorf("batch %s is %s, and reported as %s", r.id, r.status, status.Status)
