@@ -3,7 +3,7 @@
 #
 # Builds the image with Docker. `make image` builds an equivalent, reproducible image without
 # Docker; releases use that one.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.26.5@sha256:3aff6657219a4d9c14e27fb1d8976c49c29fddb70ba835014f477e1c70636647 AS build
 WORKDIR /source
 COPY . .
 ARG TARGETOS=linux TARGETARCH=amd64 VERSION=dev

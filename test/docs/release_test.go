@@ -105,6 +105,28 @@ func TestWorkflows_PinActions(t *testing.T) {
 	}
 }
 
+// TestImages_PinnedByDigest requires that the images of other projects that the Dockerfile and the chart use are named by
+// digest: a tag can move.
+func TestImages_PinnedByDigest(t *testing.T) {
+	var images []string
+	for _, from := range regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?(\S+)`).FindAllStringSubmatch(read(t, "Dockerfile"), -1) {
+		if from[1] != "scratch" {
+			images = append(images, from[1])
+		}
+	}
+	for _, image := range regexp.MustCompile(`(?m)^\s+image: (\S+)`).FindAllStringSubmatch(read(t, "charts/vector-store-operator/values.yaml"), -1) {
+		images = append(images, image[1])
+	}
+	if len(images) < 2 {
+		t.Errorf("found the images %q", images)
+	}
+	for _, image := range images {
+		if !regexp.MustCompile(`^\S+:v?[\d.]+@sha256:[0-9a-f]{64}$`).MatchString(image) {
+			t.Errorf("%s has no version with its digest", image)
+		}
+	}
+}
+
 // TestReleaseWorkflow_AttestsEachImage requires that each image that a release builds is published and attested.
 func TestReleaseWorkflow_AttestsEachImage(t *testing.T) {
 	script, workflow := read(t, "hack/release.sh"), read(t, ".github/workflows/release.yaml")
