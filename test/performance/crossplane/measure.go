@@ -38,7 +38,7 @@ const (
 	// provider-http polls.
 	observed = 65 * time.Second
 	// recovery is how long the object of a lost response is watched after the restart.
-	recovery = 45 * time.Second
+	recovery = 100 * time.Second
 )
 
 // figures are what is measured of one tool.
