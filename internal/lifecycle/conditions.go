@@ -323,7 +323,7 @@ func (s scope) completed(status v1alpha1.VectorStoreFileBatchStatus, counts v1al
 // an adopted batch.
 func (s scope) files(counts v1alpha1.FileCounts) int32 {
 	files, err := batch.Files(s.b)
-	if batch.Adopted(s.b) || err != nil {
+	if err != nil { // the spec of an adopted batch names no files
 		return counts.Total
 	}
 	return int32(files) // at most 2000

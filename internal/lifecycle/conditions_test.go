@@ -86,6 +86,34 @@ func (r tableRow) conditions() [5]metav1.Condition {
 	}
 }
 
+// message returns the message of a condition of the row: that of Ready, unless the condition states only its
+// own case.
+func (r tableRow) message(condition metav1.Condition, ready string) string {
+	switch condition.Type + "=" + string(condition.Status) {
+	case "Reconciling=False":
+		switch {
+		case r.finished == yes:
+			return "The operator has nothing left to do"
+		case r.stalled == yes:
+			return "The object makes no progress until a user acts"
+		}
+		return "The object is suspended"
+	case "Stalled=False":
+		return "The object does not have to be changed"
+	case "Finished=True":
+		return "The batch is finished"
+	case "Finished=False":
+		return "The batch is not finished"
+	case "Succeeded=True":
+		return "The files are in the vector store"
+	case "Succeeded=False":
+		return "Not all files were added to the vector store"
+	case "Succeeded=Unknown":
+		return "The result is known once the batch is finished"
+	}
+	return ready
+}
+
 // kstatusOf returns the status that kstatus, which Flux and kpt use, computes for an object.
 func kstatusOf(t *testing.T, b *object) status.Status {
 	t.Helper()
@@ -186,6 +214,11 @@ func testTableRow(t *testing.T, row tableRow, reason string, r reconciliation) {
 	}
 	if err := checkConditions(r.object.Status); err != nil {
 		t.Error(err)
+	}
+	for _, condition := range r.object.Status.Conditions {
+		if want := row.message(condition, r.message()); condition.Message != want && condition.Type != "Suspended" {
+			t.Errorf("the message of %s=%s is %q, want %q", condition.Type, condition.Status, condition.Message, want)
+		}
 	}
 	want := row.kstatus
 	if !r.object.DeletionTimestamp.IsZero() {

@@ -5,6 +5,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,6 +180,36 @@ func TestVerifyCreate_ExactCost(t *testing.T) {
 			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
 				t.Errorf("%d %s: %s costs %d requests, want %d", files, name, d.Action, d.Cost.Requests, want)
 			}
+		}
+	}
+}
+
+// TestCountFiles_ExactCost requires that the requests of CountFiles are the pages that it reads, of 100 files.
+func TestCountFiles_ExactCost(t *testing.T) {
+	for files, want := range map[int]int{1: 1, 2: 1, 99: 1, 100: 1, 101: 2, 200: 2, 201: 3, 1999: 20, 2000: 20} {
+		var ids []string
+		for i := range files {
+			ids = append(ids, fmt.Sprint("file-", i))
+		}
+		b := tracked(func(b *object) { b.Spec.FileIDs = ids })
+		observed := lifecycle.Observed{State: run(b, lifecycle.State{}, epoch, otherObject).state}
+		observed.Record(lifecycle.Poll, lifecycle.Result{Err: otherObject.err})
+		d := config.Decide(b, observed, epoch)
+		if d.Action != lifecycle.CountFiles || d.Cost != (lifecycle.Cost{Requests: want}) {
+			t.Errorf("%d files: %s costs %+v, want %d requests", files, d.Action, d.Cost, want)
+		}
+	}
+}
+
+// TestFailed_ExactLongRetryAfter requires that the message says until when the server asked to wait from a
+// length of ten minutes on.
+func TestFailed_ExactLongRetryAfter(t *testing.T) {
+	const untilTen = "The API rate limited these credentials (HTTP 429), or their quota is exhausted. It asked to wait until "
+	for _, test := range (offsets{{-1, "Rate limited by the API; retrying: the call failed"}, {0, untilTen}, {1, untilTen}}) {
+		limited := fails(upstream.RateLimited)
+		limited.err.RetryAfter = 10*time.Minute + test.offset
+		if r := run(tracked(), lifecycle.State{}, epoch, limited); !strings.HasPrefix(r.message(), test.want) {
+			t.Errorf("%s after 10 minutes: %q, want %q", test.offset, r.message(), test.want)
 		}
 	}
 }

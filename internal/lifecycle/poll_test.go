@@ -524,6 +524,23 @@ func TestFilesMissing(t *testing.T) {
 	}
 }
 
+// TestFilesMissing_Messages requires that the message names what there is, and nothing else.
+func TestFilesMissing_Messages(t *testing.T) {
+	const ignored = "Servers that ignore spec.files do so: create a new object with spec.fileIDs instead"
+	for counts, want := range map[upstream.FileCounts]string{
+		{Completed: 1, Total: 1}:               "The batch completed, but 1 of 2 files are in the vector store; the server created a batch of 1. " + ignored,
+		{Completed: 1, Total: 2}:               "The batch completed, but 1 of 2 files are in the vector store",
+		{Completed: 1, Total: 3}:               "The batch completed, but 1 of 2 files are in the vector store",
+		{Completed: 1, Cancelled: 1, Total: 2}: "The batch completed, but 1 of 2 files are in the vector store; 1 were cancelled",
+		{Failed: 1, Total: 2}:                  "The batch completed, but 0 of 2 files are in the vector store; 1 failed",
+	} {
+		r := run(created(), lifecycle.State{}, epoch, result{batch: &upstream.Batch{ID: "batch_1", Status: upstream.Completed, FileCounts: counts}})
+		if r.reason() != v1alpha1.ReasonFilesMissing || r.message() != want {
+			t.Errorf("%+v: %s: %q, want %q", counts, r.reason(), r.message(), want)
+		}
+	}
+}
+
 // TestPoll_CompletedWithFilesInProgress: the API is asked again for ten minutes without a change, then the
 // list of the batch's files decides, or what the API says.
 func TestPoll_CompletedWithFilesInProgress(t *testing.T) {
@@ -675,6 +692,7 @@ func TestRefused_JustAfterAChange(t *testing.T) {
 		"old, 404":                {newObject(old), refused(upstream.NotFound, 404), false, "Rejected"},
 		"edited, 401":             {newObject(old, observed, edited), refused(upstream.Unauthorized, 401), true, "CredentialsRejected"},
 		"never reconciled, 401":   {newObject(old), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},
+		"no status, 401":          {newObject(old, func(b *object) { b.Status.ObservedGeneration = 0 }), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},
 		"adopted, young, 404":     {newObject(adopted, young), refused(upstream.NotFound, 404), true, "BatchNotFound"},
 		"adopted, old, first 404": {newObject(adopted, old), refused(upstream.NotFound, 404), true, "BatchNotFound"},
 		"tracked, old, 401":       {tracked(old), refused(upstream.Unauthorized, 401), false, "CredentialsRejected"},

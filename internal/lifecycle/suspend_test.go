@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -103,6 +105,39 @@ func TestSuspend_FinishedAfterResume(t *testing.T) {
 	got := meta.FindStatusCondition(r.object.Status.Conditions, v1alpha1.ConditionSuspended)
 	if r.reason() != v1alpha1.ReasonCompleted || got == nil || got.Status != "False" || got.Reason != v1alpha1.ReasonResumed {
 		t.Errorf("%s, and the condition Suspended is %+v", r.reason(), got)
+	}
+}
+
+// TestSuspend_FinalConditionStays: spec.suspend of an object that is finished or being deleted changes no
+// condition.
+func TestSuspend_FinalConditionStays(t *testing.T) {
+	resumed := func(b *object) { b.Spec.Suspend = nil }
+	paused := run(tracked(suspended, edited), lifecycle.State{}, epoch).object
+	cancelledBatch := result{batch: answer(upstream.Cancelled)}
+	for name, test := range map[string]struct {
+		finished, changed change
+		want              metav1.ConditionStatus
+	}{
+		"resumed after a cancel":       {cancelWanted, resumed, yes},
+		"still suspended":              {cancelWanted, edited, yes},
+		"resumed, then suspended":      {resumed, suspended, no},
+		"resumed by the deletion":      {deleted, resumed, yes},
+		"suspended after the deletion": {func(b *object) { resumed(b); deleted(b) }, suspended, yes},
+	} {
+		r := run(withChange(paused, test.finished, edited), lifecycle.State{}, epoch.Add(time.Minute), cancelledBatch, cancelledBatch, fails(upstream.Transient))
+		before := r.object.Status
+		if batch.Finished(r.object) {
+			withoutFinalizers(r.object)
+		}
+		after := run(withChange(r.object, test.changed, edited), lifecycle.State{}, epoch.Add(time.Hour)).object.Status
+		got := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionSuspended)
+		if got == nil || got.Status != test.want || *got != *meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionSuspended) {
+			t.Errorf("%s: %s, and Suspended is %+v, want %s", name, reasonOf(after), got, test.want)
+		}
+	}
+	done := run(tracked(), lifecycle.State{}, epoch, result{batch: answer(upstream.Completed)}).object
+	if r := run(withChange(done, withoutFinalizers, suspended, edited), lifecycle.State{}, epoch.Add(time.Hour)); meta.FindStatusCondition(r.object.Status.Conditions, v1alpha1.ConditionSuspended) != nil {
+		t.Errorf("a finished object is suspended: %+v", r.object.Status.Conditions)
 	}
 }
 
