@@ -74,3 +74,14 @@ func TestValidate(t *testing.T) {
 		})
 	}
 }
+
+func TestValidateLogLevel(t *testing.T) {
+	for level, valid := range map[string]bool{
+		"": true, "info": true, "debug": true, "error": true, "0": true, "1": true, "5": true,
+		"6": false, "+6": false, "008": false, "8": false, "9": false, "10": false, "127": false, "264": false,
+	} {
+		if err := validateLogLevel(level); (err == nil) != valid {
+			t.Errorf("--zap-log-level=%s: %v", level, err)
+		}
+	}
+}

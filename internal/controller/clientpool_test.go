@@ -362,7 +362,16 @@ func TestClientPool_SlowDialDelaysNoOther(t *testing.T) {
 	var group sync.WaitGroup
 	group.Go(func() { f.mustAcquire(f.object("one")) })
 	framework.Eventually(f, "the slow dial to begin", func() bool { return f.dials.Load() == 1 })
-	f.mustAcquire(f.object("other"))
+	acquired := make(chan struct{})
+	group.Go(func() {
+		f.mustAcquire(f.object("other"))
+		close(acquired)
+	})
+	select {
+	case <-acquired:
+	case <-time.After(10 * time.Second):
+		t.Error("another Secret waits for the slow dial")
+	}
 	close(f.slow)
 	group.Wait()
 }

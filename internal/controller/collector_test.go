@@ -178,6 +178,26 @@ func TestStateCollector_GreatestAges(t *testing.T) {
 
 // TestStateCollector_NoFalseAges: files that are detached are no cancel that waits, and neither is the
 // cancel of a batch that is gone. A poll is not late while the API asked to wait.
+// TestStateCollector_ForgetsReplacedObjects: an object can be replaced by another one of its name while the watch is
+// interrupted. Then its deletion is never reported.
+func TestStateCollector_ForgetsReplacedObjects(t *testing.T) {
+	start := time.Unix(1000, 0)
+	clock := clocktesting.NewFakePassiveClock(start)
+	c := newStateCollector(clock, false)
+	c.lead()
+	first, second := newBatch("a", inProgress, v1alpha1.ReasonInProgress), newBatch("b", inProgress, v1alpha1.ReasonInProgress)
+	first.Spec.Cancel = ptr.To(true)
+	c.ObserveUpdate(nil, first)
+	clock.SetTime(start.Add(time.Hour))
+	c.ObserveUpdate(first, second)
+	clock.SetTime(start.Add(time.Hour + time.Minute))
+	wantMetrics(t, c, []string{progressAge, pollAge, cancelAge}, progressAge+" 60", cancelAge+" 0", pollAge+" 60")
+	c.ObserveUpdate(second, nil)
+	if len(c.active)+len(c.batches)+len(c.conditions) != 0 {
+		t.Errorf("the collector still has %v, %v and %v", c.active, c.batches, c.conditions)
+	}
+}
+
 func TestStateCollector_NoFalseAges(t *testing.T) {
 	for _, action := range []lifecycle.Action{lifecycle.ReadStore, lifecycle.Detach} {
 		start := time.Unix(1000, 0)

@@ -111,8 +111,8 @@ func (s scope) derived(listed upstream.FileCounts) upstream.Batch {
 
 // unsettled reports whether a completed batch has files in progress, and may report them later.
 func (s scope) unsettled(answer upstream.Batch) bool {
-	counted := s.observed.Listed != nil || s.observed.performed(CountFiles)
-	return answer.Status == upstream.Completed && answer.FileCounts.InProgress > 0 && !counted && !s.settleTimedOut() && !s.mustEnd()
+	return answer.Status == upstream.Completed && answer.FileCounts.InProgress > 0 &&
+		!s.observed.performed(CountFiles) && !s.settleTimedOut() && !s.mustEnd()
 }
 
 // settleTimedOut reports whether the numbers of a batch have not changed for too long.

@@ -256,6 +256,41 @@ func TestCreate_Untracked(t *testing.T) {
 				t.Fatalf("%s: performed %q", name, r.actionNames())
 			}
 		}
+		cancelled := run(withChange(r.object, cancelWanted, edited), r.state, r.next)
+		if cancelled.reason() != v1alpha1.ReasonCancelFailed || !strings.Contains(cancelled.message(), "created (2) are lost") {
+			t.Errorf("%s: %s after a cancel: %s", name, cancelled.reason(), cancelled.message())
+		}
+	}
+}
+
+// TestCreate_UntrackedAgain: what follows a create that returned a batch that cannot be tracked, or no response.
+func TestCreate_UntrackedAgain(t *testing.T) {
+	const idsLost = "The IDs of the batches that were created (2) are lost"
+	for name, test := range map[string]struct {
+		other, cancel bool
+		lost          int
+		reason, part  string
+	}{
+		"untracked":                    {true, false, 0, v1alpha1.ReasonCreateOutcomeUnknown, ""},
+		"untracked, cancelled":         {true, true, 0, v1alpha1.ReasonCreateOutcomeUnknown, ""},
+		"untracked again":              {true, false, 1, v1alpha1.ReasonRejected, "again. No more are created"},
+		"untracked again, cancelled":   {true, true, 1, v1alpha1.ReasonCancelFailed, idsLost},
+		"no response again":            {false, false, 1, v1alpha1.ReasonCreateOutcomeUnknown, ""},
+		"no response again, cancelled": {false, true, 1, v1alpha1.ReasonCreateOutcomeUnknown, ""},
+	} {
+		b := newObject(withFinalizer, pendingSince(epoch))
+		if test.lost > 0 {
+			lostBefore(test.lost)(b)
+		}
+		if test.cancel {
+			cancelWanted(b)
+		}
+		observed := lifecycle.Observed{}
+		observed.Record(lifecycle.Create, lifecycle.Result{Err: &upstream.Error{Kind: upstream.UnknownOutcome, OtherObject: test.other, Message: "lost"}})
+		b.Status = config.Decide(b, observed, epoch).Status
+		if message := (reconciliation{object: b}).message(); reasonOf(b.Status) != test.reason || !strings.Contains(message, test.part) {
+			t.Errorf("%s: %s: %s", name, reasonOf(b.Status), message)
+		}
 	}
 }
 

@@ -142,6 +142,17 @@ func runAt(r reconciliation, at time.Time, results ...result) reconciliation {
 	return run(r.object, r.state, at, results...)
 }
 
+// TestDeadline_PostponedByTheCancel: the answer to the cancel can be the first with the time at which the batch was
+// created, which postpones the deadline that the cancel was due to.
+func TestDeadline_PostponedByTheCancel(t *testing.T) {
+	b := tracked(deadline(30*time.Minute), func(b *object) { b.Status.CreatedAt = nil })
+	late := result{batch: answer(upstream.Cancelled, func(a *upstream.Batch) { a.CreatedAt = epoch.Add(20 * time.Minute) })}
+	r := run(b, lifecycle.State{}, epoch.Add(31*time.Minute), late)
+	if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonDeadlineExceeded {
+		t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
+	}
+}
+
 func TestDeadline_StuckBatch(t *testing.T) {
 	r := run(tracked(deadline(time.Hour)), lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, epoch)
 	for r.object.Status.CompletionTime == nil {

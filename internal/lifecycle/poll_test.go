@@ -597,6 +597,22 @@ func TestPoll_CancelledCountsCorrected(t *testing.T) {
 	}
 }
 
+// TestPoll_CountAttempts: if the files of a finished batch cannot be counted five times in a row, the counts that
+// the API reports remain.
+func TestPoll_CountAttempts(t *testing.T) {
+	lagging := result{batch: answer(upstream.Cancelled, inProgress(25, 0, 25))}
+	r := run(tracked(cancelWanted, cancelAccepted), lifecycle.State{}, epoch, lagging, fails(upstream.Transient))
+	for attempt := 1; attempt < 5; attempt++ {
+		if r.actionNames() != "Poll CountFiles" || r.reason() != v1alpha1.ReasonUpstreamUnavailable {
+			t.Fatalf("attempt %d: performed %q: %s", attempt, r.actionNames(), r.reason())
+		}
+		r = r.again(lagging, fails(upstream.Transient))
+	}
+	if r.actionNames() != "Poll CountFiles" || r.reason() != v1alpha1.ReasonCancelled || r.object.Status.FileCounts.InProgress != 25 {
+		t.Errorf("the last attempt: performed %q: %s: %+v", r.actionNames(), r.reason(), r.object.Status.FileCounts)
+	}
+}
+
 var otherObject = result{err: &upstream.Error{Kind: upstream.Transient, StatusCode: 200, OtherObject: true, Message: "its ID is that of the vector store"}}
 
 // TestPoll_OtherObject: if the API returns another object for the batch twice in a row, the list of the
@@ -623,17 +639,26 @@ func TestPoll_OtherObject(t *testing.T) {
 		"cancelled":     {upstream.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, func(*object) {}, "CancelledExternally"},
 		"as requested":  {upstream.FileCounts{Completed: 1, Cancelled: 1, Total: 2}, cancelAccepted, "Cancelled"},
 		"not all files": {upstream.FileCounts{Completed: 1, Total: 1}, func(*object) {}, "InProgress"},
+		"too late":      {upstream.FileCounts{Completed: 2, Total: 2}, cancelAccepted, "Completed"},
+		"stopping":      {upstream.FileCounts{Completed: 1, Total: 1}, cancelAccepted, "Cancelling"},
 		"empty list":    {upstream.FileCounts{}, func(*object) {}, "InProgress"},
 	} {
 		end := run(withChange(r.object, test.b), r.state, r.next, otherObject, result{listed: &test.listed}, result{files: []upstream.FailedFile{{FileID: "file-a"}}})
-		if end.reason() != test.want || !strings.Contains(end.message(), "list of its files") {
+		if end.reason() != test.want || test.want != "Cancelling" && !strings.Contains(end.message(), "list of its files") {
 			t.Errorf("%s: performed %q: %s: %s", name, end.actionNames(), end.reason(), end.message())
+		}
+		if got := *end.object.Status.FileCounts; got.Total != 2 || got.InProgress != 2-got.Completed-got.Failed-got.Cancelled {
+			t.Errorf("%s: the counts are %+v", name, got)
 		}
 		if batch.Finished(end.object) {
 			if after := run(withChange(end.object, edited), lifecycle.State{}, end.next); after.message() != end.message() {
 				t.Errorf("%s: the message becomes %q", name, after.message())
 			}
 		}
+	}
+	unknown := run(newObject(adopted), lifecycle.State{}, epoch, otherObject).again(otherObject, result{listed: &upstream.FileCounts{}})
+	if unknown.reason() != v1alpha1.ReasonInProgress {
+		t.Errorf("%s of an adopted batch whose list is empty: %s", unknown.reason(), unknown.message())
 	}
 	if back := r.again(); back.actionNames() != "Poll" || strings.Contains(back.message(), "list of its files") {
 		t.Errorf("performed %q after the API returned the batch: %s", back.actionNames(), back.message())
@@ -651,9 +676,32 @@ func TestPoll_OtherObject(t *testing.T) {
 	for since := stuck.next; stuck.next.Sub(since) < 11*time.Minute && !batch.Finished(stuck.object); {
 		stuck = stuck.again(otherObject, partly)
 	}
+	empty := withTimedOutCounts(r).again(otherObject, result{listed: &upstream.FileCounts{}})
+	if empty.reason() != v1alpha1.ReasonInProgress {
+		t.Errorf("%s of a list that becomes empty: %s", empty.reason(), empty.message())
+	}
+	none := result{listed: &upstream.FileCounts{}}
+	late := r.again(otherObject, none)
+	for since := late.next; late.next.Sub(since) < 11*time.Minute; {
+		late = late.again(otherObject, none)
+	}
+	if late = late.again(otherObject, partly); late.reason() != v1alpha1.ReasonInProgress {
+		t.Errorf("%s of a list that begins after ten minutes: %s", late.reason(), late.message())
+	}
+	timedOut := withTimedOutCounts(r)
+	stopped := run(withChange(r.object, cancelAccepted), timedOut.state, r.next, otherObject, partly)
+	if stopped.reason() != v1alpha1.ReasonCancelled || stopped.object.Status.FileCounts.Cancelled != 1 {
+		t.Errorf("%s of a cancelled batch whose list never has all files: %+v", stopped.reason(), stopped.object.Status.FileCounts)
+	}
 	if stuck.reason() != v1alpha1.ReasonFilesMissing {
 		t.Errorf("%s of a list that never has all files: %s", stuck.reason(), stuck.message())
 	}
+}
+
+// withTimedOutCounts returns a reconciliation after which the numbers have been the same for ten minutes.
+func withTimedOutCounts(r reconciliation) reconciliation {
+	r.state.UnsettledSince = r.next.Add(-10 * time.Minute)
+	return r
 }
 
 // TestCancel_OtherObject: a cancel that the API accepted counts, whatever object it returned.
