@@ -147,6 +147,10 @@ test-kubernetes: build bin/helm bin/kubeconform ## Run the API, controller and e
 test-mutation: bin/gremlins ## Test the tests: they must notice a changed operator. ARGS are folders or files; takes hours on 2 cores.
 	go run ./hack/mutation $(ARGS)
 
+.PHONY: test-known-faults
+test-known-faults: ## Test the tests: they must detect each fault of hack/mutation/faults.yaml. ARGS are names of faults.
+	$(ASSETS) && go run ./hack/mutation -faults $(ARGS)
+
 .PHONY: test-faults
 test-faults: ## Inject faults into the built manager at every failpoint of every scenario, for an hour. ARGS are its flags.
 	$(ASSETS) && go run ./test/robustness/failpoints $(ARGS)

@@ -9,6 +9,11 @@
 // executes; see the script shim/go. Mutants that do not build do not count.
 //
 //	go run ./hack/mutation [-workers 2] [FOLDER | FOLDER/FILE.go]...
+//
+// With -faults, it reintroduces the faults of hack/mutation/faults.yaml instead, one at a time, and fails
+// unless the tests that are listed with a fault pass before and fail with it.
+//
+//	go run ./hack/mutation -faults [NAME]...
 package main
 
 import (
@@ -36,7 +41,8 @@ type options struct {
 	gremlins string
 	workers  int
 	minimum  float64
-	folders  []string
+	faults   bool
+	args     []string
 }
 
 func main() {
@@ -44,10 +50,9 @@ func main() {
 	flag.StringVar(&o.gremlins, "gremlins", "bin/gremlins", "path of gremlins")
 	flag.IntVar(&o.workers, "workers", 0, "number of mutants to test at a time; 0 selects the number of CPUs")
 	flag.Float64Var(&o.minimum, "minimum", 95, "percentage of the mutants in each folder that the tests must kill")
+	flag.BoolVar(&o.faults, "faults", false, "reintroduce the faults of "+faultsFile+"; the arguments are their names")
 	flag.Parse()
-	if o.folders = flag.Args(); len(o.folders) == 0 {
-		o.folders = folders
-	}
+	o.args = flag.Args()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -57,14 +62,6 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	listed, err := readSurvivors(survivorsFile)
-	if err != nil {
-		return err
-	}
-	gremlins, err := filepath.Abs(o.gremlins)
-	if err != nil {
-		return err
-	}
 	source, err := os.MkdirTemp("", "mutation-")
 	if err != nil {
 		return err
@@ -73,8 +70,35 @@ func run(ctx context.Context, o options) error {
 	if err := copySource(ctx, source); err != nil {
 		return err
 	}
+	if o.faults {
+		faults, err := readFaults(faultsFile)
+		if err == nil {
+			faults, err = selectFaults(faults, o.args)
+		}
+		if err != nil {
+			return err
+		}
+		return reintroduce(ctx, os.Stdout, source, faults)
+	}
+	return mutate(ctx, source, o)
+}
+
+// mutate runs gremlins on each folder, and judges its results.
+func mutate(ctx context.Context, source string, o options) error {
+	listed, err := readSurvivors(survivorsFile)
+	if err != nil {
+		return err
+	}
+	gremlins, err := filepath.Abs(o.gremlins)
+	if err != nil {
+		return err
+	}
+	names := o.args
+	if len(names) == 0 {
+		names = folders
+	}
 	var failed []error
-	for _, name := range o.folders {
+	for _, name := range names {
 		name = filepath.ToSlash(filepath.Clean(name))
 		report, err := unleash(ctx, gremlins, source, name, o.workers)
 		if err != nil {
@@ -146,7 +170,7 @@ func unleash(ctx context.Context, gremlins, source, name string, workers int) (r
 	command.Dir, command.Stdout, command.Stderr = source, os.Stderr, os.Stderr
 	// With -short, tests of random histories run few of them, from a fixed seed.
 	// vet checks nothing that a changed operator alters.
-	command.Env = append(os.Environ(), "MUTATION_GO="+goCommand, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -short -vet=off"),
+	command.Env = append(os.Environ(), "MUTATION_GO="+goCommand, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -short -failfast -vet=off"),
 		"PATH="+shim+string(os.PathListSeparator)+os.Getenv("PATH"))
 	if err := command.Run(); err != nil {
 		return report{}, fmt.Errorf("gremlins: %w", err)

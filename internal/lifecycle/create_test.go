@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
@@ -145,6 +146,19 @@ func TestCreate_VerifiedAfterGracePeriod(t *testing.T) {
 	for _, test := range (offsets{{-1, ""}, {0, "VerifyCreate Create"}}) {
 		if r := run(b, lifecycle.State{}, settled.Add(test.offset)); r.actionNames() != test.want {
 			t.Errorf("%s after the grace period: performed %q, want %q", test.offset, r.actionNames(), test.want)
+		}
+	}
+}
+
+// TestCreate_LastVerification: the last moment to finish an object can be the first at which its create can be
+// verified.
+func TestCreate_LastVerification(t *testing.T) {
+	b := newObject(withFinalizer, cancelWanted, pendingSince(epoch), func(b *object) {
+		b.Status.CancelStartTime = &metav1.Time{Time: settled.Add(-110 * time.Second)}
+	})
+	for _, test := range (offsets{{-1, ""}, {0, "VerifyCreate ClearCreatePending"}}) {
+		if r := run(b, lifecycle.State{}, settled.Add(test.offset)); r.actionNames() != test.want {
+			t.Errorf("%s after the grace period: performed %q: %s, want %q", test.offset, r.actionNames(), r.reason(), test.want)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
+	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
 	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
@@ -179,6 +180,10 @@ func TestVerifyCreate_ExactCost(t *testing.T) {
 			d := config.Decide(newObject(withFinalizer, set, pendingSince(epoch.Add(-time.Hour))), lifecycle.Observed{}, epoch)
 			if d.Action != lifecycle.VerifyCreate || d.Cost.Requests != want {
 				t.Errorf("%d %s: %s costs %d requests, want %d", files, name, d.Action, d.Cost.Requests, want)
+			}
+			// Two clocks can differ by a skew, and one has whole seconds.
+			if want := epoch.Add(-time.Hour - batch.ClockSkew - time.Second); d.Verify.Files != 3 || !d.Verify.Since.Equal(want) {
+				t.Errorf("%d %s: verifies %+v, want 3 files since %s", files, name, d.Verify, want)
 			}
 		}
 	}
