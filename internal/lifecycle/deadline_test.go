@@ -36,10 +36,13 @@ func TestDeadline_CountsFromLaterCreation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			deadline(time.Hour)(test.b)
 			deadlineAt := epoch.Add(test.at)
-			untimed := result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Time{} })}
-			r := run(test.b, lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}, deadlineAt.Add(-10*time.Second), untimed)
-			if r.actionNames() != "Poll" || r.final.RequeueAfter != 10*time.Second {
-				t.Fatalf("before the deadline: performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
+			slow := lifecycle.State{Backoff: lifecycle.Backoff{PollInterval: time.Minute}}
+			r := reconciliation{}
+			for _, none := range []time.Time{{}, time.Unix(0, 0)} { // no time, and 0
+				untimed := result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = none })}
+				if r = run(test.b, slow, deadlineAt.Add(-10*time.Second), untimed); r.actionNames() != "Poll" || r.final.RequeueAfter != 10*time.Second {
+					t.Fatalf("before the deadline: performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
+				}
 			}
 			if r = run(test.b, r.state, deadlineAt); r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonCancelling {
 				t.Errorf("at the deadline: performed %q: %s", r.actionNames(), r.reason())
@@ -150,6 +153,28 @@ func TestDeadline_PostponedByTheCancel(t *testing.T) {
 	r := run(b, lifecycle.State{}, epoch.Add(31*time.Minute), late)
 	if r.actionNames() != "Cancel" || r.reason() != v1alpha1.ReasonDeadlineExceeded {
 		t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
+	}
+}
+
+// TestDeadline_RequeuesAtTheEnd: after the deadline, no back-off is longer than the time until the object is finished.
+func TestDeadline_RequeuesAtTheEnd(t *testing.T) {
+	b := tracked(deadline(time.Hour), func(b *object) { b.Status.CancelStartTime = &metav1.Time{Time: epoch} })
+	failing := lifecycle.State{Backoff: lifecycle.Backoff{Failed: lifecycle.Cancel, Failures: 9, FailingSince: epoch}}
+	r := run(b, failing, epoch.Add(10*time.Second), fails(upstream.Rejected), fails(upstream.Rejected))
+	if r.actionNames() != "Cancel Poll" || r.final.RequeueAfter != 50*time.Second {
+		t.Fatalf("performed %q, requeued after %s", r.actionNames(), r.final.RequeueAfter)
+	}
+	if r = r.again(fails(upstream.Rejected), fails(upstream.Rejected)); r.reason() != v1alpha1.ReasonDeadlineExceeded {
+		t.Errorf("performed %q: %s: %s", r.actionNames(), r.reason(), r.message())
+	}
+}
+
+// TestCancel_EndOfARecordedBatch: a create that is pending by mistake gives a batch whose ID is recorded no more time.
+func TestCancel_EndOfARecordedBatch(t *testing.T) {
+	failing := fails(upstream.Transient)
+	r := run(tracked(cancelWanted, edited, pendingSince(epoch)), lifecycle.State{}, epoch, failing)
+	if r = runAt(r, epoch.Add(time.Minute), failing, failing); r.reason() != v1alpha1.ReasonCancelFailed {
+		t.Errorf("%s a minute after the cancel: %s", r.reason(), r.message())
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/batch"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
@@ -216,6 +218,47 @@ func TestFailed_ExactLongRetryAfter(t *testing.T) {
 		if r := run(tracked(), lifecycle.State{}, epoch, limited); !strings.HasPrefix(r.message(), test.want) {
 			t.Errorf("%s after 10 minutes: %q, want %q", test.offset, r.message(), test.want)
 		}
+	}
+}
+
+// TestTimeout_Exact requires the timeout of each call that must not delay the end of its object.
+func TestTimeout_Exact(t *testing.T) {
+	patient := config
+	patient.RequestTimeout = 2 * time.Minute
+	in := func(left time.Duration) change { return deadline(time.Hour + left) }
+	startedAt := func(age time.Duration) change {
+		return func(b *object) { b.Status.CancelStartTime = &metav1.Time{Time: epoch.Add(-age)} }
+	}
+	for name, test := range map[string]struct {
+		b      *object
+		action lifecycle.Action
+		want   time.Duration // 0 for the request timeout
+	}{
+		"no end":                     {tracked(), lifecycle.Poll, 0},
+		"cancel":                     {tracked(cancelWanted), lifecycle.Cancel, 30 * time.Second},
+		"cancel that failed before":  {tracked(cancelWanted, startedAt(40*time.Second)), lifecycle.Cancel, 20 * time.Second},
+		"cancel, the last time":      {tracked(cancelWanted, startedAt(55*time.Second)), lifecycle.Cancel, 10 * time.Second},
+		"cancel was accepted":        {tracked(cancelAccepted), lifecycle.Poll, 30 * time.Second},
+		"deadline in 3 minutes":      {tracked(in(3 * time.Minute)), lifecycle.Poll, 0},
+		"deadline in 2 minutes":      {tracked(in(2 * time.Minute)), lifecycle.Poll, 0},
+		"deadline in 119 seconds":    {tracked(in(119 * time.Second)), lifecycle.Poll, 119 * time.Second},
+		"deadline in 15 seconds":     {tracked(in(15 * time.Second)), lifecycle.Poll, 15 * time.Second},
+		"deadline in 5 seconds":      {tracked(in(5 * time.Second)), lifecycle.Poll, 10 * time.Second},
+		"deadline now":               {tracked(in(0)), lifecycle.Cancel, 30 * time.Second},
+		"deadline that is not known": {newObject(adopted, in(time.Hour)), lifecycle.Poll, 30 * time.Second},
+		"deadline while suspended":   {tracked(suspended, cancelAccepted, in(15*time.Second)), lifecycle.Poll, 30 * time.Second},
+		"create":                     {newObject(in(time.Hour)), lifecycle.Create, 0},
+		"write":                      {tracked(withoutFinalizers, in(15*time.Second)), lifecycle.AddFinalizer, 0},
+		"deletion":                   {tracked(cancelWanted, startedAt(40*time.Second), deletedAt(epoch)), lifecycle.Cancel, 0},
+	} {
+		if d := patient.Decide(test.b, lifecycle.Observed{}, epoch); d.Action != test.action || d.Timeout != test.want {
+			t.Errorf("%s: %s within %s, want %s within %s", name, d.Action, d.Timeout, test.action, test.want)
+		}
+	}
+	hasty := config
+	hasty.RequestTimeout = 5 * time.Second
+	if d := hasty.Decide(tracked(in(time.Second)), lifecycle.Observed{}, epoch); d.Timeout != 5*time.Second {
+		t.Errorf("%s with a request timeout of 5s", d.Timeout)
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vector-store-operator/vector-store-operator/api/v1alpha1"
 	"github.com/vector-store-operator/vector-store-operator/internal/lifecycle"
+	"github.com/vector-store-operator/vector-store-operator/internal/upstream"
 )
 
 // throttledAt returns a reconciliation whose last action was not admitted.
@@ -90,5 +92,35 @@ func TestThrottled_RequeuesAtDeadline(t *testing.T) {
 	d = config.Decide(tracked(deletedAt(epoch), deletionPolicy("DetachFiles")), throttledAt(lifecycle.State{}, lifecycle.Detach), epoch.Add(config.FinalizeTimeout-10*time.Second))
 	if d.RequeueAfter != 10*time.Second {
 		t.Errorf("requeued after %s, and the deletion times out in 10s", d.RequeueAfter)
+	}
+}
+
+// TestThrottled_CancelNeverSent: the message of an object whose calls all had to wait names no failure.
+func TestThrottled_CancelNeverSent(t *testing.T) {
+	b := tracked(cancelWanted, func(b *object) { b.Status.CancelStartTime = &metav1.Time{Time: epoch.Add(-time.Hour)} })
+	d := config.Decide(b, throttledAt(lifecycle.State{}, lifecycle.Cancel, lifecycle.Poll), epoch)
+	const want = "The API did not accept the cancellation, so batch batch_1 may still be running in vector store vs_1"
+	if got := (reconciliation{object: &object{Status: d.Status}}).message(); got != want || reasonOf(d.Status) != v1alpha1.ReasonCancelFailed {
+		t.Errorf("%s: %q, want %q", reasonOf(d.Status), got, want)
+	}
+}
+
+// TestThrottled_AtTheEnd: the time at which an object has to be finished whatever the API returns does not count for
+// one that is finished or being deleted.
+func TestThrottled_AtTheEnd(t *testing.T) {
+	late := func(b *object) { b.Status.CancelStartTime = &metav1.Time{Time: epoch.Add(-time.Hour)} }
+	finished := run(tracked(cancelAccepted, withoutFinalizers), lifecycle.State{}, epoch, result{batch: answer(upstream.Cancelled, failures(1))}, fails(upstream.Transient)).object
+	for name, test := range map[string]struct {
+		b         *object
+		action    lifecycle.Action
+		throttled bool
+	}{
+		"cancelled": {tracked(cancelWanted, late), lifecycle.Cancel, false},
+		"deleted":   {tracked(cancelWanted, late, deletedAt(epoch)), lifecycle.Cancel, true},
+		"finished":  {withChange(finished, cancelWanted, late), lifecycle.ListFailedFiles, true},
+	} {
+		if d := config.Decide(test.b, throttledAt(lifecycle.State{}, test.action), epoch); d.Throttled != test.throttled {
+			t.Errorf("%s: %s, throttled: %t", name, d.Action, d.Throttled)
+		}
 	}
 }
