@@ -221,6 +221,29 @@ func TestFailed_ExactLongRetryAfter(t *testing.T) {
 	}
 }
 
+// TestDetach_ExactCost requires that the requests of a Detach are a request for each file, up to 25, and for an adopted
+// batch the pages of its list, of 100 files.
+func TestDetach_ExactCost(t *testing.T) {
+	located := lifecycle.Observed{State: lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true}}}
+	for _, test := range []struct {
+		total, detached     int32
+		requests, withPages int
+	}{
+		{1, 0, 1, 2}, {24, 0, 24, 25}, {25, 0, 25, 26}, {99, 0, 25, 26}, {100, 0, 25, 26}, {101, 0, 25, 27}, {200, 0, 25, 27}, {201, 0, 25, 28},
+		{250, 240, 10, 13}, {250, 249, 1, 4}, {250, 250, 1, 4}, {2500, 0, 25, 50}, {2501, 0, 25, 50}, {5000, 4999, 1, 50}, {5000, 0, 25, 50}, {0, 0, 1, 2},
+	} {
+		counted := func(b *object) {
+			b.Spec.DeletionPolicy = v1alpha1.DeletionPolicyDetachFiles
+			b.Status.FileCounts, b.Status.DetachedFileCount = &v1alpha1.FileCounts{Total: test.total}, test.detached
+		}
+		own := config.Decide(tracked(counted, cancelAccepted, deletedAt(epoch)), located, epoch)
+		list := config.Decide(tracked(adopted, counted, cancelAccepted, deletedAt(epoch)), located, epoch)
+		if own.Action != lifecycle.Detach || own.Cost != (lifecycle.Cost{Requests: test.requests}) || list.Cost != (lifecycle.Cost{Requests: test.withPages}) {
+			t.Errorf("%d files, %d detached: %s costs %+v, and %+v with a list", test.total, test.detached, own.Action, own.Cost, list.Cost)
+		}
+	}
+}
+
 // TestTimeout_Exact requires the timeout of each call that must not delay the end of its object.
 func TestTimeout_Exact(t *testing.T) {
 	patient := config
