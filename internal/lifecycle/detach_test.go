@@ -230,3 +230,93 @@ func TestDetach_FinalizerAddedAfterPolicyChange(t *testing.T) {
 		})
 	}
 }
+
+// TestDelete_Messages requires the message after each kind of failure, and which call has to wait because of it.
+func TestDelete_Messages(t *testing.T) {
+	lost := newObject(withFinalizer, detachFiles, deleted, pendingSince(epoch.Add(-time.Hour)))
+	for name, test := range map[string]struct {
+		b       *object
+		results []result
+		actions string
+		message string
+		failed  lifecycle.Action
+	}{
+		"cancel":      {tracked(deleted), []result{fails(upstream.Transient)}, "Cancel", "The batch could not be cancelled; retrying: the call failed", lifecycle.Cancel},
+		"poll":        {tracked(deleted), []result{fails(upstream.Rejected), fails(upstream.Transient)}, "Cancel Poll", "The batch could not be cancelled; retrying: the call failed", lifecycle.Cancel},
+		"store":       {tracked(deleted), []result{fails(upstream.NotFound), fails(upstream.NotFound), failedStore}, "Cancel Poll ReadStore", "Neither the batch nor the vector store was found; retrying: the call failed", lifecycle.Cancel},
+		"files":       {tracked(detachFiles, cancelAccepted, deleted), []result{{store: true}, fails(upstream.Transient)}, "ReadStore Detach", "Not all files could be detached from the vector store; retrying: the call failed", lifecycle.Detach},
+		"locating":    {tracked(detachFiles, cancelAccepted, deleted), []result{failedStore}, "ReadStore", "Neither the batch nor the vector store was found; retrying: the call failed", lifecycle.Detach},
+		"no batch ID": {lost, []result{failedStore}, "ReadStore", "Neither the batch nor the vector store was found; retrying: the call failed", lifecycle.Detach},
+	} {
+		r := run(test.b, lifecycle.State{}, epoch, test.results...)
+		if r.actionNames() != test.actions || r.message() != test.message || r.state.Failed != test.failed {
+			t.Errorf("%s: performed %q: %q, failed: %s; want %q", name, r.actionNames(), r.message(), r.state.Failed, test.message)
+		}
+	}
+}
+
+var failedStore = result{store: true, err: &upstream.Error{Kind: upstream.Transient, Message: "the call failed"}}
+
+// TestDelete_MessageIsSteady requires that the message of a deletion that fails is renewed at growing intervals, and
+// after a change.
+func TestDelete_MessageIsSteady(t *testing.T) {
+	failing := func(message string) result {
+		return result{err: &upstream.Error{Kind: upstream.Transient, Message: message}}
+	}
+	r := run(withObserved(tracked(deleted)), lifecycle.State{}, epoch, failing("1"))
+	for _, test := range []struct{ message, want string }{{"2", "1"}, {"3", "1"}, {"4", "4"}, {"5", "4"}, {"6", "4"}} {
+		if r = r.again(failing(test.message)); r.message() != "The batch could not be cancelled; retrying: "+test.want {
+			t.Errorf("failure %s: %s, want that of failure %s", test.message, r.message(), test.want)
+		}
+	}
+	if changed := run(withChange(r.object, edited), r.state, r.next, failing("7")); changed.message() != "The batch could not be cancelled; retrying: 7" {
+		t.Errorf("after an edit: %s", changed.message())
+	}
+	store := result{store: true, err: &upstream.Error{Kind: upstream.Transient, Message: "8"}}
+	if other := r.again(fails(upstream.NotFound), fails(upstream.NotFound), store); other.message() != "Neither the batch nor the vector store was found; retrying: 8" {
+		t.Errorf("after another failure: performed %q: %s", other.actionNames(), other.message())
+	}
+}
+
+// TestDelete_IncompleteMessages requires the message of the Event about what is left behind.
+func TestDelete_IncompleteMessages(t *testing.T) {
+	longAgo := deletedAt(epoch.Add(-config.FinalizeTimeout))
+	located := lifecycle.State{DetachProgress: lifecycle.DetachProgress{Located: true}}
+	failing := fails(upstream.Transient)
+	partly := failing
+	partly.left = "file-b and 2 more"
+	for name, test := range map[string]struct {
+		b      *object
+		result result
+		want   string
+	}{
+		"cancel":        {tracked(longAgo), failing, "batch batch_1 in vector store vs_1 may still be running: the call failed"},
+		"DetachFiles":   {tracked(detachFiles, longAgo), failing, "batch batch_1 in vector store vs_1 may still be running, and its files may be left there: the call failed"},
+		"files":         {tracked(detachFiles, cancelAccepted, longAgo), failing, "files of batch batch_1 may be left in vector store vs_1, 0 were detached: the call failed"},
+		"files by name": {tracked(detachFiles, cancelAccepted, longAgo), partly, "files of batch batch_1 may be left in vector store vs_1 (file-b and 2 more), 0 were detached: the call failed"},
+		"no batch ID":   {newObject(withFinalizer, detachFiles, longAgo, pendingSince(epoch.Add(-time.Hour))), failing, "files of a batch whose ID is lost may be left in vector store vs_1, 0 were detached: the call failed"},
+	} {
+		r := run(test.b, located, epoch, test.result)
+		if got := r.warning(v1alpha1.ReasonDeletionIncomplete); got != "Gave up after 10m0s without progress: "+test.want {
+			t.Errorf("%s: performed %q: %q, want %q", name, r.actionNames(), got, test.want)
+		}
+	}
+}
+
+// TestDelete_Exact requires that a 404 is believed after the grace period and not before, and that a deletion that
+// has timed out, but not failed, waits for its next call.
+func TestDelete_Exact(t *testing.T) {
+	for _, test := range (offsets{{-1, "Cancel Poll"}, {0, "Cancel Poll ReadStore"}}) {
+		b := tracked(deleted, createdAt(epoch))
+		if r := run(b, lifecycle.State{}, epoch.Add(config.NotFoundGrace+test.offset), fails(upstream.NotFound), fails(upstream.NotFound)); r.actionNames() != test.want {
+			t.Errorf("a 404 %s after the grace period: performed %q, want %q", test.offset, r.actionNames(), test.want)
+		}
+	}
+	paused := lifecycle.State{Backoff: lifecycle.Backoff{NextCall: epoch.Add(time.Second)}}
+	for _, age := range []time.Duration{config.FinalizeTimeout, 2 * config.FinalizeTimeout} {
+		b := withObserved(tracked(detachFiles, cancelAccepted, deletedAt(epoch.Add(-age))))
+		if r := run(b, paused, epoch); r.actionNames() != "" || r.final.RequeueAfter != time.Second {
+			t.Errorf("%s after the deletion: performed %q before the next call is due, requeued after %s", age, r.actionNames(), r.final.RequeueAfter)
+		}
+	}
+}

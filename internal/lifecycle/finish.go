@@ -40,7 +40,7 @@ const (
 // again. Only the process that tried it knows that: after a restart they are not.
 func (s scope) listPending() bool {
 	state := s.observed.State
-	return state.Failed == ListFailedFiles && state.Failures > 0 && !s.observed.performed(ListFailedFiles) &&
+	return state.Failed == ListFailedFiles && !s.observed.performed(ListFailedFiles) &&
 		failedFilesMissing(s.b.Status) && !batch.Suspended(s.b) && s.now.Before(s.b.Status.CompletionTime.Add(listTimeout))
 }
 
