@@ -244,6 +244,77 @@ func TestDetach_ExactCost(t *testing.T) {
 	}
 }
 
+// TestThrottled_ExactLongBackoff requires that the status shows a back-off of ten minutes and more, and the minute in
+// which it has ended.
+func TestThrottled_ExactLongBackoff(t *testing.T) {
+	const rateLimited = "The API rate limited these credentials (HTTP 429), or their quota is exhausted. "
+	until := func(end string) string {
+		return rateLimited + "It asked to wait until " + end + "; one call every few minutes finds out whether that is still so"
+	}
+	waiting := lifecycle.State{Backoff: lifecycle.Backoff{WaitingSince: epoch.Add(-2 * time.Second)}}
+	for _, test := range []struct {
+		left         time.Duration
+		poll, create string
+	}{
+		{10*time.Minute - 1, "", rateLimited + "The call is repeated after the back-off, at least every 5 minutes"},
+		{10 * time.Minute, until("2026-03-01T12:11:00Z"), until("2026-03-01T12:11:00Z")},
+		{10*time.Minute + 59*time.Second, until("2026-03-01T12:11:00Z"), until("2026-03-01T12:11:00Z")},
+		{24 * time.Hour, until("2026-03-02T12:01:00Z"), until("2026-03-02T12:01:00Z")},
+	} {
+		for action, want := range map[lifecycle.Action]string{lifecycle.Poll: test.poll, lifecycle.Create: test.create} {
+			b := newObject()
+			if action == lifecycle.Poll {
+				b = newObject(adopted)
+			}
+			observed := throttledAt(waiting, action)
+			observed.Admission, observed.BackedOffUntil = lifecycle.BackedOff, epoch.Add(test.left)
+			got := (reconciliation{object: &object{Status: config.Decide(b, observed, epoch).Status}}).message()
+			if got != want {
+				t.Errorf("%s, backed off for %s: %q, want %q", action, test.left, got, want)
+			}
+		}
+	}
+}
+
+// TestCreatedAt_Exact requires that 0 is no time.
+func TestCreatedAt_Exact(t *testing.T) {
+	for seconds, want := range map[int64]bool{-1: false, 0: false, 1: true} {
+		r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Unix(seconds, 0) })})
+		if got := r.object.Status.CreatedAt; (got != nil) != want {
+			t.Errorf("created_at %d: %v", seconds, got)
+		}
+	}
+}
+
+// TestJitter_Exact requires that a jitter lengthens or shortens each wait by its share, but not below what the server
+// asked for.
+func TestJitter_Exact(t *testing.T) {
+	failing := func(retryAfter time.Duration) lifecycle.Result {
+		return lifecycle.Result{Err: &upstream.Error{Kind: upstream.Transient, Message: "the call failed", RetryAfter: retryAfter}}
+	}
+	completed := lifecycle.Result{Batch: answer(upstream.Completed, failures(1))}
+	for _, test := range []struct {
+		jitter     float64
+		retryAfter time.Duration
+		want       time.Duration
+	}{
+		{0, 0, time.Second}, {0.2, 0, 1200 * time.Millisecond}, {-0.2, 0, 800 * time.Millisecond},
+		{0.2, 2 * time.Second, 2400 * time.Millisecond}, {-0.2, 2 * time.Second, 2 * time.Second},
+	} {
+		poll := lifecycle.Observed{Jitter: test.jitter}
+		poll.Record(lifecycle.Poll, failing(test.retryAfter))
+		list := lifecycle.Observed{Jitter: test.jitter}
+		list.Record(lifecycle.Poll, completed)
+		list.Record(lifecycle.ListFailedFiles, failing(test.retryAfter))
+		for name, observed := range map[string]lifecycle.Observed{"poll": poll, "list": list} {
+			orphan := deletionPolicy(v1alpha1.DeletionPolicyOrphan) // needs no finalizer
+			if d := config.Decide(tracked(withoutFinalizers, orphan), observed, epoch); d.RequeueAfter != test.want || !d.State.NextCall.Equal(epoch.Add(test.want)) {
+				t.Errorf("jitter %v, Retry-After %s: the %s is repeated after %s, want %s", test.jitter, test.retryAfter, name, d.RequeueAfter, test.want)
+			}
+		}
+	}
+}
+
 // TestTimeout_Exact requires the timeout of each call that must not delay the end of its object.
 func TestTimeout_Exact(t *testing.T) {
 	patient := config
