@@ -399,6 +399,22 @@ func TestNotFound_Exact(t *testing.T) {
 	}
 }
 
+// TestNotFound_AfterAnotherRefusal requires that a 404 is believed the second time, whatever the object was before,
+// and the first time only if it was believed before.
+func TestNotFound_AfterAnotherRefusal(t *testing.T) {
+	missing := fails(upstream.NotFound)
+	r := run(tracked(), lifecycle.State{}, epoch.Add(time.Hour), refused(upstream.Unauthorized, 401))
+	for i, want := range []string{v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonBatchNotFound} {
+		if r = r.again(missing); r.reason() != want {
+			t.Fatalf("404 number %d: %s, want %s", i+1, r.reason(), want)
+		}
+	}
+	restarted := run(r.object, lifecycle.State{}, r.next, missing)
+	if restarted.reason() != v1alpha1.ReasonBatchNotFound || restarted.next.Sub(r.next) != 10*time.Second {
+		t.Errorf("after a restart: %s, repeated after %s", restarted.reason(), restarted.next.Sub(r.next))
+	}
+}
+
 // TestCancel_ExactOverdue requires that the message names each age from that age on.
 func TestCancel_ExactOverdue(t *testing.T) {
 	for _, test := range (offsets{
