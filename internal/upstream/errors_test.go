@@ -45,6 +45,30 @@ func TestErrorPredicates(t *testing.T) {
 	}
 }
 
+// TestIsRefused_IsOtherObject: these depend on more than the kind.
+func TestIsRefused_IsOtherObject(t *testing.T) {
+	for name, test := range map[string]struct {
+		err            error
+		refused, other bool
+	}{
+		"rejected":     {&Error{Kind: Rejected, StatusCode: 400}, true, false},
+		"not found":    {&Error{Kind: NotFound, StatusCode: 404}, true, false},
+		"conflict":     {&Error{Kind: Transient, StatusCode: 409}, true, false},
+		"unavailable":  {&Error{Kind: Transient, StatusCode: 503}, false, false},
+		"unauthorized": {&Error{Kind: Unauthorized, StatusCode: 401}, false, false},
+		"rate limited": {&Error{Kind: RateLimited, StatusCode: 429}, false, false},
+		"other object": {&Error{Kind: Transient, StatusCode: 200, OtherObject: true}, false, true},
+		"wrapped":      {fmt.Errorf("calling: %w", &Error{Kind: Rejected, OtherObject: true}), true, true},
+		"unclassified": {errors.New("unclassified"), false, false},
+		"nil":          {nil, false, false},
+		"a nil *Error": {(*Error)(nil), false, false},
+	} {
+		if refused, other := IsRefused(test.err), IsOtherObject(test.err); refused != test.refused || other != test.other {
+			t.Errorf("%s: refused: %t, another object: %t", name, refused, other)
+		}
+	}
+}
+
 func TestAsError(t *testing.T) {
 	if got := AsError(nil); got != nil {
 		t.Errorf("AsError(nil) = %v, want nil", got)
