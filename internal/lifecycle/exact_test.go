@@ -5,6 +5,7 @@ package lifecycle_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -282,6 +283,53 @@ func TestCreatedAt_Exact(t *testing.T) {
 		r := run(created(), lifecycle.State{}, epoch, result{batch: answer(upstream.InProgress, func(a *upstream.Batch) { a.CreatedAt = time.Unix(seconds, 0) })})
 		if got := r.object.Status.CreatedAt; (got != nil) != want {
 			t.Errorf("created_at %d: %v", seconds, got)
+		}
+	}
+}
+
+// TestFailedFiles_Exact requires that a list replaces the failed files that are known, and that one which ended with an
+// error adds to them, up to 100.
+func TestFailedFiles_Exact(t *testing.T) {
+	ids := func(prefix string, n int) (ids []string) {
+		for i := range n {
+			ids = append(ids, fmt.Sprintf("%s%03d", prefix, i))
+		}
+		return ids
+	}
+	for name, test := range map[string]struct {
+		known, listed []string
+		err           bool
+		want          []string
+	}{
+		"the list replaces":        {[]string{"c"}, []string{"b", "a"}, false, []string{"a", "b"}},
+		"an error adds":            {[]string{"c"}, []string{"b", "a"}, true, []string{"a", "b", "c"}},
+		"an error repeats nothing": {[]string{"a", "b"}, []string{"b"}, true, []string{"a", "b"}},
+		"an error, nothing listed": {[]string{"a"}, nil, true, []string{"a"}},
+		"99 and one":               {ids("b", 99), []string{"a"}, true, append([]string{"a"}, ids("b", 99)...)},
+		"99 and two":               {ids("c", 99), []string{"a", "b"}, true, append([]string{"a", "b"}, ids("c", 98)...)},
+		"no ID":                    {nil, []string{"", "a"}, false, []string{"a"}},
+		"more than 100":            {nil, ids("a", 101), false, ids("a", 100)},
+	} {
+		b := tracked()
+		for _, id := range test.known {
+			b.Status.FailedFiles = append(b.Status.FailedFiles, v1alpha1.FailedFile{FileID: id})
+		}
+		list := lifecycle.Result{}
+		for _, id := range test.listed {
+			list.FailedFiles = append(list.FailedFiles, upstream.FailedFile{FileID: id})
+		}
+		if test.err {
+			list.Err = fails(upstream.Transient).err
+		}
+		var observed lifecycle.Observed
+		observed.Record(lifecycle.Poll, lifecycle.Result{Batch: answer(upstream.Completed, failures(200))})
+		observed.Record(lifecycle.ListFailedFiles, list)
+		var got []string
+		for _, file := range config.Decide(b, observed, epoch).Status.FailedFiles {
+			got = append(got, file.FileID)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %d files: %v, want %d: %v", name, len(got), got, len(test.want), test.want)
 		}
 	}
 }
