@@ -105,6 +105,35 @@ func TestThrottled_CancelNeverSent(t *testing.T) {
 	}
 }
 
+// TestThrottled_StartsTheClock: the time by which an object has to be finished begins with a status. One is written
+// for a call that waits for longer than two seconds, and once.
+func TestThrottled_StartsTheClock(t *testing.T) {
+	waiting := lifecycle.State{Backoff: lifecycle.Backoff{WaitingSince: epoch.Add(-2 * time.Second)}}
+	started := func(b *object) { b.Status.CancelStartTime = &metav1.Time{Time: epoch.Add(-10 * time.Second)} }
+	for name, test := range map[string]struct {
+		b      *object
+		action lifecycle.Action
+		writes bool
+	}{
+		"cancel":                  {tracked(cancelWanted), lifecycle.Cancel, true},
+		"cancel, started":         {tracked(cancelWanted, started), lifecycle.Cancel, false},
+		"poll":                    {newObject(adopted), lifecycle.Poll, false},
+		"poll, with a deadline":   {newObject(adopted, deadline(time.Hour)), lifecycle.Poll, true},
+		"poll, after a status":    {tracked(deadline(2 * time.Hour)), lifecycle.Poll, false},
+		"poll, the cancel is new": {tracked(cancelAccepted), lifecycle.Poll, false},
+	} {
+		observed := throttledAt(waiting, test.action)
+		observed.Admission = lifecycle.Saturated
+		d := config.Decide(test.b, observed, epoch)
+		if writes := cmp.Diff(test.b.Status, d.Status) != ""; writes != test.writes || !d.Throttled {
+			t.Errorf("%s: the status is written: %t", name, writes)
+		}
+		if test.action == lifecycle.Cancel && d.Status.CancelStartTime == nil {
+			t.Errorf("%s: the clock did not start", name)
+		}
+	}
+}
+
 // TestThrottled_AtTheEnd: the time at which an object has to be finished whatever the API returns does not count for
 // one that is finished or being deleted.
 func TestThrottled_AtTheEnd(t *testing.T) {

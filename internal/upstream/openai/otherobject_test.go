@@ -53,6 +53,19 @@ func TestBatch_OtherObject(t *testing.T) {
 	}
 }
 
+// TestShown requires that an ID is shown as it is if it is valid and has at most 64 characters, and never with a key.
+func TestShown(t *testing.T) {
+	client, long := testClient(), strings.Repeat("x", 64)
+	for id, want := range map[string]string{
+		"vsfb_1": "vsfb_1", long: long, long + "y": `"` + long + `"`, "../files": `"../files"`, "a\nb": `"a\nb"`, "": `""`,
+		testKey: "one that contains a key", "x" + testKey + "y": "one that contains a key",
+	} {
+		if got := client.shown(id); got != want {
+			t.Errorf("shown(%q) = %s, want %s", id, got, want)
+		}
+	}
+}
+
 // listedFiles responds with pages of files, whose statuses and times are those of the list.
 func listedFiles(t *testing.T, pageSize int, files []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
