@@ -66,6 +66,18 @@ func TestShown(t *testing.T) {
 	}
 }
 
+func TestValidateStatus(t *testing.T) {
+	client := testClient()
+	for text, valid := range map[string]bool{
+		"completed": true, "x": true, "expired, perhaps": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a\nb": false, "a\xff": false, testKey: false,
+	} {
+		if err := client.validateStatus(field[string]{value: text, count: 1, valid: true}); (err == nil) != valid {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // listedFiles responds with pages of files, whose statuses and times are those of the list.
 func listedFiles(t *testing.T, pageSize int, files []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
