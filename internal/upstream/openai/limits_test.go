@@ -94,3 +94,13 @@ func TestDecodeUpload_Limits(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusMessage_Redirects requires that a status code counts as a redirect from 300 to 399.
+func TestStatusMessage_Redirects(t *testing.T) {
+	client := testClient()
+	for status, want := range map[int]bool{299: false, 300: true, 304: true, 399: true, 400: false} {
+		if got := client.statusMessage(&exchange{status: status}); strings.Contains(got, "a redirect") != want {
+			t.Errorf("%d: %s", status, got)
+		}
+	}
+}
