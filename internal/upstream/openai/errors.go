@@ -175,7 +175,7 @@ func redirectTarget(header http.Header) string {
 	if err != nil || target.Host == "" {
 		return ""
 	}
-	return " to " + target.Scheme + "://" + target.Host
+	return " to " + strings.TrimPrefix(target.Scheme+"://", "://") + target.Host
 }
 
 // cause is the cause of an error: its text without secrets, and the context error that it wraps, if

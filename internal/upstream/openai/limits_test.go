@@ -6,6 +6,7 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -101,6 +102,17 @@ func TestStatusMessage_Redirects(t *testing.T) {
 	for status, want := range map[int]bool{299: false, 300: true, 304: true, 399: true, 400: false} {
 		if got := client.statusMessage(&exchange{status: status}); strings.Contains(got, "a redirect") != want {
 			t.Errorf("%d: %s", status, got)
+		}
+	}
+}
+
+func TestRedirectTarget(t *testing.T) {
+	for location, want := range map[string]string{
+		"https://other.example/v1?key=1": " to https://other.example", "//other.example/v1": " to other.example",
+		"/v2": "", "": "", "https://[": "", "mailto:a@b.example": "",
+	} {
+		if got := redirectTarget(http.Header{"Location": {location}}); got != want {
+			t.Errorf("%q: %q, want %q", location, got, want)
 		}
 	}
 }
