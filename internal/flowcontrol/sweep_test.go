@@ -4,6 +4,7 @@
 package flowcontrol
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -102,5 +103,71 @@ func TestSweep_Callers(t *testing.T) {
 	c.advance(2 * idleLifetime)
 	if n := l.Callers(); n != 0 {
 		t.Errorf("%d callers after the end of their lifetime", n)
+	}
+}
+
+// The position of a caller expires after exactly its lifetime.
+func TestSweep_CallersExactly(t *testing.T) {
+	c, l := newTestLimiters(DefaultLimits())
+	call(t, l, Request{Class: Create, Requests: 1, VectorStoreID: "vs", Files: 1}, Outcome{Unsent: true})
+	c.advance(idleLifetime - 1)
+	if n := l.Callers(); n != 1 {
+		t.Errorf("%d callers before the end of their lifetime", n)
+	}
+	c.advance(1)
+	if n := l.Callers(); n != 0 {
+		t.Errorf("%d callers at the end of their lifetime", n)
+	}
+}
+
+// A namespace that makes a call does not keep the state of the others that use its connection.
+func TestSweep_DropsIdleNamespaces(t *testing.T) {
+	c, l := newTestLimiters(DefaultLimits())
+	read := Request{Class: Read, Requests: 1}
+	for i := range 20 {
+		caller := Caller{NamespacedName: types.NamespacedName{Namespace: fmt.Sprint("ns-", i), Name: "a"}}
+		if admission, _ := l.Acquire(caller, testConnection, read); admission != Admitted {
+			t.Fatalf("admission is %d", admission)
+		}
+		if i > 0 { // the first one hangs
+			l.Report(caller, Outcome{})
+			l.Release(caller)
+			l.Forget(caller)
+		}
+	}
+	c.advance(idleLifetime)
+	if len(l.namespaces) != 1 || l.namespaces["ns-0"] == nil {
+		t.Errorf("%d namespaces are kept, want the one that makes a call", len(l.namespaces))
+	}
+}
+
+// A create that waits for the files of its organization is woken, though another connection of the organization was
+// dropped meanwhile.
+func TestSweep_WakesOtherConnections(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Window = time.Hour
+	c := newSimulatedClock()
+	var woken []Caller
+	l := New(limits, c, func(caller Caller, _ Class) { woken = append(woken, caller) })
+	create := Request{Class: Create, Requests: 1, VectorStoreID: "vs", Files: 2000}
+	call(t, l, create, Outcome{Organization: "org"})
+	l.Forget(testCaller)
+
+	other, connection := Caller{NamespacedName: types.NamespacedName{Namespace: "other", Name: "b"}}, upstream.Connection{APIKey: "other"}
+	if admission, _ := l.Acquire(other, connection, Request{Class: Read, Requests: 1}); admission != Admitted {
+		t.Fatalf("admission is %d", admission)
+	}
+	l.Report(other, Outcome{Organization: "org"})
+	if admission, _ := l.Acquire(other, connection, create); admission != RateLimited {
+		t.Fatalf("admission is %d, want the files of the organization to count", admission)
+	}
+	l.Release(other)
+	c.advance(59 * time.Minute)
+	if len(l.limiters) != 1 || len(woken) != 0 {
+		t.Fatalf("%d connections are kept, and %v were woken", len(l.limiters), woken)
+	}
+	c.advance(2 * time.Minute)
+	if len(woken) != 1 || woken[0] != other {
+		t.Errorf("woken: %v, want %v", woken, other)
 	}
 }
