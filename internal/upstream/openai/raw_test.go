@@ -110,6 +110,28 @@ func TestRaw_Responses(t *testing.T) {
 	}
 }
 
+// TestRaw_CutOff: a response whose body is cut off is none. One whose body cannot be read for another reason is one.
+func TestRaw_CutOff(t *testing.T) {
+	t.Parallel()
+	client := dialRaw(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, `{"id":"file-1"}`)
+	})
+	if _, err := client.Raw(t.Context(), RawRequest{Method: http.MethodPost, Path: "files"}); !upstream.IsUnknownOutcome(err) {
+		t.Errorf("the error of a POST whose response is cut off is %v", err)
+	}
+	if _, err := client.Raw(t.Context(), RawRequest{Method: http.MethodGet, Path: "files"}); !upstream.IsTransient(err) {
+		t.Errorf("the error of a GET whose response is cut off is %v", err)
+	}
+	client = dialRaw(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "br")
+		_, _ = io.WriteString(w, "?")
+	})
+	if response, err := client.Raw(t.Context(), RawRequest{Method: http.MethodGet, Path: "files"}); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("a response with an unknown encoding: %+v, %v", response, err)
+	}
+}
+
 func TestRaw_NoResponse(t *testing.T) {
 	t.Parallel()
 	client := dialRaw(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
