@@ -473,6 +473,64 @@ func (f *fixture) drain() {
 }
 
 // TestLimiter_RatesAreShared lets all classes wait all the time, and counts what each is admitted.
+// TestLimiter_IdlenessEarnsNothing: creates that begin after a long time of detaches alone get their share, and not
+// more.
+func TestLimiter_IdlenessEarnsNothing(t *testing.T) {
+	change := func(l *flowcontrol.Limits) { l.RequestsPerSecond, l.CreatesPerWindow, l.FilesPerWindow = 10, 1e6, 1e6 }
+	withLimiter(t, change, func(f *fixture) {
+		f.drain()
+		run := func(requests ...flowcontrol.Request) []int { // returns the requests of each in 20 s
+			got := make([]int, len(requests))
+			for range 2000 {
+				for i, request := range requests {
+					key := fmt.Sprint("waits-", request.Class)
+					for f.acquire(key, request) == flowcontrol.Admitted {
+						got[i]++
+						f.end(key, flowcontrol.Outcome{})
+					}
+				}
+				advance(10 * time.Millisecond)
+			}
+			return got
+		}
+		if alone := run(detach); alone[0] < 180 {
+			t.Fatalf("%d detaches alone, want about 200", alone[0])
+		}
+		if both := run(detach, create("vs_1", 1)); both[0] < 80 || both[1] < 80 {
+			t.Errorf("%d detaches and %d creates, want about 100 each", both[0], both[1])
+		}
+	})
+}
+
+// TestLimiters_IdleNamespaceEarnsNoFiles: a namespace that begins after another one has attached files for a long time
+// gets its share of the limit of files, and not more.
+func TestLimiters_IdleNamespaceEarnsNoFiles(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.FilesPerWindow = 100 }, func(f *fixture) {
+		run := func(namespaces ...string) []int { // returns the creates of each in 10 minutes
+			got := make([]int, len(namespaces))
+			for range 600 {
+				for i, namespace := range namespaces {
+					for object := range 20 {
+						key := fmt.Sprint(namespace, "/waits-", object)
+						if f.acquire(key, create("vs_"+namespace, 10)) == flowcontrol.Admitted {
+							got[i]++
+							f.end(key, flowcontrol.Outcome{})
+						}
+					}
+				}
+				advance(time.Second)
+			}
+			return got
+		}
+		if alone := run("a"); alone[0] < 90 {
+			t.Fatalf("%d creates alone, want about 100", alone[0])
+		}
+		if both := run("a", "b"); both[0] < 40 || both[1] < 40 {
+			t.Errorf("%d and %d creates, want about 50 each", both[0], both[1])
+		}
+	})
+}
+
 func TestLimiter_RatesAreShared(t *testing.T) {
 	for name, test := range map[string]struct {
 		requests []flowcontrol.Request
@@ -708,6 +766,21 @@ func TestLimiters_LevelsLeaveSeatsToEachOther(t *testing.T) {
 }
 
 // The next seat is for the namespace with the fewest.
+// TestLimiters_FewSeats: each level has a seat of its own as soon as there are as many.
+func TestLimiters_FewSeats(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 3 }, func(f *fixture) {
+		f.admit("a/1", read)
+		f.want(flowcontrol.Saturated, "b/1", read)
+		f.admit("c/1", urgent)
+		f.admit("d/1", detach)
+	})
+	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 2 }, func(f *fixture) {
+		f.admit("a/1", read)
+		f.admit("b/1", read)
+		f.want(flowcontrol.Saturated, "c/1", urgent)
+	})
+}
+
 func TestLimiters_SeatsAreSharedFairly(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 2 }, func(f *fixture) {
 		f.admit("a/1", read)

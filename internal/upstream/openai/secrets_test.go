@@ -272,6 +272,29 @@ func TestRedactor(t *testing.T) {
 	}
 }
 
+// TestRedactor_OneSecretContainsAnother requires that the longer of two secrets is replaced, whatever their order is.
+func TestRedactor_OneSecretContainsAnother(t *testing.T) {
+	for _, secrets := range [][]string{{"key-0123", "key-0123-project"}, {"key-0123-project", "key-0123"}} {
+		if got := redactor(secrets...)("of key-0123-project."); got != "of [redacted]." {
+			t.Errorf("%v: %q", secrets, got)
+		}
+	}
+}
+
+// TestRedactor_ShortSecrets requires that a key of 8 characters is found in base64 and makes an ID unusable, and that a
+// shorter one does not.
+func TestRedactor_ShortSecrets(t *testing.T) {
+	for key, found := range map[string]bool{"w2-4.6+8": true, "w2-4.6+": false} {
+		encoded := base64.StdEncoding.EncodeToString([]byte(key))
+		if got := redactor(key)(encoded); (got != encoded) != found {
+			t.Errorf("%s in base64: %q", key, got)
+		}
+		if got := exposes(key)("id-" + key); got != found {
+			t.Errorf("exposes(%s) is %t", key, got)
+		}
+	}
+}
+
 func TestSanitize_LongTexts(t *testing.T) {
 	client := testClient()
 	for name, test := range map[string]struct{ text, want string }{
