@@ -320,3 +320,20 @@ func TestDelete_Exact(t *testing.T) {
 		}
 	}
 }
+
+func TestDetach_SparedFiles(t *testing.T) {
+	for spared, want := range map[int]string{
+		0: "", 2: "Detached 3 files from vector store vs_1. 2 files stay there, because other objects attach them too",
+	} {
+		r := run(tracked(detachFiles, cancelAccepted, deleted), lifecycle.State{}, epoch, result{store: true}, result{detached: 3, spared: spared})
+		got := ""
+		for _, event := range r.events {
+			if event.Reason == v1alpha1.ReasonFilesSpared && !event.Warning {
+				got = event.Message
+			}
+		}
+		if got != want || r.final.Action != lifecycle.RemoveFinalizer {
+			t.Errorf("%d files of others: %s, %q, want %q", spared, r.final.Action, got, want)
+		}
+	}
+}
