@@ -262,16 +262,16 @@ func TestThrottled_ExactLongBackoff(t *testing.T) {
 		{10*time.Minute + 59*time.Second, until("2026-03-01T12:11:00Z"), until("2026-03-01T12:11:00Z")},
 		{24 * time.Hour, until("2026-03-02T12:01:00Z"), until("2026-03-02T12:01:00Z")},
 	} {
-		for action, want := range map[lifecycle.Action]string{lifecycle.Poll: test.poll, lifecycle.Create: test.create} {
-			b := newObject()
-			if action == lifecycle.Poll {
-				b = newObject(adopted)
-			}
-			observed := throttledAt(waiting, action)
+		for _, call := range []struct {
+			action lifecycle.Action
+			b      *object
+			want   string
+		}{{lifecycle.Poll, newObject(adopted), test.poll}, {lifecycle.Create, newObject(), test.create}} {
+			observed := throttledAt(waiting, call.action)
 			observed.Admission, observed.BackedOffUntil = lifecycle.BackedOff, epoch.Add(test.left)
-			got := (reconciliation{object: &object{Status: config.Decide(b, observed, epoch).Status}}).message()
-			if got != want {
-				t.Errorf("%s, backed off for %s: %q, want %q", action, test.left, got, want)
+			got := (reconciliation{object: &object{Status: config.Decide(call.b, observed, epoch).Status}}).message()
+			if got != call.want {
+				t.Errorf("%s, backed off for %s: %q, want %q", call.action, test.left, got, call.want)
 			}
 		}
 	}
