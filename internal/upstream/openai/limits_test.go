@@ -4,10 +4,13 @@
 package openai
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -167,5 +170,26 @@ func TestValidateAttribute(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%T %v: %q, want %q", test.value, test.value, got, test.want)
 		}
+	}
+}
+
+// TestRootCAs_KeepsTheSystems requires that the CAs of a Secret and of the operator are trusted in addition to those of
+// the system.
+func TestRootCAs_KeepsTheSystems(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	bundle := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		want = x509.NewCertPool()
+	}
+	want.AddCert(server.Certificate())
+	for name, bundles := range map[string][2]string{"Secret": {bundle, ""}, "operator": {"", bundle}, "both": {bundle, bundle}} {
+		if got, err := rootCAs(bundles[0], bundles[1]); err != nil || !got.Equal(want) {
+			t.Errorf("%s: the CAs are not those of the system and the bundle; error %v", name, err)
+		}
+	}
+	if got, err := rootCAs(" \n", ""); got != nil || err != nil {
+		t.Errorf("without a bundle: %v, %v", got, err)
 	}
 }
