@@ -653,6 +653,26 @@ func TestLimiter_BackoffHoldsOneClass(t *testing.T) {
 	})
 }
 
+// TestLimiter_ForgottenCallerIsDropped: nothing is kept of a caller without a call, and that of one with a call is.
+func TestLimiter_ForgottenCallerIsDropped(t *testing.T) {
+	withLimiter(t, func(l *flowcontrol.Limits) { l.CreatesPerWindow = 1 }, func(f *fixture) {
+		f.call("a", create("vs_1", 1))
+		f.Forget(caller("a"))
+		if n := f.Callers(); n != 0 {
+			t.Errorf("%d callers after the only one was forgotten", n)
+		}
+		f.want(flowcontrol.RateLimited, "b", create("vs_1", 1))
+		f.Release(caller("b"))
+		if n := f.Callers(); n != 1 {
+			t.Errorf("%d callers while one waits", n)
+		}
+		f.Forget(caller("b"))
+		if n := f.Callers(); n != 0 {
+			t.Errorf("%d callers after both were forgotten", n)
+		}
+	})
+}
+
 func TestLimiter_BackoffDoubles(t *testing.T) {
 	withLimiter(t, defaults, func(f *fixture) {
 		refused := flowcontrol.Outcome{Refused: true, TooManyRequests: true, RetryAfter: time.Second}
