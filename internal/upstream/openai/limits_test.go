@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAttributesField_Limits(t *testing.T) {
@@ -191,5 +192,23 @@ func TestRootCAs_KeepsTheSystems(t *testing.T) {
 	}
 	if got, err := rootCAs(" \n", ""); got != nil || err != nil {
 		t.Errorf("without a bundle: %v, %v", got, err)
+	}
+}
+
+// TestNewPool_Timeouts requires that no connection hangs for longer than a request may take, and that one which is idle
+// is closed before common load balancers close it after a minute.
+func TestNewPool_Timeouts(t *testing.T) {
+	pool, dialer := newPool(nil, nil), newDialer(nil)
+	for name, test := range map[string]struct{ got, want time.Duration }{
+		"dial":             {dialer.Timeout, 10 * time.Second},
+		"TCP keep-alive":   {dialer.KeepAlive, 30 * time.Second},
+		"TLS handshake":    {pool.TLSHandshakeTimeout, 10 * time.Second},
+		"HTTP/2 ping":      {pool.HTTP2.SendPingTimeout, 15 * time.Second},
+		"answer to a ping": {pool.HTTP2.PingTimeout, 10 * time.Second},
+		"idle connection":  {pool.IdleConnTimeout, 50 * time.Second},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: %s, want %s", name, test.got, test.want)
+		}
 	}
 }

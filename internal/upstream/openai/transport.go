@@ -56,11 +56,14 @@ func newTransport(rootCAs *x509.CertPool, addresses upstream.AddressPolicy) *tra
 // control is called with the address of each connection before it is made.
 type control func(ctx context.Context, network, address string, connection syscall.RawConn) error
 
+func newDialer(check control) *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: check}
+}
+
 // newPool returns a pool of connections.
 func newPool(rootCAs *x509.CertPool, check control) *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: check}
 	return &http.Transport{
-		DialContext: dialer.DialContext,
+		DialContext: newDialer(check).DialContext,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			RootCAs:    rootCAs,
