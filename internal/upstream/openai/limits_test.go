@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,36 @@ func TestNewPool_Timeouts(t *testing.T) {
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %s, want %s", name, test.got, test.want)
+		}
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://a.example/v1", "https://A.example:443/v2", true},
+		{"http://a.example/v1", "http://a.example:80/v2", true},
+		{"https://a.example:8443", "https://a.example:8443", true},
+		{"https://a.example", "http://a.example", false},
+		{"https://a.example", "http://a.example:443", false},
+		{"https://a.example", "https://b.example", false},
+		{"https://a.example", "https://a.example:80", false},
+		{"http://a.example", "http://a.example:443", false},
+		{"https://a.example:8443", "https://a.example", false},
+		{"http://a.example:8080", "http://a.example:8081", false},
+	} {
+		a, err := url.Parse(test.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := url.Parse(test.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sameOrigin(a, b) != test.want || sameOrigin(b, a) != test.want {
+			t.Errorf("%s and %s: want %t", a, b, test.want)
 		}
 	}
 }
