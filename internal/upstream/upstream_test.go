@@ -75,3 +75,30 @@ func TestParseAllowed_ExactForms(t *testing.T) {
 		}
 	}
 }
+
+func TestQuoted(t *testing.T) {
+	for value, want := range map[string]bool{
+		"": false, "sk-1": false, "https://a.example/v1": false, "a'b": false,
+		`"sk-1"`: true, "'sk-1'": true, "`sk-1`": true, "\u201csk-1\u201d": true, `"sk-1`: true, "sk-1'": true,
+	} {
+		if got := Quoted(value); got != want {
+			t.Errorf("%s: %t", value, got)
+		}
+	}
+}
+
+// TestConnection_Identity requires that the spellings of a base URL which make no difference to a server have the same
+// rate limits.
+func TestConnection_Identity(t *testing.T) {
+	for baseURL, want := range map[string]string{
+		"": DefaultBaseURL, " \n": DefaultBaseURL, "/": DefaultBaseURL, DefaultBaseURL + "/": DefaultBaseURL,
+		"HTTPS://API.OpenAI.com:443/v1": DefaultBaseURL, "https://api.openai.com/V1": "https://api.openai.com/V1",
+		"http://a.example:80//": "http://a.example", "http://a.example:443": "http://a.example:443", "https://a.example:8443/x/": "https://a.example:8443/x",
+		"not a URL/": "not a URL",
+	} {
+		got := Connection{BaseURL: baseURL, APIKey: " key\n", Organization: " org ", Project: " proj ", CABundle: "ca"}.Identity()
+		if want := (Connection{BaseURL: want, APIKey: "key", Organization: "org", Project: "proj"}); got != want {
+			t.Errorf("%q: %q, want %q", baseURL, got.BaseURL, want.BaseURL)
+		}
+	}
+}
