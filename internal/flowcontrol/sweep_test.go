@@ -171,3 +171,20 @@ func TestSweep_WakesOtherConnections(t *testing.T) {
 		t.Errorf("woken: %v, want %v", woken, other)
 	}
 }
+
+// Calls that do not wait for tokens add nothing to a debt of a whole burst.
+func TestTokens_DebtIsBounded(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	tokens := newTokens(10)
+	tokens.take(now, writeLevel, 34) // 16 tokens, 2 that are borrowed, and 16 on credit
+	if got := tokens.writes.TokensAt(now); got != -16 {
+		t.Fatalf("%v tokens, want -16", got)
+	}
+	tokens.take(now, writeLevel, 1)
+	if got := tokens.writes.TokensAt(now); got != -16 {
+		t.Errorf("%v tokens after one more request", got)
+	}
+	if got := tokens.reads.TokensAt(now); got != 2 {
+		t.Errorf("%v tokens are left for reads, want 2", got)
+	}
+}
