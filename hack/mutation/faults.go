@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"sigs.k8s.io/yaml"
 )
 
 const faultsFile = "hack/mutation/faults.yaml"
@@ -47,18 +45,6 @@ type goTest struct {
 }
 
 func (t goTest) String() string { return t.Package + " " + t.Test }
-
-func readFaults(name string) ([]fault, error) {
-	content, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	var faults []fault
-	if err := yaml.UnmarshalStrict(content, &faults); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return faults, nil
-}
 
 // selectFaults returns the faults with the given names, or all if none are given.
 func selectFaults(faults []fault, names []string) ([]fault, error) {

@@ -15,7 +15,7 @@ import (
 // nobody finds out hours later.
 func TestFaults_Apply(t *testing.T) {
 	root := filepath.Join("..", "..")
-	faults, err := readFaults("faults.yaml")
+	faults, err := readList[fault]("faults.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.faults {
-		faults, err := readFaults(faultsFile)
+		faults, err := readList[fault](faultsFile)
 		if err == nil {
 			faults, err = selectFaults(faults, o.args)
 		}

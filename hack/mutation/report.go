@@ -30,14 +30,23 @@ type survivor struct {
 
 func (s survivor) is(m mutant) bool { return s.File == m.file && s.Mutation == m.kind && s.At == m.at }
 
-func readSurvivors(name string) ([]survivor, error) {
+// readList reads a list from a YAML file.
+func readList[T any](name string) ([]T, error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	var survivors []survivor
-	if err := yaml.UnmarshalStrict(content, &survivors); err != nil {
+	var list []T
+	if err := yaml.UnmarshalStrict(content, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return list, nil
+}
+
+func readSurvivors(name string) ([]survivor, error) {
+	survivors, err := readList[survivor](name)
+	if err != nil {
+		return nil, err
 	}
 	for _, s := range survivors {
 		if s.Reason == "" {
