@@ -12,12 +12,17 @@ import (
 )
 
 // dispatch admits all calls that can be made now, and wakes their callers. Levels come in their order
-// of priority; each has reserved seats.
+// of priority; each has reserved seats. A call that is admitted can reduce what its level reserves, so the
+// levels before it are considered again.
 func (l *Limiters) dispatch(now time.Time) {
 	l.expireClaims(now)
-	for level := range levels {
-		for w := l.next(level, now); w != nil; w = l.next(level, now) {
-			l.admit(w, now)
+	for again := true; again; {
+		again = false
+		for level := range levels {
+			for w := l.next(level, now); w != nil; w = l.next(level, now) {
+				l.admit(w, now)
+				again = true
+			}
 		}
 	}
 }

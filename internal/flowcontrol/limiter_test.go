@@ -785,7 +785,6 @@ func TestLimiters_LevelsLeaveSeatsToEachOther(t *testing.T) {
 	})
 }
 
-// The next seat is for the namespace with the fewest.
 // TestLimiters_FewSeats: each level has a seat of its own as soon as there are as many.
 func TestLimiters_FewSeats(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 3 }, func(f *fixture) {
@@ -801,6 +800,34 @@ func TestLimiters_FewSeats(t *testing.T) {
 	})
 }
 
+// What one namespace leaves of the reserved seats of a level stays reserved, however many seats of the other levels it
+// holds: a call of another namespace finds one when the other levels are full.
+func TestLimiters_OtherLevelsLeaveReservedSeats(t *testing.T) {
+	all := []flowcontrol.Request{urgent, detach, read}
+	for level, request := range all {
+		withLimiter(t, defaults, func(f *fixture) {
+			f.hang("hangs", request, 500)
+			for i := range 100 {
+				for other := range all {
+					if other != level {
+						f.hang(fmt.Sprint("others-", other, "-", i), all[other], 1)
+					}
+				}
+			}
+			for other := range all {
+				if other != level {
+					f.want(flowcontrol.Saturated, fmt.Sprint("full-", other), all[other])
+				}
+			}
+			// Of the 7 seats of the level, the first namespace leaves 3, the second 1, and the third none.
+			f.admit("second/1", request)
+			f.admit("third/1", request)
+			f.want(flowcontrol.Saturated, "fourth/1", request)
+		})
+	}
+}
+
+// The next seat is for the namespace with the fewest.
 func TestLimiters_SeatsAreSharedFairly(t *testing.T) {
 	withLimiter(t, func(l *flowcontrol.Limits) { l.Seats = 2 }, func(f *fixture) {
 		f.admit("a/1", read)

@@ -8,14 +8,18 @@ package flowcontrol
 //
 // A namespace can take a seat only if it holds fewer seats of that level than remain available to
 // it, and a connection of a namespace only if it holds fewer than three quarters of that. So one namespace whose
-// calls hang holds half of the seats at most, k of them hold k/(k+1), and a namespace that holds none
-// always finds one until there are as many hanging namespaces as seats. Buffers in switches are shared
-// by the same rule: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
-// switches", 1998.
+// calls hang holds half of the seats at most, and leaves as many as it holds; k of them hold k/(k+1) if they take
+// turns. Buffers in switches are shared by the same rule: Choudhury and Hahne, "Dynamic queue length thresholds
+// for shared-memory packet switches", 1998.
+//
+// What the namespaces of a level leave of its reserved seats, half each, stays reserved, however many seats of
+// others they hold. So a namespace that holds none finds one, whatever the other levels do.
 type seats struct {
 	total    int
 	reserved int
 	used     [levels]int
+	// holders is the number of namespaces that hold seats of a level.
+	holders [levels]int
 }
 
 func newSeats(total int) seats {
@@ -32,7 +36,7 @@ func (s *seats) available(l level) int {
 	for other, used := range s.used {
 		free -= used
 		if level(other) != l {
-			free -= max(0, s.reserved-used)
+			free -= max(0, s.reserved-used, s.reserved>>s.holders[other])
 		}
 	}
 	return free
@@ -45,6 +49,9 @@ func (s *seats) permits(f *flow, l level) bool {
 }
 
 func (s *seats) take(f *flow, l level) {
+	if f.namespace.used[l] == 0 {
+		s.holders[l]++
+	}
 	s.used[l]++
 	f.namespace.used[l]++
 	f.used[l]++
@@ -54,6 +61,9 @@ func (s *seats) put(f *flow, l level) {
 	s.used[l]--
 	f.namespace.used[l]--
 	f.used[l]--
+	if f.namespace.used[l] == 0 {
+		s.holders[l]--
+	}
 }
 
 // namespace is the seats that a namespace holds, over all its connections.
