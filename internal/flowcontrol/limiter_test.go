@@ -80,6 +80,14 @@ func (f *fixture) wantWoken(want ...string) {
 	f.woken = nil
 }
 
+// wokenCount returns how many callers were woken since the last check.
+func (f *fixture) wokenCount() int {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.woken)
+}
+
 // acquire asks to admit a call with the default connection.
 func (f *fixture) acquire(key string, request flowcontrol.Request) flowcontrol.Admission {
 	admission, _ := f.Acquire(caller(key), connection, request)
@@ -820,7 +828,12 @@ func TestLimiters_OtherLevelsLeaveReservedSeats(t *testing.T) {
 				}
 			}
 			// Of the 7 seats of the level, the first namespace leaves 3, the second 1, and the third none.
+			// The last of these seats is for the other levels, at once.
+			before := f.wokenCount()
 			f.admit("second/1", request)
+			if got := f.wokenCount() - before; got != 1 {
+				t.Errorf("level %d: %d calls of other levels were woken, want 1", level, got)
+			}
 			f.admit("third/1", request)
 			f.want(flowcontrol.Saturated, "fourth/1", request)
 		})
