@@ -814,6 +814,9 @@ func TestLimiters_OtherLevelsLeaveReservedSeats(t *testing.T) {
 	all := []flowcontrol.Request{urgent, detach, read}
 	for level, request := range all {
 		withLimiter(t, defaults, func(f *fixture) {
+			for i := range 10 { // calls that have ended do not count
+				f.call(fmt.Sprint("ended-", i, "/1"), request)
+			}
 			f.hang("hangs", request, 500)
 			for i := range 100 {
 				for other := range all {
