@@ -13,7 +13,8 @@ package flowcontrol
 // for shared-memory packet switches", 1998.
 //
 // What the namespaces of a level leave of its reserved seats, half each, stays reserved, however many seats of
-// others they hold. So a namespace that holds none finds one, whatever the other levels do.
+// others they hold. As long as that is one seat, a namespace that holds none finds one, whatever the other levels
+// do.
 type seats struct {
 	total    int
 	reserved int

@@ -670,31 +670,36 @@ func TestPoll_OtherObject(t *testing.T) {
 	if failing := r.again(otherObject, refused(upstream.Transient, 503)); failing.reason() != v1alpha1.ReasonUpstreamUnavailable {
 		t.Errorf("%s, though the list fails", failing.reason())
 	}
-	// Of files that are never listed, nothing is known.
-	partly := result{listed: &upstream.FileCounts{Completed: 1, Total: 1}}
-	stuck := r.again(otherObject, partly)
-	for since := stuck.next; stuck.next.Sub(since) < 11*time.Minute && !batch.Finished(stuck.object); {
-		stuck = stuck.again(otherObject, partly)
+}
+
+// TestPoll_OtherObjectTimesOut: of files that are never listed, nothing is known. A list that has not changed for ten
+// minutes is the result, unless it is empty.
+func TestPoll_OtherObjectTimesOut(t *testing.T) {
+	none, partly := result{listed: &upstream.FileCounts{}}, result{listed: &upstream.FileCounts{Completed: 1, Total: 1}}
+	r := run(tracked(), lifecycle.State{}, epoch, otherObject).again(otherObject, result{listed: &upstream.FileCounts{InProgress: 2, Total: 2}})
+	repeated := func(list result) reconciliation {
+		r := r.again(otherObject, list)
+		for since := r.next; r.next.Sub(since) < 11*time.Minute && !batch.Finished(r.object); {
+			r = r.again(otherObject, list)
+		}
+		return r
 	}
-	empty := withTimedOutCounts(r).again(otherObject, result{listed: &upstream.FileCounts{}})
-	if empty.reason() != v1alpha1.ReasonInProgress {
-		t.Errorf("%s of a list that becomes empty: %s", empty.reason(), empty.message())
+	for name, test := range map[string]struct {
+		r    reconciliation
+		want string
+	}{
+		"never has all files":      {repeated(partly), v1alpha1.ReasonFilesMissing},
+		"is empty":                 {repeated(none), v1alpha1.ReasonInProgress},
+		"becomes empty":            {withTimedOutCounts(r).again(otherObject, none), v1alpha1.ReasonInProgress},
+		"begins after ten minutes": {repeated(none).again(otherObject, partly), v1alpha1.ReasonInProgress},
+	} {
+		if test.r.reason() != test.want {
+			t.Errorf("a list that %s: %s: %s", name, test.r.reason(), test.r.message())
+		}
 	}
-	none := result{listed: &upstream.FileCounts{}}
-	late := r.again(otherObject, none)
-	for since := late.next; late.next.Sub(since) < 11*time.Minute; {
-		late = late.again(otherObject, none)
-	}
-	if late = late.again(otherObject, partly); late.reason() != v1alpha1.ReasonInProgress {
-		t.Errorf("%s of a list that begins after ten minutes: %s", late.reason(), late.message())
-	}
-	timedOut := withTimedOutCounts(r)
-	stopped := run(withChange(r.object, cancelAccepted), timedOut.state, r.next, otherObject, partly)
+	stopped := run(withChange(r.object, cancelAccepted), withTimedOutCounts(r).state, r.next, otherObject, partly)
 	if stopped.reason() != v1alpha1.ReasonCancelled || stopped.object.Status.FileCounts.Cancelled != 1 {
 		t.Errorf("%s of a cancelled batch whose list never has all files: %+v", stopped.reason(), stopped.object.Status.FileCounts)
-	}
-	if stuck.reason() != v1alpha1.ReasonFilesMissing {
-		t.Errorf("%s of a list that never has all files: %s", stuck.reason(), stuck.message())
 	}
 }
 

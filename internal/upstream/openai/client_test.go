@@ -571,3 +571,23 @@ func TestClient_ReusesConnections(t *testing.T) {
 		})
 	}
 }
+
+func TestValidateAttribute(t *testing.T) {
+	const notFinite, wrongType = "the value must be a finite number", "the value must be a string, a number or a boolean"
+	for _, test := range []struct {
+		value any
+		want  string
+	}{
+		{"a", ""}, {true, ""}, {1, ""}, {int32(1), ""}, {int64(1), ""}, {float32(1), ""}, {1.5, ""}, {json.Number("1e3"), ""},
+		{math.NaN(), notFinite}, {math.Inf(1), notFinite}, {math.Inf(-1), notFinite}, {float32(math.Inf(1)), notFinite}, {json.Number("x"), notFinite},
+		{nil, wrongType}, {[]string{"a"}, wrongType}, {map[string]any{}, wrongType},
+	} {
+		got := ""
+		if err := validateAttribute(test.value); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%T %v: %q, want %q", test.value, test.value, got, test.want)
+		}
+	}
+}

@@ -673,3 +673,32 @@ func TestClient_NotFoundNamesPath(t *testing.T) {
 		})
 	}
 }
+
+// TestStatusMessage_Redirects requires that a status code counts as a redirect from 300 to 399.
+func TestStatusMessage_Redirects(t *testing.T) {
+	client := testClient()
+	for status, want := range map[int]bool{299: false, 300: true, 304: true, 399: true, 400: false} {
+		if got := client.statusMessage(&exchange{status: status}); strings.Contains(got, "a redirect") != want {
+			t.Errorf("%d: %s", status, got)
+		}
+	}
+}
+
+func TestRedirectTarget(t *testing.T) {
+	for location, want := range map[string]string{
+		"https://other.example/v1?key=1": " to https://other.example", "//other.example/v1": " to other.example",
+		"/v2": "", "": "", "https://[": "", "mailto:a@b.example": "",
+	} {
+		if got := redirectTarget(http.Header{"Location": {location}}); got != want {
+			t.Errorf("%q: %q, want %q", location, got, want)
+		}
+	}
+}
+
+func TestSucceeded(t *testing.T) {
+	for status, want := range map[int]bool{0: false, 199: false, 200: true, 299: true, 300: false} {
+		if got := (&exchange{status: status}).succeeded(); got != want {
+			t.Errorf("%d: %t", status, got)
+		}
+	}
+}

@@ -82,3 +82,27 @@ func TestErrors_DetailOfOGX(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestStatesMissing requires that a 404 means that an object does not exist only if the API's own error states it, and
+// not that it has no such path.
+func TestStatesMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		failure apiError
+		want    bool
+	}{
+		"code":                {apiError{code: "not_found_error", message: "gone", own: true}, true},
+		"message with the ID": {apiError{message: "No batch found with id 'vsfb_1'.", own: true}, true},
+		"vector store":        {apiError{message: "Vector store not found", own: true}, true},
+		"vector_store":        {apiError{message: "no such vector_store", own: true}, true},
+		"another error":       {apiError{message: "gone", own: true}, false},
+		"not the API's own":   {apiError{code: "not_found", message: "vsfb_1"}, false},
+		"a URL in the text":   {apiError{code: "not_found", message: "Invalid URL (GET /files)", own: true}, false},
+		"a URL in the code":   {apiError{code: "unknown_url_not_found", message: "gone", own: true}, false},
+		"a path":              {apiError{code: "not_found", message: "no route for /v1/vsfb_1", own: true}, false},
+		"nothing":             {apiError{own: true}, false},
+	} {
+		if got := test.failure.statesMissing("vsfb_1"); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ package openai
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -12,11 +13,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http2"
@@ -303,5 +306,74 @@ func TestDependencies_StandardLibrary(t *testing.T) {
 	}
 	if got, want := strings.Fields(string(packages)), []string{own, own + "/openai"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%s is linked besides the standard library, want %s: %v", got, want, err)
+	}
+}
+
+// TestRootCAs_KeepsTheSystems requires that the CAs of a Secret and of the operator are trusted in addition to those of
+// the system.
+func TestRootCAs_KeepsTheSystems(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	bundle := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		want = x509.NewCertPool()
+	}
+	want.AddCert(server.Certificate())
+	for name, bundles := range map[string][2]string{"Secret": {bundle, ""}, "operator": {"", bundle}, "both": {bundle, bundle}} {
+		if got, err := rootCAs(bundles[0], bundles[1]); err != nil || !got.Equal(want) {
+			t.Errorf("%s: the CAs are not those of the system and the bundle; error %v", name, err)
+		}
+	}
+	if got, err := rootCAs(" \n", ""); got != nil || err != nil {
+		t.Errorf("without a bundle: %v, %v", got, err)
+	}
+}
+
+// TestNewPool_Timeouts requires that no connection hangs for longer than a request may take, and that one which is idle
+// is closed before common load balancers close it after a minute.
+func TestNewPool_Timeouts(t *testing.T) {
+	pool, dialer := newPool(nil, nil), newDialer(nil)
+	for name, test := range map[string]struct{ got, want time.Duration }{
+		"dial":             {dialer.Timeout, 10 * time.Second},
+		"TCP keep-alive":   {dialer.KeepAlive, 30 * time.Second},
+		"TLS handshake":    {pool.TLSHandshakeTimeout, 10 * time.Second},
+		"HTTP/2 ping":      {pool.HTTP2.SendPingTimeout, 15 * time.Second},
+		"answer to a ping": {pool.HTTP2.PingTimeout, 10 * time.Second},
+		"idle connection":  {pool.IdleConnTimeout, 50 * time.Second},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: %s, want %s", name, test.got, test.want)
+		}
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://a.example/v1", "https://A.example:443/v2", true},
+		{"http://a.example/v1", "http://a.example:80/v2", true},
+		{"https://a.example:8443", "https://a.example:8443", true},
+		{"https://a.example", "http://a.example", false},
+		{"https://a.example", "http://a.example:443", false},
+		{"https://a.example", "https://b.example", false},
+		{"https://a.example", "https://a.example:80", false},
+		{"http://a.example", "http://a.example:443", false},
+		{"https://a.example:8443", "https://a.example", false},
+		{"http://a.example:8080", "http://a.example:8081", false},
+	} {
+		a, err := url.Parse(test.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := url.Parse(test.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sameOrigin(a, b) != test.want || sameOrigin(b, a) != test.want {
+			t.Errorf("%s and %s: want %t", a, b, test.want)
+		}
 	}
 }
